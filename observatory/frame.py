@@ -1,0 +1,105 @@
+"""`Frame`: what one exposure is once it has been read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+
+
+class DateSource(StrEnum):
+    """What told us the start of the exposure."""
+
+    HEADER = "header"
+    FILE_NAME = "file name"
+    FILE_TIME = "file time"
+    NONE = "none"
+
+
+class RowOrder(StrEnum):
+    """Where row 0 of the pixel array lies in the picture."""
+
+    BOTTOM = "bottom"  # FITS
+    TOP = "top"  # PNG, JPEG, PGM, JP2
+
+
+@dataclass(frozen=True)
+class Pointing:
+    """Where the Sun's disk lies on the detector.
+
+    Attributes
+    ----------
+    center_x_px, center_y_px : float
+        Disk centre in 0-based pixels of `Frame.pixels` (x = column, y = row).
+    radius_px : float
+        Radius of the photospheric limb in pixels.
+    rsun_arcsec : float
+        Apparent solar radius; 959.63 at 1 au when nothing better is known.
+    roll_deg : float | None
+        Angle from the picture's up to solar north, counter-clockwise; None when unknown.
+    source : str
+        ``header`` or ``limb`` (fitted).
+    """
+
+    center_x_px: float
+    center_y_px: float
+    radius_px: float
+    rsun_arcsec: float = 959.63
+    roll_deg: float | None = None
+    source: str = "limb"
+
+    @property
+    def cdelt_arcsec(self) -> float:
+        """Plate scale, arcsec per pixel."""
+        return self.rsun_arcsec / self.radius_px
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One exposure: pixels with their meaning.
+
+    Attributes
+    ----------
+    pixels : ndarray, shape (height, width) or (height, width, 3)
+        In the file's own number type; not to be written to.
+    instrument : str
+        Name of the instrument, such as ``kso-halpha``.
+    row_order : RowOrder
+        Where row 0 lies.
+    date_obs : datetime | None
+        Start of the exposure, aware UTC.
+    pointing : Pointing | None
+        What the header says of the disk's place; None when it says nothing.
+    unit : str | None
+        Unit of the pixels as the header names it.
+    header : Mapping
+        Header facts worth keeping (plain JSON values).
+    """
+
+    pixels: np.ndarray
+    instrument: str
+    row_order: RowOrder
+    date_obs: datetime | None = None
+    date_obs_source: DateSource = DateSource.NONE
+    observatory: str | None = None
+    wavelength_nm: float | None = None
+    exposure_time_s: float | None = None
+    unit: str | None = None
+    pointing: Pointing | None = None
+    index: int = 0
+    file_name: str = ""
+    header: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+        return int(self.pixels.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        return int(self.pixels.shape[1])
