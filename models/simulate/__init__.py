@@ -1,0 +1,1 @@
+"""Instrument simulators: the demonstration's telescope and the training data's source."""
