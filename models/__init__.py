@@ -1,0 +1,1 @@
+"""What was learned, and the simulators that taught it."""

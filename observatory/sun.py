@@ -229,10 +229,7 @@ def _coarse_circle(plane: np.ndarray) -> tuple[float, float, float] | None:
     # Where the outline runs along the picture's edge it is no limb.
     height, width = small.shape
     inside = (
-        (outline[:, 0] > 1)
-        & (outline[:, 1] > 1)
-        & (outline[:, 0] < width - 2)
-        & (outline[:, 1] < height - 2)
+        (outline[:, 0] > 1) & (outline[:, 1] > 1) & (outline[:, 0] < width - 2) & (outline[:, 1] < height - 2)
     )
     circle = _consensus_circle(outline[inside], min(height, width))
     if circle is None:

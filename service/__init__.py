@@ -1,0 +1,1 @@
+"""The face: REST, live stream and pages."""

@@ -1,0 +1,1 @@
+"""The hands: ingester, Celery worker, pipelines and products."""

@@ -1,0 +1,203 @@
+"""The look-up: which kind of frame a file holds, and reading it.
+
+Header first, then file name, then content; an instrument named by the caller overrides all
+three; two claims at one step are an error that names the candidates.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from observatory.errors import AmbiguousInstrumentError, UnknownInstrumentError, UnreadableFileError
+from observatory.frame import DateSource, Frame
+from observatory.instruments.base import Facts, Kind, name_time
+from observatory.instruments.formats import Container, Limits, open_container, read_bytes
+
+__all__ = [
+    "Limits",
+    "Opened",
+    "family_of",
+    "instrument_names",
+    "open_bytes",
+    "read_file",
+    "recognise",
+]
+
+
+@cache
+def kinds() -> tuple[Kind, ...]:
+    """All kinds of frame, one instance each, found by themselves in this package."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    return tuple(kind() for kind in sorted(Kind.__subclasses__(), key=lambda kind: kind.family))
+
+
+@cache
+def instrument_names() -> tuple[str, ...]:
+    """Names of all instruments known without configuration."""
+    return tuple(name for kind in kinds() for name in kind.names)
+
+
+def kind_of(instrument: str) -> Kind:
+    """Return the kind that an instrument belongs to.
+
+    Raises
+    ------
+    UnknownInstrumentError
+        When no kind has an instrument of that name.
+    """
+    for kind in kinds():
+        if instrument in kind.names or instrument == kind.family:
+            return kind
+    raise UnknownInstrumentError(instrument, f"known are {', '.join(instrument_names())}")
+
+
+def family_of(instrument: str) -> str:
+    """Name of the pipeline for an instrument's frames."""
+    return kind_of(instrument).family
+
+
+def recognise(container: Container, file_name: str, index: int = 0, *, with_content: bool = True) -> str:
+    """Name of the instrument that made an image.
+
+    Raises
+    ------
+    UnknownInstrumentError
+        When nothing tells it.
+    AmbiguousInstrumentError
+        When two instruments claim it at the same step.
+    """
+    header = container.header(index)
+    steps: list[Callable[[Kind], str | None]] = [
+        lambda kind: kind.claim_header(header, file_name) if header else None,
+        lambda kind: kind.claim_name(file_name),
+    ]
+    for step in steps:
+        found = _only(filter(None, map(step, kinds())), file_name)
+        if found:
+            return found
+    if not with_content:
+        raise UnknownInstrumentError(file_name)
+    pixels = container.pixels(index)
+    found = _only(filter(None, (kind.claim_content(pixels) for kind in kinds())), file_name)
+    if found:
+        return found
+    if pixels.ndim == 2:
+        raise AmbiguousInstrumentError(file_name, ["halpha (no disk found in it)", "allsky"])
+    raise UnknownInstrumentError(file_name, "no header, a name that says nothing, and no solar disk in it")
+
+
+def _only(claims: Iterable[str], file_name: str) -> str | None:
+    distinct = sorted(set(claims))
+    if len(distinct) > 1:
+        raise AmbiguousInstrumentError(file_name, distinct)
+    return distinct[0] if distinct else None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file whose instrument is known and whose pixels can be asked for.
+
+    Attributes
+    ----------
+    instrument : str
+        Name as results will carry it: a configured station's own name, else the kind's.
+    kind : Kind
+    """
+
+    container: Container
+    instrument: str
+    kind: Kind
+    known_as: str
+    file_name: str
+    file_time: datetime | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of frames in the file."""
+        return self.container.count
+
+    def facts(self, index: int = 0) -> Facts:
+        """Header facts of one frame, its time taken from the file's when nothing else tells it.
+
+        A name that holds a day contradicts a file time of another day: then there is no time.
+        """
+        facts = self.kind.facts(self.known_as, self.container.header(index), self.file_name)
+        if facts.date_obs is None and self.file_time is not None:
+            day = name_time(self.file_name).day
+            if day is None or day.date() == self.file_time.date():
+                return replace(facts, date_obs=self.file_time, date_obs_source=DateSource.FILE_TIME)
+        return facts
+
+    def frame(self, index: int = 0) -> Frame:
+        """Decode one frame.
+
+        Raises
+        ------
+        UnreadableFileError
+            When the pixels cannot be decoded or hold no finite value.
+        """
+        facts = self.facts(index)
+        pixels = self.container.pixels(index)
+        if pixels.dtype.kind == "f" and not np.isfinite(pixels).any():
+            raise UnreadableFileError("the image holds no number at all (NaN everywhere)")
+        pixels.flags.writeable = False
+        return Frame(
+            pixels=pixels,
+            instrument=self.instrument,
+            row_order=self.container.row_order,
+            date_obs=facts.date_obs,
+            date_obs_source=facts.date_obs_source,
+            observatory=facts.observatory,
+            wavelength_nm=facts.wavelength_nm,
+            exposure_time_s=facts.exposure_time_s,
+            unit=facts.unit,
+            pointing=facts.pointing,
+            index=index,
+            file_name=self.file_name,
+            header=self.container.header(index),
+        )
+
+
+def open_bytes(
+    data: bytes,
+    file_name: str,
+    limits: Limits,
+    *,
+    instrument: str | None = None,
+    stations: Mapping[str, str] | None = None,
+    file_time: datetime | None = None,
+) -> Opened:
+    """Open a file's bytes and recognise the instrument.
+
+    Parameters
+    ----------
+    instrument : str | None
+        Name given by the caller; overrides recognition.
+    stations : Mapping[str, str] | None
+        Configured stations: own name to the name of a known instrument or kind.
+
+    Raises
+    ------
+    UnusableInputError
+        When the file is damaged, too large, or of no known or one certain instrument.
+    """
+    container = open_container(data, limits)
+    name = instrument or recognise(container, file_name)
+    known_as = (stations or {}).get(name, name)
+    return Opened(container, name, kind_of(known_as), known_as, file_name, file_time)
+
+
+def read_file(path: Path, limits: Limits, *, instrument: str | None = None) -> Opened:
+    """Read and open a file; see `open_bytes`."""
+    data = read_bytes(path, limits)
+    file_time = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
+    return open_bytes(data, path.name, limits, instrument=instrument, file_time=file_time)

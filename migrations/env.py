@@ -1,0 +1,36 @@
+"""Alembic's entry: run the migrations on the configured database."""
+
+from alembic import context
+from sqlalchemy import text
+
+from observatory.storage.schema import UtcDateTime, metadata
+from observatory.storage.session import Database
+
+_LOCK_KEY = 0x6D696772  # "migr": two services that start together migrate one after the other
+
+
+def _render_item(kind: str, item: object, _: object) -> str | bool:
+    """Write our own column type as the plain one that lies in the database."""
+    return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UtcDateTime) else False
+
+
+def run() -> None:
+    """Migrate with a connection of our own kind, so that SQLite gets its pragmas."""
+    db = Database(context.config.get_main_option("sqlalchemy.url") or "")
+    with db.engine.connect() as connection:
+        context.configure(
+            connection=connection,
+            target_metadata=metadata,
+            render_as_batch=db.is_sqlite,
+            compare_type=True,
+            transactional_ddl=True,
+            render_item=_render_item,
+        )
+        with context.begin_transaction():
+            if not db.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+            context.run_migrations()
+    db.dispose()
+
+
+run()

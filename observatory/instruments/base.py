@@ -1,0 +1,214 @@
+"""What every kind of frame must be able to tell: recognise itself, read its facts.
+
+A kind of frame is one module in this package that defines a subclass of `Kind`; the look-up
+finds it by itself, so a new camera is one new file.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+import numpy as np
+
+from observatory.errors import MissingKeywordError
+from observatory.frame import DateSource, Pointing
+
+# TAI - UTC in seconds from each date on (IERS Bulletin C); no leap second since 2017.
+_LEAP_SECONDS = (
+    (datetime(2017, 1, 1, tzinfo=UTC), 37),
+    (datetime(2015, 7, 1, tzinfo=UTC), 36),
+    (datetime(2012, 7, 1, tzinfo=UTC), 35),
+    (datetime(2009, 1, 1, tzinfo=UTC), 34),
+    (datetime(2006, 1, 1, tzinfo=UTC), 33),
+    (datetime(1999, 1, 1, tzinfo=UTC), 32),
+)
+RSUN_1AU_ARCSEC = 959.63  # Auwers (1891); IAU value until 2015, still the one in most headers
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What header and name say of a frame before its pixels are looked at."""
+
+    date_obs: datetime | None = None
+    date_obs_source: DateSource = DateSource.NONE
+    observatory: str | None = None
+    wavelength_nm: float | None = None
+    exposure_time_s: float | None = None
+    unit: str | None = None
+    pointing: Pointing | None = None
+    is_simulated: bool = False
+
+
+class Kind(ABC):
+    """One kind of frame.
+
+    Attributes
+    ----------
+    family : str
+        Name of the pipeline that its frames go through: the module's name.
+    names : tuple of str
+        Instruments of this kind that are known without configuration.
+    """
+
+    family: ClassVar[str]
+    names: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def claim_header(self, header: Mapping[str, Any], file_name: str) -> str | None:
+        """Instrument's name when the header says so."""
+
+    @abstractmethod
+    def claim_name(self, file_name: str) -> str | None:
+        """Instrument's name when the file's name says so."""
+
+    def claim_content(self, pixels: np.ndarray) -> str | None:
+        """Instrument's name when the pixels say so: the last resort."""
+        return None
+
+    @abstractmethod
+    def facts(self, instrument: str, header: Mapping[str, Any], file_name: str) -> Facts:
+        """Facts of a frame of this kind.
+
+        Raises
+        ------
+        MissingKeywordError
+            When the header contradicts itself or cannot be understood.
+        """
+
+
+def header_date(header: Mapping[str, Any], *keys: str) -> datetime | None:
+    """Start of the exposure from the first keyword that is there.
+
+    Raises
+    ------
+    MissingKeywordError
+        When a keyword is there but cannot be read as a time.
+    """
+    for key in keys or ("DATE-OBS", "DATE_OBS"):
+        value = header.get(key)
+        if value in (None, ""):
+            continue
+        text = str(value).strip()
+        clock = str(header.get("TIME-OBS", header.get("TIME_OBS", ""))).strip()
+        if "T" not in text and "_" not in text and " " not in text and clock:
+            text = f"{text}T{clock}"
+        return parse_time(text, key)
+    return None
+
+
+def parse_time(text: str, key: str) -> datetime:
+    """ISO 8601, JSOC's ``2011.02.15_02:00:00_TAI`` and the old ``dd/mm/yy``, to aware UTC."""
+    word = text.strip()
+    is_tai = word.upper().endswith("TAI")
+    word = re.sub(r"[_ ]?(TAI|UTC|UT)$", "", word, flags=re.IGNORECASE)
+    word = re.sub(r"^(\d{4})[.:](\d{2})[.:](\d{2})[_ T]", r"\1-\2-\3T", word)
+    word = re.sub(r"^(\d{2})/(\d{2})/(\d{2})(?=T|$)", r"19\3-\2-\1", word)
+    word = re.sub(r"(\.\d{6})\d+", r"\1", word)
+    try:
+        time = datetime.fromisoformat(word)
+    except ValueError as error:
+        raise MissingKeywordError(key, f"{text!r} is not a time (ISO 8601 is expected)") from error
+    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    if is_tai:
+        time -= timedelta(seconds=next((lag for since, lag in _LEAP_SECONDS if time >= since), 32))
+    return time
+
+
+_FIRST_YEAR, _LAST_YEAR = 1970, 2099
+_NAME_TIME = re.compile(
+    r"(?<!\d)(\d{4})[-_.]?(\d{2})[-_.]?(\d{2})"
+    r"(?:[T_\- ]{0,2}(\d{2})[-_:.]?(\d{2})(?:[-_:.]?(\d{2}))?)?(?!\d)"
+)
+
+
+@dataclass(frozen=True)
+class NameTime:
+    """What a file name says of time: nothing, a day, or a moment."""
+
+    day: datetime | None = None
+    moment: datetime | None = None
+
+
+def name_time(file_name: str) -> NameTime:
+    """Time in a file name; a four-digit number after a day counts only with its seconds.
+
+    ``kso_20190126_0042`` numbers the frames of a day, it does not say 00:42; therefore hours
+    and minutes alone are taken only where an instrument's own pattern says so.
+    """
+    for found in _NAME_TIME.finditer(file_name):
+        year, month, day, hour, minute, second = found.groups()
+        try:
+            date = datetime(int(year), int(month), int(day), tzinfo=UTC)
+            if not _FIRST_YEAR <= date.year <= _LAST_YEAR:
+                continue  # a size or a channel, such as 1024_0131
+            if second is None:
+                return NameTime(day=date)
+            return NameTime(date, date.replace(hour=int(hour), minute=int(minute), second=int(second)))
+        except ValueError:
+            continue
+    return NameTime()
+
+
+def dated(header: Mapping[str, Any], file_name: str, *keys: str) -> tuple[datetime | None, DateSource]:
+    """Start of the exposure by header, else by file name."""
+    time = header_date(header, *keys)
+    if time is None and isinstance(header.get("EXIF-DATE"), str):
+        time = parse_time(str(header["EXIF-DATE"]), "EXIF-DATE")
+    if time is not None:
+        return time, DateSource.HEADER
+    moment = name_time(file_name).moment
+    return (moment, DateSource.FILE_NAME) if moment else (None, DateSource.NONE)
+
+
+def number(header: Mapping[str, Any], *keys: str) -> float | None:
+    """First finite number among keywords; None when there is none."""
+    for key in keys:
+        value = header.get(key)
+        if isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value):
+            return float(value)
+    return None
+
+
+def wcs_pointing(header: Mapping[str, Any]) -> Pointing | None:
+    """Disk from a helioprojective WCS (Thompson 2006, A&A 449, 791); None without any WCS.
+
+    Raises
+    ------
+    MissingKeywordError
+        When only half of the WCS is there.
+    """
+    scale, scale_y = number(header, "CDELT1"), number(header, "CDELT2")
+    reference = number(header, "CRPIX1"), number(header, "CRPIX2")
+    rsun = number(header, "RSUN_OBS", "RSUN")
+    if not str(header.get("CTYPE1", "")).startswith(("HPLN", "SOLAR")):
+        if scale is not None and None in reference:
+            raise MissingKeywordError("CRPIX1", "the header has CDELT1 without CRPIX: half a WCS")
+        return None
+    if scale is None or scale_y is None or None in reference:
+        raise MissingKeywordError("CRPIX1, CDELT1", "half a WCS says nothing certain about the pointing")
+    if not scale > 0:
+        raise MissingKeywordError("CDELT1", f"{scale} arcsec per pixel cannot be")
+    roll = number(header, "CROTA2") or 0.0
+    value_x, value_y = number(header, "CRVAL1") or 0.0, number(header, "CRVAL2") or 0.0
+    angle = np.deg2rad(roll)
+    dx, dy = -value_x / scale, -value_y / scale_y
+    rsun = rsun if rsun and rsun > 100 else RSUN_1AU_ARCSEC
+    assert reference[0] is not None and reference[1] is not None
+    return Pointing(
+        center_x_px=float(reference[0] - 1 + dx * np.cos(angle) + dy * np.sin(angle)),
+        center_y_px=float(reference[1] - 1 - dx * np.sin(angle) + dy * np.cos(angle)),
+        radius_px=rsun / scale,
+        rsun_arcsec=rsun,
+        roll_deg=roll,
+        source="header",
+    )
+
+
+def is_simulated(header: Mapping[str, Any]) -> bool:
+    """Whether a frame says of itself that a simulator made it (keyword SIMULATD)."""
+    return header.get("SIMULATD") in (True, "T", "True")

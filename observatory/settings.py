@@ -1,0 +1,225 @@
+"""The only settings class, and the only reader of the environment.
+
+Values come, first wins, from the environment (``HELIOWATCH_…``, ``__`` for nesting), from secret
+files in the folder ``HELIOWATCH_SECRETS_DIR`` names, and from ``heliowatch.yaml`` (or the file that
+``HELIOWATCH_CONFIG`` names).
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from observatory.errors import SettingsError
+from observatory.instruments import instrument_names, kind_of
+from observatory.instruments.formats import Limits
+
+
+class Device(StrEnum):
+    """Where networks run."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class InstrumentSettings(BaseModel, extra="forbid"):
+    """One station's camera."""
+
+    kind: str = Field(description="name of a known instrument or kind, such as kso-halpha or halpha")
+    watch: list[Path] = Field(default_factory=list, description="folders that only this camera writes to")
+    patterns: list[str] = Field(default_factory=lambda: ["*"], description="file names that count")
+    cadence_s: float | None = Field(default=None, gt=0, description="seconds between frames by day")
+
+    @field_validator("kind")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        kind_of(value)
+        return value
+
+
+class LimitsSettings(BaseModel, extra="forbid"):
+    """What one file may cost at most."""
+
+    max_file_bytes: int = Field(default=1 << 30, gt=0)
+    max_unpacked_bytes: int = Field(default=1 << 30, gt=0)
+    max_pixels: int = Field(default=150_000_000, gt=0)
+
+    @property
+    def as_limits(self) -> Limits:
+        """The same, as reading takes it."""
+        return Limits(self.max_file_bytes, self.max_unpacked_bytes, self.max_pixels)
+
+
+class IngestSettings(BaseModel, extra="forbid"):
+    """How folders are watched."""
+
+    rest_s: float = Field(default=0.5, gt=0, description="rest of a file that cannot tell its own end")
+    scan_interval_s: float = Field(default=20.0, gt=0, description="seconds between reconciling scans")
+    polling: bool = Field(default=False, description="poll, for network file systems without events")
+    polling_interval_s: float = Field(default=1.0, gt=0)
+    temporary: list[str] = Field(default_factory=lambda: [".*", "*.tmp", "*.part"])
+    batch: int = Field(default=256, ge=1, description="rows a transaction in a burst")
+
+
+class WorkerSettings(BaseModel, extra="forbid"):
+    """How work is done and taken back."""
+
+    processes: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    max_attempts: int = Field(default=5, ge=1)
+    heartbeat_s: float = Field(default=3.0, gt=0)
+    lease_s: float = Field(default=12.0, gt=0, description="silence after which a worker counts as dead")
+    metrics_port: int | None = Field(default=None, description="port of the worker's own /metrics")
+
+
+class SweeperSettings(BaseModel, extra="forbid"):
+    """How often the database is compared with the queue."""
+
+    interval_s: float = Field(default=5.0, gt=0)
+    unclaimed_s: float = Field(default=10.0, gt=0, description="a published frame may wait this long")
+    batch: int = Field(default=1000, ge=1)
+    keep_events_days: float = Field(default=14.0, gt=0)
+
+
+class RuntimeSettings(BaseModel, extra="forbid"):
+    """What runs the networks."""
+
+    device: Device = Device.CPU
+    threads: int = Field(default=1, ge=1, description="threads inside one network call")
+
+
+class ServiceSettings(BaseModel, extra="forbid"):
+    """Where the API and the pages answer."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    worker_silence_s: float = Field(default=60.0, gt=0, description="readiness needs a younger heartbeat")
+
+
+class LogSettings(BaseModel, extra="forbid"):
+    """How we log."""
+
+    level: str = "INFO"
+    as_json: bool = Field(default=False, description="one JSON object a line, for production")
+
+
+class Settings(BaseSettings):
+    """All settings of Heliowatch."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="HELIOWATCH_",
+        env_nested_delimiter="__",
+        extra="forbid",
+        nested_model_default_partial_update=True,
+    )
+
+    data_dir: Path = Field(default=Path("var/heliowatch"), description="database (SQLite) and products")
+    database_url: str = Field(default="", description="empty: SQLite inside data_dir")
+    broker_url: str = Field(default="memory://", description="redis://… in production")
+    watch: list[Path] = Field(default_factory=list, description="folders with frames of several instruments")
+    instruments: dict[str, InstrumentSettings] = Field(default_factory=dict)
+    limits: LimitsSettings = Field(default_factory=LimitsSettings)
+    ingest: IngestSettings = Field(default_factory=IngestSettings)
+    worker: WorkerSettings = Field(default_factory=WorkerSettings)
+    sweeper: SweeperSettings = Field(default_factory=SweeperSettings)
+    runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
+    service: ServiceSettings = Field(default_factory=ServiceSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+
+    @model_validator(mode="after")
+    def _lease_outlasts_heartbeat(self) -> Settings:
+        if self.worker.lease_s < 2 * self.worker.heartbeat_s:
+            raise ValueError("worker.lease_s must be at least twice worker.heartbeat_s")
+        return self
+
+    @field_validator("instruments")
+    @classmethod
+    def _names_are_free(cls, value: dict[str, InstrumentSettings]) -> dict[str, InstrumentSettings]:
+        for name, instrument in value.items():
+            if name in instrument_names() and kind_of(name) is not kind_of(instrument.kind):
+                raise ValueError(f"{name} is a known instrument of another kind than {instrument.kind}")
+        return value
+
+    @cached_property
+    def resolved_database_url(self) -> str:
+        """URL of the database, the embedded one when none is set."""
+        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'heliowatch.db'}"
+
+    @property
+    def product_dir(self) -> Path:
+        """Folder of the product files."""
+        return self.data_dir / "products"
+
+    @property
+    def stations(self) -> dict[str, str]:
+        """Configured instruments: own name to the kind's name."""
+        return {name: instrument.kind for name, instrument in self.instruments.items()}
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the queue lives inside this process."""
+        return self.broker_url.startswith("memory:")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, environment, secret files, the YAML file."""
+        return (
+            init_settings,
+            env_settings,
+            file_secret_settings,
+            YamlConfigSettingsSource(settings_cls, config_path()),
+        )
+
+
+def config_path() -> Path:
+    """Path of the settings file: ``HELIOWATCH_CONFIG``, else ``heliowatch.yaml`` here."""
+    return Path(os.environ.get("HELIOWATCH_CONFIG", "heliowatch.yaml"))
+
+
+def test_data_dir() -> Path | None:
+    """Folder of real frames for training and testing (``HELIOWATCH_TEST_DATA``), when there is one."""
+    named = os.environ.get("HELIOWATCH_TEST_DATA")
+    return Path(named) if named and Path(named).is_dir() else None
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings.
+
+    Raises
+    ------
+    SettingsError
+        With one line for each value that is wrong, naming it.
+    """
+    secrets = os.environ.get("HELIOWATCH_SECRETS_DIR")
+    if "HELIOWATCH_CONFIG" in os.environ and not config_path().is_file():
+        raise SettingsError(f"HELIOWATCH_CONFIG names {config_path()}, which is not there")
+    try:
+        return Settings(_secrets_dir=secrets, **overrides)  # type: ignore[arg-type]
+    except (ValueError, OSError) as error:
+        raise SettingsError(_readable(error)) from error
+
+
+def _readable(error: Exception) -> str:
+    lines = getattr(error, "errors", None)
+    if lines is None:
+        return f"settings: {error}"
+    return "\n".join(
+        f"settings: {'.'.join(str(part) for part in line['loc']) or 'file'}: {line['msg']}"
+        for line in lines()
+    )

@@ -1,0 +1,78 @@
+"""Product files: written whole or not at all, named by their own bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from observatory.errors import StorageUnavailableError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOENT}
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A product file that is safely on disk."""
+
+    sha256: str
+    path: str
+    bytes: int
+
+
+class ProductFiles:
+    """Folder of product files; the same bytes are one file, so writing twice is harmless."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(self, data: bytes, suffix: str) -> StoredFile:
+        """Write by temporary name, fsync and rename.
+
+        Raises
+        ------
+        StorageUnavailableError
+            When the disk is full or may not be written to: transient, the work is retried.
+        """
+        digest = hashlib.sha256(data).hexdigest()
+        relative = f"{digest[:2]}/{digest[2:4]}/{digest}{suffix}"
+        target = self.root / relative
+        if not target.exists():
+            try:
+                self._write_whole(target, data)
+            except OSError as error:
+                if error.errno in _FULL:
+                    raise StorageUnavailableError(
+                        f"the product folder {self.root}", error.strerror or ""
+                    ) from error
+                raise
+        return StoredFile(digest, relative, len(data))
+
+    def _write_whole(self, target: Path, data: bytes) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).chmod(0o644)
+            Path(temporary).rename(target)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+            raise
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # the name, too, must survive a power cut before the row says it is there
+        finally:
+            os.close(folder)
+
+    def find(self, relative: str) -> Path | None:
+        """Path of a product that is there; None when it was removed."""
+        path = self.root / relative
+        return path if path.is_file() else None

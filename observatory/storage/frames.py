@@ -1,0 +1,559 @@
+"""Frames: their rows from arrival to result, and every question asked about them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import BigInteger, Connection, Row, Select, and_, cast, func, or_, select, text, update
+
+from observatory.frame import DateSource
+from observatory.storage import events
+from observatory.storage.schema import arrivals, causes, frames, workers
+from observatory.storage.session import Database
+
+
+class Status(StrEnum):
+    """Where a frame stands."""
+
+    RECEIVED = "received"
+    PROCESSING = "processing"
+    DONE = "done"
+    REJECTED = "rejected"
+    FAILED = "failed"
+
+
+class Priority(StrEnum):
+    """Live frames go before an archive's."""
+
+    LIVE = "live"
+    BACKFILL = "backfill"
+
+
+@dataclass(frozen=True)
+class NewFrame:
+    """One frame as the ingester hands it over."""
+
+    sha256: str | None
+    file_name: str
+    path: str
+    bytes: int
+    received_at: datetime
+    status: Status = Status.RECEIVED
+    reason: str | None = None
+    frame_index: int = 0
+    instrument: str | None = None
+    family: str | None = None
+    observatory: str | None = None
+    date_obs: datetime | None = None
+    date_obs_source: DateSource = DateSource.NONE
+    wavelength_nm: float | None = None
+    exposure_time_s: float | None = None
+    is_simulated: bool = False
+    priority: Priority = Priority.LIVE
+    closed_at: datetime | None = None
+    published_at: datetime | None = None
+    processed_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """One sighting of a file: the same bytes may arrive under many paths."""
+
+    sha256: str
+    path: str
+    bytes: int
+    mtime_ns: int
+    seen_at: datetime
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is put on the queue for a frame, and on which queue."""
+
+    frame_id: int
+    family: str
+    priority: Priority
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """A frame that one worker alone works on now."""
+
+    id: int
+    sha256: str
+    frame_index: int
+    instrument: str
+    path: Path
+    file_name: str
+    attempts: int
+    closed_at: datetime | None
+    received_at: datetime
+
+
+@dataclass(frozen=True)
+class FrameFilter:
+    """Which frames are asked for; None means any."""
+
+    instrument: str | None = None
+    time_from: datetime | None = None
+    time_to: datetime | None = None
+    status: Status | None = None
+    quality_min: float | None = None
+    quality_max: float | None = None
+    cause: str | None = None
+    wavelength_nm: float | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def path_text(path: Path) -> str:
+    """Path as the database can keep it: names that are no UTF-8 are kept as their bytes."""
+    word = str(path)
+    try:
+        word.encode("utf-8")
+    except UnicodeEncodeError:
+        return "bytes:" + base64.urlsafe_b64encode(word.encode("utf-8", "surrogateescape")).decode()
+    return word
+
+
+def text_path(word: str) -> Path:
+    """Undo `path_text`."""
+    if word.startswith("bytes:"):
+        return Path(base64.urlsafe_b64decode(word[6:]).decode("utf-8", "surrogateescape"))
+    return Path(word)
+
+
+def register(db: Database, new: Sequence[NewFrame], seen: Sequence[Arrival]) -> list[Task]:
+    """Write frames and sightings in one transaction; return the tasks of the new frames.
+
+    The same bytes never make a second row: such frames are left out, their sightings kept.
+    """
+    rows = [asdict(frame) | {"moment": frame.date_obs or frame.received_at} for frame in new]
+    with db.write() as connection:
+        fresh = db.insert_new(
+            connection,
+            frames,
+            _without_known_refusals(connection, rows),
+            frames.c.id,
+            frames.c.sha256,
+            frames.c.frame_index,
+            frames.c.instrument,
+            frames.c.family,
+            frames.c.status,
+            frames.c.priority,
+            frames.c.file_name,
+            frames.c.date_obs,
+            frames.c.reason,
+            frames.c.received_at,
+        )
+        db.insert_new(connection, arrivals, [asdict(sighting) for sighting in seen])
+        events.append(
+            db,
+            connection,
+            [events.NewEvent("frame", row.instrument, row.id, _frame_event(row)) for row in fresh],
+        )
+    return [
+        Task(row.id, row.family, Priority(row.priority)) for row in fresh if row.status == Status.RECEIVED
+    ]
+
+
+def _without_known_refusals(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Leave out files that could not be opened and are already noted under that path."""
+    unread = [row["path"] for row in rows if row["sha256"] is None]
+    if not unread:
+        return rows
+    known = set(
+        connection.execute(
+            select(frames.c.path).where(frames.c.sha256.is_(None), frames.c.path.in_(unread))
+        ).scalars()
+    )
+    kept = []
+    for row in rows:
+        if row["sha256"] is None:
+            if row["path"] in known:
+                continue
+            known.add(row["path"])
+        kept.append(row)
+    return kept
+
+
+def _frame_event(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "instrument": row.instrument,
+        "status": row.status,
+        "file_name": row.file_name,
+        "frame": row.frame_index,
+        "date_obs": row.date_obs,
+        "reason": row.reason,
+        "received_at": row.received_at,
+    }
+
+
+def known_files(db: Database, folder: Path) -> dict[str, tuple[int, int]]:
+    """Sightings below a folder: path to (bytes, mtime_ns) of the newest."""
+    prefix = str(folder).rstrip("/") + "/"
+    with db.read() as connection:
+        rows = connection.execution_options(yield_per=5000).execute(
+            select(arrivals.c.path, arrivals.c.bytes, arrivals.c.mtime_ns)
+            .where(arrivals.c.path >= prefix, arrivals.c.path < prefix[:-1] + "0")  # "0" follows "/"
+            .order_by(arrivals.c.id)
+        )
+        return {row.path: (row.bytes, row.mtime_ns) for row in rows}
+
+
+def mark_published(db: Database, tasks: Iterable[Task], now: datetime) -> None:
+    """Note when frames were put on the queue."""
+    ids = [task.frame_id for task in tasks]
+    with db.write() as connection:
+        connection.execute(update(frames).where(frames.c.id.in_(ids)).values(published_at=now))
+
+
+def claim(db: Database, frame_id: int, worker: str, now: datetime) -> Claimed | None:
+    """Take a frame that waits; None when another has it or it is finished.
+
+    One UPDATE decides, so two workers that got the same task cannot both win.
+    """
+    with db.write() as connection:
+        row = connection.execute(
+            update(frames)
+            .where(frames.c.id == frame_id, frames.c.status == Status.RECEIVED)
+            .values(
+                status=Status.PROCESSING,
+                claimed_at=now,
+                claimed_by=worker,
+                attempts=frames.c.attempts + 1,
+            )
+            .returning(
+                frames.c.id,
+                frames.c.sha256,
+                frames.c.frame_index,
+                frames.c.instrument,
+                frames.c.path,
+                frames.c.file_name,
+                frames.c.attempts,
+                frames.c.closed_at,
+                frames.c.received_at,
+            )
+        ).one_or_none()
+    if row is None:
+        return None
+    return Claimed(
+        id=row.id,
+        sha256=row.sha256,
+        frame_index=row.frame_index,
+        instrument=row.instrument,
+        path=text_path(row.path),
+        file_name=row.file_name,
+        attempts=row.attempts,
+        closed_at=row.closed_at,
+        received_at=row.received_at,
+    )
+
+
+def give_back(db: Database, frame_id: int, worker: str) -> None:
+    """Let a frame wait again after a transient failure; the caller or the sweeper republishes it."""
+    with db.write() as connection:
+        connection.execute(
+            update(frames)
+            .where(
+                frames.c.id == frame_id,
+                frames.c.claimed_by == worker,
+                frames.c.status == Status.PROCESSING,
+            )
+            .values(status=Status.RECEIVED, claimed_by=None)
+        )
+
+
+def other_paths(db: Database, sha256: str, path: Path) -> list[Path]:
+    """Other places where the same bytes were seen, newest first."""
+    with db.read() as connection:
+        rows = connection.execute(
+            select(arrivals.c.path).where(arrivals.c.sha256 == sha256).order_by(arrivals.c.id.desc())
+        ).scalars()
+        return [found for row in rows if (found := text_path(row)) != path]
+
+
+def refuse(db: Database, frame_id: int, worker: str, status: Status, reason: str, now: datetime) -> None:
+    """End a frame as rejected (unusable input) or failed (defect), with its reason."""
+    with db.write() as connection:
+        row = connection.execute(
+            update(frames)
+            .where(
+                frames.c.id == frame_id,
+                frames.c.claimed_by == worker,
+                frames.c.status == Status.PROCESSING,
+            )
+            .values(status=status, reason=reason[:2000], processed_at=now, claimed_by=None)
+            .returning(*_EVENT_COLUMNS)
+        ).one_or_none()
+        if row is not None:
+            events.append(
+                db, connection, [events.NewEvent("frame", row.instrument, row.id, _frame_event(row))]
+            )
+
+
+_EVENT_COLUMNS = (
+    frames.c.id,
+    frames.c.instrument,
+    frames.c.status,
+    frames.c.file_name,
+    frames.c.frame_index,
+    frames.c.date_obs,
+    frames.c.reason,
+    frames.c.received_at,
+)
+
+
+def release_abandoned(db: Database, now: datetime, lease_s: float, max_attempts: int) -> tuple[int, int]:
+    """Take frames back from workers that fell silent.
+
+    Returns
+    -------
+    tuple of int
+        Frames that wait again, and frames that failed because they were tried too often.
+    """
+    silent_since = now - timedelta(seconds=lease_s)
+    alive = select(workers.c.name).where(workers.c.seen_at >= silent_since)
+    abandoned = and_(
+        frames.c.status == Status.PROCESSING,
+        frames.c.claimed_at < silent_since,
+        frames.c.claimed_by.not_in(alive),
+    )
+    with db.write() as connection:
+        failed = connection.execute(
+            update(frames)
+            .where(abandoned, frames.c.attempts >= max_attempts)
+            .values(
+                status=Status.FAILED,
+                processed_at=now,
+                claimed_by=None,
+                reason=f"the worker died {max_attempts} times on this frame: look at its log, then reprocess",
+            )
+            .returning(*_EVENT_COLUMNS)
+        ).all()
+        waiting = connection.execute(
+            update(frames)
+            .where(abandoned)
+            .values(status=Status.RECEIVED, claimed_by=None, published_at=None)
+            .returning(frames.c.id)
+        ).all()
+        events.append(
+            db,
+            connection,
+            [events.NewEvent("frame", row.instrument, row.id, _frame_event(row)) for row in failed],
+        )
+    return len(waiting), len(failed)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How much waits on one queue."""
+
+    family: str
+    priority: Priority
+    count: int
+    oldest: datetime
+
+
+def waiting(db: Database) -> list[Waiting]:
+    """Count what waits to be claimed, by queue."""
+    with db.read() as connection:
+        rows = connection.execute(
+            select(frames.c.family, frames.c.priority, func.count(), func.min(frames.c.received_at))
+            .where(frames.c.status == Status.RECEIVED)
+            .group_by(frames.c.family, frames.c.priority)
+        ).all()
+    return [Waiting(row[0], Priority(row[1]), row[2], row[3]) for row in rows]
+
+
+def due(db: Database, family: str, priority: Priority, published_before: datetime, limit: int) -> list[Task]:
+    """Oldest waiting frames of a queue that were never published, or too long ago."""
+    with db.read() as connection:
+        rows = connection.execute(
+            select(frames.c.id)
+            .where(
+                frames.c.status == Status.RECEIVED,
+                frames.c.family == family,
+                frames.c.priority == priority,
+                or_(frames.c.published_at.is_(None), frames.c.published_at < published_before),
+            )
+            .order_by(frames.c.id)
+            .limit(limit)
+        ).scalars()
+        return [Task(frame_id, family, priority) for frame_id in rows]
+
+
+def find(
+    db: Database,
+    wanted: FrameFilter,
+    *,
+    limit: int,
+    after: tuple[datetime, int] | None = None,
+    is_ascending: bool = False,
+) -> list[dict[str, Any]]:
+    """Frames by filter, in order of (`moment`, id).
+
+    Parameters
+    ----------
+    after : tuple of (datetime, int) or None
+        Sort key of the last row of the page before: keyset paging.
+    """
+    moment = frames.c.moment
+    query = _filtered(select(*frames.c), wanted)
+    if after is not None:
+        key, last_id = after
+        if is_ascending:
+            query = query.where(or_(moment > key, and_(moment == key, frames.c.id > last_id)))
+        else:
+            query = query.where(or_(moment < key, and_(moment == key, frames.c.id < last_id)))
+    order = (moment.asc(), frames.c.id.asc()) if is_ascending else (moment.desc(), frames.c.id.desc())
+    with db.read() as connection:
+        rows = [dict(row) for row in connection.execute(query.order_by(*order).limit(limit)).mappings()]
+        return _with_causes(connection, rows)
+
+
+def _filtered(query: Select[Any], wanted: FrameFilter) -> Select[Any]:
+    conditions = {
+        "instrument": lambda value: frames.c.instrument == value,
+        "time_from": lambda value: frames.c.moment >= value,
+        "time_to": lambda value: frames.c.moment < value,
+        "status": lambda value: frames.c.status == value,
+        "quality_min": lambda value: frames.c.quality_score >= value,
+        "quality_max": lambda value: frames.c.quality_score <= value,
+        "wavelength_nm": lambda value: frames.c.wavelength_nm.between(value - 0.05, value + 0.05),
+        "cause": lambda value: frames.c.id.in_(select(causes.c.frame_id).where(causes.c.cause == value)),
+    }
+    for name, condition in conditions.items():
+        value = getattr(wanted, name)
+        if value is not None:
+            query = query.where(condition(value))
+    return query
+
+
+def _with_causes(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    ids = [row["id"] for row in rows]
+    by_frame: dict[int, list[dict[str, Any]]] = {}
+    if ids:
+        for row in connection.execute(
+            select(causes).where(causes.c.frame_id.in_(ids)).order_by(causes.c.probability.desc())
+        ):
+            by_frame.setdefault(row.frame_id, []).append({"cause": row.cause, "probability": row.probability})
+    for frame in rows:
+        frame["causes"] = by_frame.get(frame["id"], [])
+    return rows
+
+
+def get(db: Database, frame_id: int) -> dict[str, Any] | None:
+    """One frame with its causes, every path its bytes were seen under, and how often."""
+    with db.read() as connection:
+        row = connection.execute(select(*frames.c).where(frames.c.id == frame_id)).mappings().one_or_none()
+        if row is None:
+            return None
+        frame = _with_causes(connection, [dict(row)])[0]
+        seen = connection.execute(
+            select(arrivals.c.path).where(arrivals.c.sha256 == frame["sha256"]).order_by(arrivals.c.id)
+        ).scalars()
+        frame["paths"] = [str(text_path(path)) for path in seen] or [str(text_path(frame["path"]))]
+        return frame
+
+
+def latest(db: Database, instrument: str) -> dict[str, Any] | None:
+    """Newest finished frame of an instrument."""
+    found = find(db, FrameFilter(instrument=instrument, status=Status.DONE), limit=1)
+    return found[0] if found else None
+
+
+def overview(db: Database) -> list[dict[str, Any]]:
+    """Each instrument's counts by status and its newest times."""
+    with db.read() as connection:
+        rows = connection.execute(
+            select(
+                frames.c.instrument,
+                frames.c.family,
+                func.count().label("frames"),
+                func.count().filter(frames.c.status == Status.DONE).label("done"),
+                func.count().filter(frames.c.status == Status.REJECTED).label("rejected"),
+                func.count().filter(frames.c.status == Status.FAILED).label("failed"),
+                func.count()
+                .filter(frames.c.status.in_([Status.RECEIVED, Status.PROCESSING]))
+                .label("waiting"),
+                func.count().filter(frames.c.is_degraded.is_(True)).label("degraded"),
+                func.max(frames.c.date_obs).label("last_date_obs"),
+                func.max(frames.c.received_at).label("last_received_at"),
+            )
+            .where(frames.c.instrument.is_not(None))
+            .group_by(frames.c.instrument, frames.c.family)
+            .order_by(frames.c.instrument)
+        ).mappings()
+        return [dict(row) for row in rows]
+
+
+def counts(db: Database) -> dict[str, int]:
+    """Frames by status."""
+    with db.read() as connection:
+        rows = connection.execute(select(frames.c.status, func.count()).group_by(frames.c.status)).all()
+    return {status.value: 0 for status in Status} | {row[0]: row[1] for row in rows}
+
+
+def quality_series(
+    db: Database,
+    instrument: str | None,
+    time_from: datetime | None,
+    time_to: datetime | None,
+    *,
+    bin_s: int | None,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """Scores over time, single or in bins of ``bin_s`` seconds, oldest first.
+
+    Frames without a `date_obs` have no place on a time axis and are left out.
+    """
+    conditions = [frames.c.quality_score.is_not(None), frames.c.date_obs.is_not(None)]
+    if instrument is not None:
+        conditions.append(frames.c.instrument == instrument)
+    if time_from is not None:
+        conditions.append(frames.c.date_obs >= time_from)
+    if time_to is not None:
+        conditions.append(frames.c.date_obs < time_to)
+    with db.read() as connection:
+        if bin_s is None:
+            query = (
+                select(
+                    frames.c.id,
+                    frames.c.instrument,
+                    frames.c.date_obs.label("time"),
+                    frames.c.quality_score.label("score"),
+                    frames.c.is_degraded,
+                )
+                .where(*conditions)
+                .order_by(frames.c.date_obs.desc(), frames.c.id.desc())
+                .limit(limit)
+            )
+            return [dict(row) for row in connection.execute(query).mappings()][::-1]
+        if db.is_sqlite:
+            epoch: Any = func.unixepoch(frames.c.date_obs)
+        else:
+            epoch = cast(func.floor(func.extract("epoch", frames.c.date_obs)), BigInteger)
+        start = (epoch - epoch % text(str(int(bin_s)))).label("start")
+        binned = (
+            select(
+                start,
+                frames.c.instrument,
+                func.count().label("frames"),
+                func.avg(frames.c.quality_score).label("score"),
+                func.min(frames.c.quality_score).label("score_min"),
+                func.max(frames.c.quality_score).label("score_max"),
+                func.count().filter(frames.c.is_degraded.is_(True)).label("degraded"),
+            )
+            .where(*conditions)
+            .group_by(start, frames.c.instrument)
+            .order_by(start.desc())
+            .limit(limit)
+        )
+        return [dict(row) for row in connection.execute(binned).mappings()][::-1]

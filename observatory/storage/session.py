@@ -1,0 +1,157 @@
+"""The database: one engine a process, short transactions, one kind of error when it is gone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.sql import Executable
+from sqlalchemy.sql.schema import Table
+
+from observatory.errors import SchemaOutdatedError, SettingsError, StorageUnavailableError
+from observatory.storage.schema import SCHEMA_REVISION
+
+_BUSY_TIMEOUT_MS = 30_000
+
+
+class Database:
+    """Engine of one process; made again after a fork.
+
+    Parameters
+    ----------
+    url : str
+        SQLAlchemy URL; ``sqlite:///…`` or ``postgresql://…`` (psycopg 3).
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
+        self._engine: Engine | None = None
+        self._pid = 0
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of this very process."""
+        if self._engine is None or self._pid != os.getpid():
+            if self._engine is not None:
+                self._engine.dispose(close=False)  # the parent's connections are not ours to close
+            self._engine = self._new_engine()
+            self._pid = os.getpid()
+        return self._engine
+
+    def _new_engine(self) -> Engine:
+        if not self.is_sqlite:
+            try:
+                return create_engine(
+                    self.url, pool_pre_ping=True, pool_size=8, connect_args={"connect_timeout": 5}
+                )
+            except ModuleNotFoundError as error:
+                raise SettingsError(
+                    "Postgres needs the [postgres] extra: pip install 'heliowatch[postgres]'"
+                ) from error
+        path = make_url(self.url).database
+        if path:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(self.url)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a transaction that only reads."""
+        with _as_ours(), self.engine.connect() as connection:
+            connection = connection.execution_options(heliowatch_read=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """Open a transaction that writes; committed at the end, rolled back by an exception."""
+        with _as_ours(), self.engine.begin() as connection:
+            yield connection
+
+    def insert_new(
+        self, connection: Connection, table: Table, rows: list[dict[str, Any]], *returning: Any
+    ) -> list[Any]:
+        """Insert rows that are not there yet; return what was asked of those inserted."""
+        if not rows:
+            return []
+        dialect = sqlite if self.is_sqlite else postgresql
+        statement: Executable = dialect.insert(table).values(rows).on_conflict_do_nothing()
+        if returning:
+            statement = statement.returning(*returning)  # type: ignore[attr-defined]
+            return list(connection.execute(statement).all())
+        connection.execute(statement)
+        return []
+
+    def upsert(self, connection: Connection, table: Table, row: dict[str, Any], keys: list[str]) -> None:
+        """Insert a row or overwrite the one with the same key."""
+        statement = (sqlite if self.is_sqlite else postgresql).insert(table).values(row)
+        changed = {name: statement.excluded[name] for name in row if name not in keys}
+        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
+
+    def revision(self) -> str | None:
+        """Revision of the schema as Alembic noted it; None for an empty database."""
+        with self.read() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+    def check_schema(self) -> None:
+        """Refuse to go on with another schema than ours.
+
+        Raises
+        ------
+        SchemaOutdatedError
+        """
+        found = self.revision()
+        if found != SCHEMA_REVISION:
+            raise SchemaOutdatedError(found, SCHEMA_REVISION)
+
+    def dispose(self) -> None:
+        """Close all connections."""
+        if self._engine is not None and self._pid == os.getpid():
+            self._engine.dispose()
+        self._engine = None
+
+
+@contextmanager
+def _as_ours() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise StorageUnavailableError(
+            "the database", str(error.orig).strip().splitlines()[0][:200]
+        ) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise StorageUnavailableError("the database", "the connection was lost") from error
+        raise
+
+
+def _prepare_sqlite(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves, below
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={_BUSY_TIMEOUT_MS}",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer takes its lock at once: a lock taken half-way fails without waiting when
+    # another wrote in between (SQLITE_BUSY_SNAPSHOT), whatever the busy timeout says.
+    is_read = connection.get_execution_options().get("heliowatch_read", False)
+    connection.exec_driver_sql("BEGIN" if is_read else "BEGIN IMMEDIATE")
