@@ -85,25 +85,31 @@ def fractal_field(random: np.random.Generator, side: int, slope: float, stretch:
     return (values / values.std()).astype(np.float32)
 
 
-def cloud_transmission(
-    random: np.random.Generator, side: int, opacity: float, cover: float, slope: float, stretch: float
-) -> FloatArray:
-    """Transmission of a cloud deck on a square grid.
+def transmission_of_height(height: FloatArray, opacity: float, cover: float) -> FloatArray:
+    """Transmission of a cloud deck whose thickness follows a random field.
 
     Parameters
     ----------
+    height : ndarray
+        A field from `fractal_field`.
     opacity : float
         1 - transmission where the cloud is thickest.
     cover : float
         Share of the field under the cloud, 0 to 1; the rest transmits fully.
     """
-    height = fractal_field(random, side, slope, stretch)
-    level = np.quantile(height, 1.0 - cover)
-    depth = np.maximum(height - level, 0.0)
-    depth /= max(float(np.quantile(depth, 0.995)), 1e-6)
+    sample = np.sort(height[::3, ::3], axis=None)  # quantiles of a ninth are as good and much faster
+    level = sample[int((1.0 - cover) * (len(sample) - 1))]
+    top = sample[int(0.995 * (len(sample) - 1))]
+    depth = np.clip((height - level) / max(float(top - level), 1e-6), 0.0, 1.2)
     # Beer-Lambert: the thickest part has the optical depth that gives the wanted opacity.
-    optical_depth = -np.log(1.0 - min(opacity, 0.98)) * np.minimum(depth, 1.2)
-    return np.exp(-optical_depth).astype(np.float32)
+    return np.exp(np.log(1.0 - min(opacity, 0.98)) * depth).astype(np.float32)
+
+
+def cloud_transmission(
+    random: np.random.Generator, side: int, opacity: float, cover: float, slope: float, stretch: float
+) -> FloatArray:
+    """Transmission of a fresh fractal cloud deck on a square grid."""
+    return transmission_of_height(fractal_field(random, side, slope, stretch), opacity, cover)
 
 
 def contrail_transmission(

@@ -1,0 +1,196 @@
+"""From a checkpoint to what ships: ONNX checked against torch, calibration, manifest."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from models.halpha_quality.calibrate import calibrate, calibration_frames
+from models.halpha_quality.data import HEAD_CAUSES, READERS
+from models.halpha_quality.facts import Thresholds
+from models.halpha_quality.inference import FEATURES, HalphaQuality
+from models.halpha_quality.network import LossWeights, NetworkConfig, QualityNetwork
+from models.halpha_quality.options import ExportOptions
+from models.registry import read_manifest, sha256_of
+from models.runtime import Runtime
+from observatory.errors import ModelError
+
+OPSET = 17
+_PARITY = 2e-4  # largest difference from torch; float32 sums in another order
+
+#: Last day (YYYYMMDD) of real frames that may fit anything: later ones test the model.
+LAST_TRAINING_DAY = "20150805"
+
+
+def export(options: ExportOptions) -> Path:
+    """Write ``halpha_quality.onnx``, ``calibration.npz`` and ``manifest.toml``.
+
+    Raises
+    ------
+    ModelError
+        When ONNX Runtime does not reproduce torch.
+    """
+    network, state = load_network(options.checkpoint)
+    options.output.mkdir(parents=True, exist_ok=True)
+    target = options.output / "halpha_quality.onnx"
+    write_onnx(network, target)
+    difference = parity(network, target)
+    if not difference < _PARITY:
+        raise ModelError(f"{target} differs from torch by {difference:.2g}: export with another opset")
+    parameters = _parameters(network.config, state["options"])
+    # A first manifest with neutral score lets the real inference path run, which fits the real one.
+    np.savez(options.output / "calibration.npz", badness=np.zeros(1))
+    _write_manifest(options, target, parameters, state, difference)
+    model = HalphaQuality(Runtime(), read_manifest(options.output / "manifest.toml"))
+    real = real_training_frames(options.data)
+    found = calibrate(model, list(calibration_frames(options.calibrate, 41, real)))
+    np.savez_compressed(options.output / "calibration.npz", badness=found.badness.astype(np.float32))
+    parameters |= {
+        "score_weights": [round(w, 6) for w in found.weights],
+        "cause_offsets": [round(o, 4) for o in found.cause_offsets],
+    }
+    _write_manifest(options, target, parameters, state, difference)
+    return target
+
+
+def load_network(checkpoint: Path) -> tuple[QualityNetwork, dict[str, Any]]:
+    """The network of a checkpoint, ready to infer, and the whole checkpoint."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    stated = dict(state["config"])
+    loss = LossWeights(**stated.pop("loss"))
+    network = QualityNetwork(NetworkConfig(**stated, loss=loss))
+    network.load_state_dict(state["model"])
+    return network.eval(), state
+
+
+def write_onnx(network: QualityNetwork, target: Path) -> None:
+    """Trace the network to ONNX with a free batch axis."""
+    example = torch.zeros(1, 1, network.config.side, network.config.side)
+    names = ("image", *QualityNetwork.OUTPUTS)
+    with warnings.catch_warnings():
+        # torch prefers its newer exporter, which needs onnxscript and writes the same graph larger.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            (example,),
+            str(target),
+            input_names=["image"],
+            output_names=list(QualityNetwork.OUTPUTS),
+            dynamic_axes={name: {0: "n"} for name in names},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    onnx.checker.check_model(str(target))
+
+
+def parity(network: QualityNetwork, target: Path, count: int = 8) -> float:
+    """Largest relative difference between ONNX Runtime and torch over random pictures."""
+    random = np.random.default_rng(3)
+    side = network.config.side
+    smooth = random.normal(size=(count, 1, side // 8, side // 8)).astype(np.float32)
+    image = np.clip(np.kron(smooth, np.ones((1, 1, 8, 8), np.float32)) * 0.3, -1, 1)
+    image += random.normal(0, 0.05, image.shape).astype(np.float32)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(image))
+    given = Runtime().session(target).run({"image": image})
+    worst = 0.0
+    for name, tensor in zip(QualityNetwork.OUTPUTS, expected, strict=True):
+        scale = max(1.0, float(tensor.abs().max()))
+        difference = np.abs(given[name] - tensor.numpy())
+        # A value that lies on the border between two levels may round either way and changes its
+        # neighbourhood; the median over pictures of the largest difference forgives a few of them.
+        worst = max(worst, float(np.median(difference.reshape(count, -1).max(axis=1))) / scale)
+    return worst
+
+
+def real_training_frames(data: Path | None) -> list[np.ndarray]:
+    """Good BBSO frames of the training days, where the shared data is at hand."""
+    root = data or (Path(os.environ["HELIOWATCH_TEST_DATA"]) if os.environ.get("HELIOWATCH_TEST_DATA") else None)
+    if root is None:
+        return []
+    files = sorted((root / "halpha" / "bbso").glob("bbso_halph_f[lr]_*.jpg"))
+    return [READERS[".jpg"](path) for path in files if path.name.split("_")[3] <= LAST_TRAINING_DAY]
+
+
+def _parameters(config: NetworkConfig, options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "side": config.side,
+        "preparation": options.get("preparation", "flattened"),
+        "mode": options.get("mode", "classifier"),
+        "causes": list(HEAD_CAUSES),
+        "features": list(FEATURES),
+        "score_weights": [0.0] * (1 + len(FEATURES)),
+        "cause_offsets": [0.0] * len(HEAD_CAUSES),
+        "thresholds": {entry.name: getattr(Thresholds(), entry.name) for entry in fields(Thresholds)},
+    }
+
+
+def _write_manifest(
+    options: ExportOptions, target: Path, parameters: dict[str, Any], state: dict[str, Any], difference: float
+) -> None:
+    parameters = parameters | {"calibration_sha256": sha256_of(options.output / "calibration.npz")}
+    side = parameters["side"]
+    tensors = {
+        "inputs": [("image", ["n", 1, side, side], "companded contrast, -1 to 1", "the flattened disk")],
+        "outputs": [
+            ("reconstruction", ["n", 1, side, side], "as the input", "what a good frame would be"),
+            ("content_loss", ["n"], "1", "difference of classifier features (SIQA's quality value)"),
+            ("p_degraded", ["n"], "0 to 1", "classifiers and head"),
+            ("region", ["n", side, side], "0 to 1", "probability that a cell is spoilt"),
+            ("cause_logits", ["n", len(HEAD_CAUSES)], "logit", "in the order of parameters.causes"),
+            ("severity", ["n", 2], "log10", "rms transmission deviation; its part between R/12 and R/6"),
+        ],
+    }
+    training = state["options"]
+    lines = [
+        "# Written by `heliowatch models export halpha_quality`; edit nothing by hand.",
+        'name = "halpha_quality"',
+        f'version = "{options.version}"',
+        f'file = "{target.name}"',
+        f'sha256 = "{sha256_of(target)}"',
+        f"opset = {OPSET}",
+        'licence = "BSD-3-Clause"',
+        "",
+    ]
+    for kind, entries in tensors.items():
+        for name, shape, unit, meaning in entries:
+            lines += [f"[[{kind}]]", f'name = "{name}"', f"shape = {_toml(shape)}"]
+            lines += [f'unit = "{unit}"', f'meaning = "{meaning}"', ""]
+    lines += ["[training]", f'command = "{_command(training)}"', f"seed = {training['seed']}"]
+    lines += [f"steps = {state['step']}", f"parity = {difference:.3g}", ""]
+    lines += ["[training.network]", *(f"{k} = {_toml(v)}" for k, v in _flat(state["config"])), ""]
+    nested = {k: v for k, v in parameters.items() if isinstance(v, dict)}
+    lines += ["[parameters]", *(f"{k} = {_toml(v)}" for k, v in parameters.items() if k not in nested), ""]
+    for name, table in nested.items():
+        lines += [f"[parameters.{name}]", *(f"{k} = {_toml(v)}" for k, v in table.items()), ""]
+    (options.output / "manifest.toml").write_text("\n".join(lines), encoding="utf-8")
+
+
+def _command(options: dict[str, Any]) -> str:
+    """The command line that repeats a training."""
+    flags = ("mode", "adversarial", "preset", "preparation", "simulated", "steps", "batch", "seed")
+    good = " --good GOOD" if options.get("good") not in (None, "None") else ""
+    bad = " --bad BAD" if options.get("bad") not in (None, "None") else ""
+    rest = " ".join(f"--{name.replace('_', '-')} {options[name]}" for name in flags)
+    return f"heliowatch models train halpha_quality{good}{bad} {rest}"
+
+
+def _flat(config: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [(k, v) for k, v in config.items() if not isinstance(v, dict)] + [
+        (f"loss_{k}", v) for k, v in dict(config.get("loss", asdict(LossWeights()))).items()
+    ]
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(entry) for entry in value) + "]"
+    return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -1,0 +1,291 @@
+"""Judge one H-alpha frame: limb, facts, network, score (numpy, OpenCV and ONNX Runtime)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.halpha_quality import facts as native
+from models.halpha_quality.preparation import (
+    CROP_RADII,
+    PREPARATIONS,
+    analysis_grid,
+    cloud_band,
+    compand,
+    crop_disk,
+    prepare_contrast,
+)
+from models.registry import ModelDescription, load, sha256_of
+from models.runtime import Runtime, Session
+from observatory.analysis import Cause, CauseProbability, ModelIdentity, Quality
+from observatory.errors import ModelError
+from observatory.frame import Frame
+from observatory.sun import LimbFit, compare_pointing, fit_limb, single_plane
+
+FloatArray = NDArray[np.floating]
+
+_CALIBRATION = "calibration.npz"
+#: Contrast beyond which the band measure cuts cells: plage and filaments are stronger than the
+#: clouds that are hard to see, and thicker clouds are caught whatever the cut.
+_BAND_CLIP = 0.06
+_NOT_SEEN = 0.35  # share of the disk without data beyond which the rest is not judged
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All that was found of a frame before it is scored.
+
+    Attributes
+    ----------
+    fit : LimbFit or None
+    facts : Facts
+    measures : dict
+        The numbers that `Quality.measures` will hold.
+    features : ndarray or None
+        What the score is computed from; None when there was no disk to judge.
+    region : ndarray (side, side) or None
+    cause_logits : ndarray or None
+    """
+
+    fit: LimbFit | None
+    facts: native.Facts
+    measures: dict[str, float]
+    features: FloatArray | None
+    region: FloatArray | None
+    cause_logits: FloatArray | None
+
+
+class HalphaQuality:
+    """The H-alpha quality model.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    description : ModelDescription, optional
+        Another network than the shipped one.
+
+    Raises
+    ------
+    ModelError
+        When the network or its calibration is missing or altered.
+    """
+
+    name = "halpha_quality"
+
+    def __init__(self, runtime: Runtime, description: ModelDescription | None = None) -> None:
+        self._runtime = runtime
+        self.description = description or load(self.name)
+        self._parameters: Mapping[str, Any] = self.description.parameters
+        self._weights = np.array(self._parameters["score_weights"], np.float64)
+        self._thresholds = native.Thresholds(**self._parameters["thresholds"])
+        self._side = int(self._parameters["side"])
+        self._preparation = str(self._parameters["preparation"])
+        self._causes = tuple(Cause(name) for name in self._parameters["causes"])
+        self._cause_offsets = np.array(self._parameters["cause_offsets"], np.float64)
+        self._calibration = self._read_calibration()
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """What results keep of this model."""
+        return self.description.identity
+
+    @property
+    def session(self) -> Session:
+        """The network's session in this process."""
+        return self._runtime.session(self.description.path)
+
+    def warm_up(self) -> None:
+        """Make the session and run it once."""
+        self.session.warm_up()
+
+    def analyse(self, frame: Frame) -> Quality:
+        """Judge one frame of any size from 64 pixels and any number type."""
+        return self.judge(self.read(frame), frame.pixels.shape[:2])
+
+    def read(self, frame: Frame) -> Reading:
+        """Measure a frame: limb, facts, network."""
+        plane = single_plane(frame.pixels)
+        fit = fit_limb(plane, frame.pointing)
+        facts = native.gather(plane, fit)
+        measures = facts.to_measures()
+        if fit is None:
+            return Reading(None, facts, measures, None, None, None)
+        measures |= _limb_measures(fit, frame)
+        if facts.missing_fraction > 0 and plane.dtype.kind == "f":
+            plane = np.nan_to_num(plane, posinf=0.0, neginf=0.0)
+        square, usable = crop_disk(plane, fit, self._side)
+        usable = _usable_cells(plane, fit, facts, usable, self._side)
+        disk = analysis_grid(self._side).disk
+        if float(np.mean(usable[disk])) < 1 - _NOT_SEEN:
+            return Reading(fit, facts, measures, None, _region(None, usable), None)
+        everything = bool(usable[disk].all())
+        contrast, fine = prepare_contrast(square, None if everything else usable)
+        image = compand(contrast)
+        if self._preparation != "flattened":
+            image = PREPARATIONS[self._preparation](square, None if everything else usable)
+        given = self.session.run({"image": image[None, None]})
+        band = cloud_band(contrast, _BAND_CLIP)
+        wide = cloud_band(contrast)
+        inside = analysis_grid(band.shape[0]).radius < 0.96
+        measures |= {
+            "fine_contrast": fine,
+            "band_rms": float(band[inside].std()),
+            "band_rms_unclipped": float(wide[inside].std()),
+            "content_loss": float(given["content_loss"][0]),
+            "p_degraded": float(given["p_degraded"][0]),
+            "transmission_rms": float(10.0 ** given["severity"][0, 0]),
+            "transmission_band_rms": float(10.0 ** given["severity"][0, 1]),
+        }
+        region = _region(given["region"][0], usable)
+        return Reading(
+            fit, facts, measures, features_of(measures), region, np.asarray(given["cause_logits"][0])
+        )
+
+    def judge(self, reading: Reading, shape: tuple[int, int]) -> Quality:
+        """Turn what was measured into a score, causes and a p-value."""
+        if reading.fit is None:
+            return self._no_disk(reading)
+        native_causes = dict(native.causes_of(reading.facts, reading.fit, shape, self._thresholds))
+        badness = -4.0  # nothing that could be judged speaks against it
+        if reading.features is not None:
+            badness = self._badness(reading.features)
+        probabilities: dict[Cause, float] = {}
+        if reading.cause_logits is not None and badness > 0:
+            probabilities = self._cause_probabilities(reading.cause_logits)
+        for cause, ratio in native_causes.items():
+            # At the threshold even odds; twice beyond it 0.89.
+            probabilities[cause] = max(probabilities.get(cause, 0.0), ratio**3 / (1 + ratio**3))
+            badness = max(badness, 3.0 * float(np.log(max(ratio, 1.02))))
+        score = float(1.0 / (1.0 + np.exp(np.clip(badness, -60, 60))))
+        if score < 0.5 and not probabilities:
+            probabilities = {Cause.UNKNOWN: 1.0 - score}
+        measures = reading.measures | {"badness": badness}
+        return self._quality(score, badness, probabilities, measures, reading)
+
+    def _badness(self, features: FloatArray) -> float:
+        """Log-odds of being degraded; 0 is even odds."""
+        return float(self._weights[0] + features @ self._weights[1:])
+
+    def _cause_probabilities(self, logits: FloatArray) -> dict[Cause, float]:
+        values = 1.0 / (1.0 + np.exp(-(logits + self._cause_offsets)))
+        found = {cause: float(v) for cause, v in zip(self._causes, values, strict=True) if v >= 0.5}
+        if not found:  # degraded, so name the likeliest rather than nothing
+            best = int(np.argmax(values))
+            found = {self._causes[best]: float(values[best])}
+        return found
+
+    def _no_disk(self, reading: Reading) -> Quality:
+        """No limb: black, white, holes or something else than the Sun."""
+        facts = reading.facts
+        cause = Cause.NO_TARGET
+        if facts.missing_fraction > 0.9:
+            cause = Cause.MISSING_DATA
+        elif facts.saturated_fraction > 0.9 or facts.exposure_fraction > 0.97:
+            cause = Cause.OVEREXPOSED
+        elif facts.exposure_fraction < 0.01:
+            cause = Cause.UNDEREXPOSED
+        probabilities = {cause: 0.95}
+        if cause is not Cause.NO_TARGET:
+            probabilities[Cause.NO_TARGET] = 0.5
+        return self._quality(0.01, 1e3, probabilities, reading.measures, reading)
+
+    def _quality(
+        self,
+        score: float,
+        badness: float,
+        probabilities: Mapping[Cause, float],
+        measures: Mapping[str, float],
+        reading: Reading,
+    ) -> Quality:
+        ordered = sorted(probabilities.items(), key=lambda item: -item[1])
+        extent = None
+        if reading.fit is not None and reading.region is not None:
+            half = reading.fit.radius_px * CROP_RADII
+            x, y = reading.fit.center_x_px, reading.fit.center_y_px
+            extent = (x - half, y - half, x + half, y + half)
+        return Quality(
+            score=score,
+            is_degraded=score < 0.5,
+            p_value=self._p_value(badness),
+            causes=tuple(CauseProbability(cause, value) for cause, value in ordered),
+            model=self.identity,
+            measures=measures,
+            region_map=reading.region,
+            region_extent_px=extent,
+        )
+
+    def _p_value(self, badness: float) -> float:
+        """Share of good calibration frames at least as bad (Vovk et al. 2005, with this one counted)."""
+        at_least = len(self._calibration) - int(np.searchsorted(self._calibration, badness - 1e-9))
+        return (at_least + 1) / (len(self._calibration) + 1)
+
+    def _read_calibration(self) -> FloatArray:
+        path = Path(self.description.path).with_name(_CALIBRATION)
+        if not path.exists():
+            raise ModelError(f"{path} is missing: restore it, or export the family again")
+        if sha256_of(path) != self._parameters["calibration_sha256"]:
+            raise ModelError(f"{path} was altered: restore it, or export the family again")
+        with np.load(path) as stored:
+            return np.sort(stored["badness"].astype(np.float64))
+
+
+#: Names of `features_of`, in order; the manifest's `score_weights` are the constant, then these.
+FEATURES = ("log_band_rms", "log_transmission_band_rms", "log_content_loss", "logit_p_degraded")
+
+
+def features_of(measures: Mapping[str, float]) -> FloatArray:
+    """What the score is a logistic function of, centred so that the weights are of one order."""
+    p = float(np.clip(measures["p_degraded"], 1e-4, 1 - 1e-4))
+    return np.array(
+        [
+            np.log(max(measures["band_rms_unclipped"], 1e-5) / 0.006),
+            np.log(max(measures["transmission_band_rms"], 1e-5) / 0.006),
+            np.log(max(measures["content_loss"], 1e-4)),
+            np.log(p / (1 - p)),
+        ]
+    )
+
+
+def _limb_measures(fit: LimbFit, frame: Frame) -> dict[str, float]:
+    measures = {
+        "center_x_px": fit.center_x_px,
+        "center_y_px": fit.center_y_px,
+        "radius_px": fit.radius_px,
+        "limb_rms_px": fit.rms_px,
+        "limb_width_px": fit.width_px,
+        "limb_width_anisotropy": fit.width_anisotropy,
+        "limb_jitter_px": fit.jitter_px,
+        "limb_fraction_accepted": fit.fraction_accepted,
+        "limb_fraction_in_frame": fit.fraction_in_frame,
+        "cut_off_fraction": fit.cut_off_fraction(frame.height, frame.width),
+    }
+    if frame.pointing is not None:
+        apart = compare_pointing(fit, frame.pointing)
+        measures["header_offset_px"] = apart.offset_px
+        measures["header_radius_ratio"] = apart.radius_ratio
+    return {name: float(value) for name, value in measures.items()}
+
+
+def _usable_cells(
+    plane: np.ndarray, fit: LimbFit, facts: native.Facts, seen: NDArray[np.bool_], side: int
+) -> NDArray[np.bool_]:
+    """Cells inside the picture and, where there are holes, mostly without them."""
+    if facts.missing_fraction < 1e-4:
+        return seen
+    hole = native.holes(plane).astype(np.uint8) * np.uint8(255)
+    share, _ = crop_disk(hole, fit, side)
+    grown = cv2.dilate(share, np.ones((3, 3), np.uint8))  # a cell beside a hole holds some of it
+    return seen & (grown < 3.0)
+
+
+def _region(region: FloatArray | None, usable: NDArray[np.bool_]) -> FloatArray:
+    """Spoilt probability inside the disk; cells without data are spoilt for certain."""
+    disk = analysis_grid(usable.shape[0]).disk
+    found = np.zeros(usable.shape, np.float32) if region is None else region
+    return np.where(disk, np.where(usable, found, 1.0), 0.0).astype(np.float32)

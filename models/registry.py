@@ -1,0 +1,194 @@
+"""The model families: every folder here with a ``manifest.toml`` is one.
+
+A family is found, not listed. Its manifest names the network and its sha256, which is checked
+before the network is used. For the command line a family may have an ``options.py`` with
+``TrainOptions``, ``EvaluateOptions`` and ``ExportOptions`` (frozen dataclasses whose fields carry a
+``help``) and a ``family.py`` with ``train``, ``evaluate`` and ``export`` that take them; both are
+imported only when asked for, so that torch is never needed to infer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from observatory.analysis import ModelIdentity
+from observatory.errors import ModelError
+
+_FAMILIES = Path(__file__).parent
+_MANIFEST = "manifest.toml"
+VERBS = ("train", "evaluate", "export")
+
+
+@dataclass(frozen=True)
+class TensorDescription:
+    """One input or output of a network: name, shape (names for free axes), unit and meaning."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    unit: str
+    meaning: str = ""
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What a manifest says.
+
+    Attributes
+    ----------
+    name, version, sha256 : str
+    family : str
+        Name of the folder; usually the same as `name`.
+    path : Path
+        The ``.onnx`` file.
+    inputs, outputs : tuple of TensorDescription
+    opset : int
+    parameters : Mapping
+        Everything that changes results besides the weights.
+    training_command : str
+    seed : int
+    licence : str
+    """
+
+    name: str
+    version: str
+    sha256: str
+    family: str
+    path: Path
+    inputs: tuple[TensorDescription, ...]
+    outputs: tuple[TensorDescription, ...]
+    opset: int
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    training_command: str = ""
+    seed: int = 0
+    licence: str = ""
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """What a result keeps of the model."""
+        return ModelIdentity(self.name, self.version, self.sha256, self.parameters)
+
+    def verify(self) -> None:
+        """Check the file against the manifest.
+
+        Raises
+        ------
+        ModelError
+            When it is missing or altered.
+        """
+        if not self.path.exists():
+            raise ModelError(f"{self.path} is missing: restore it, or export the family again")
+        found = sha256_of(self.path)
+        if found != self.sha256:
+            raise ModelError(
+                f"{self.path} has sha256 {found[:12]}…, its manifest says {self.sha256[:12]}…: "
+                "it was altered; restore it, or export the family again"
+            )
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def read_manifest(path: Path) -> ModelDescription:
+    """Read one ``manifest.toml``.
+
+    Raises
+    ------
+    ModelError
+        When it is no TOML or lacks a field.
+    """
+    try:
+        stated = tomllib.loads(path.read_text(encoding="utf-8"))
+        return ModelDescription(
+            name=stated["name"],
+            version=stated["version"],
+            sha256=stated["sha256"],
+            family=path.parent.name,
+            path=path.parent / stated["file"],
+            inputs=_tensors(stated["inputs"]),
+            outputs=_tensors(stated["outputs"]),
+            opset=int(stated["opset"]),
+            parameters=dict(stated.get("parameters", {})),
+            training_command=stated["training"]["command"],
+            seed=int(stated["training"]["seed"]),
+            licence=stated.get("licence", ""),
+        )
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ModelError(f"{path} cannot be read: {error}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path} lacks or misstates {error}: compare it with another family's") from error
+
+
+def _tensors(stated: list[Mapping[str, Any]]) -> tuple[TensorDescription, ...]:
+    return tuple(
+        TensorDescription(entry["name"], tuple(entry["shape"]), entry["unit"], entry.get("meaning", ""))
+        for entry in stated
+    )
+
+
+def find_models(root: Path | None = None) -> dict[str, ModelDescription]:
+    """All families under `root` (default: this package), by model name; files are not hashed yet.
+
+    Raises
+    ------
+    ModelError
+        When two families claim one name, or a manifest is unreadable.
+    """
+    found: dict[str, ModelDescription] = {}
+    for manifest in sorted((root or _FAMILIES).glob(f"*/{_MANIFEST}")):
+        model = read_manifest(manifest)
+        if model.name in found:
+            raise ModelError(
+                f"{model.name} is claimed by both {found[model.name].family} and {model.family}: "
+                "rename one in its manifest.toml"
+            )
+        found[model.name] = model
+    return found
+
+
+def load(name: str, root: Path | None = None) -> ModelDescription:
+    """The description of a model whose file has been verified.
+
+    Raises
+    ------
+    ModelError
+        When there is no such model, or its file is missing or altered.
+    """
+    models = find_models(root)
+    if name not in models:
+        raise ModelError(f"there is no model {name}; there are {', '.join(sorted(models)) or 'none'}")
+    models[name].verify()
+    return models[name]
+
+
+def trainable_families(root: Path | None = None) -> list[str]:
+    """Folders that the command line can train, evaluate or export."""
+    return sorted(path.parent.name for path in (root or _FAMILIES).glob("*/family.py"))
+
+
+def options_of(family: str, verb: str) -> type[Any]:
+    """The frozen dataclass of a verb's options, such as ``TrainOptions``; imports no torch."""
+    _require(family, verb)
+    module = importlib.import_module(f"models.{family}.options")
+    return getattr(module, f"{verb.capitalize()}Options")
+
+
+def action_of(family: str, verb: str) -> Callable[[Any], Any]:
+    """The function of a verb; it imports torch, if it needs it, when called."""
+    _require(family, verb)
+    return getattr(importlib.import_module(f"models.{family}.family"), verb)
+
+
+def _require(family: str, verb: str) -> None:
+    if verb not in VERBS:
+        raise ModelError(f"{verb} is none of {', '.join(VERBS)}")
+    if family not in trainable_families():
+        raise ModelError(f"{family} is no family that trains; there are {', '.join(trainable_families())}")
