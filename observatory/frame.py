@@ -40,7 +40,8 @@ class Pointing:
     rsun_arcsec : float
         Apparent solar radius; 959.63 at 1 au when nothing better is known.
     roll_deg : float | None
-        Angle from the picture's up to solar north, counter-clockwise; None when unknown.
+        FITS CROTA2: solar north lies this far clockwise from up, rows counted upwards;
+        None when unknown.
     source : str
         ``header`` or ``limb`` (fitted).
     """

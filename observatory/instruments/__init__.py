@@ -24,6 +24,7 @@ from observatory.instruments.formats import Container, Limits, open_container, r
 __all__ = [
     "Limits",
     "Opened",
+    "families",
     "family_of",
     "instrument_names",
     "open_bytes",
@@ -44,6 +45,12 @@ def kinds() -> tuple[Kind, ...]:
 def instrument_names() -> tuple[str, ...]:
     """Names of all instruments known without configuration."""
     return tuple(name for kind in kinds() for name in kind.names)
+
+
+@cache
+def families() -> tuple[str, ...]:
+    """Names of all pipelines."""
+    return tuple(kind.family for kind in kinds())
 
 
 def kind_of(instrument: str) -> Kind:
@@ -196,8 +203,16 @@ def open_bytes(
     return Opened(container, name, kind_of(known_as), known_as, file_name, file_time)
 
 
-def read_file(path: Path, limits: Limits, *, instrument: str | None = None) -> Opened:
+def read_file(
+    path: Path,
+    limits: Limits,
+    *,
+    instrument: str | None = None,
+    stations: Mapping[str, str] | None = None,
+) -> Opened:
     """Read and open a file; see `open_bytes`."""
     data = read_bytes(path, limits)
     file_time = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
-    return open_bytes(data, path.name, limits, instrument=instrument, file_time=file_time)
+    return open_bytes(
+        data, path.name, limits, instrument=instrument, stations=stations, file_time=file_time
+    )

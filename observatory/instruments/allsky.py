@@ -57,8 +57,9 @@ def _time(header: Mapping[str, Any], file_name: str) -> tuple[datetime | None, D
     date_obs, source = dated(header, file_name)
     if date_obs is None and (found := _NETWORK_TIME.match(file_name)):
         try:
-            moment = datetime.strptime(f"{found[1]}{found[2]}{found[3] or '00'}", "%Y%m%d%H%M%S")
+            digits = f"{found[1]}{found[2]}{found[3] or '00'}"
+            moment = datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
         except ValueError:
             return None, DateSource.NONE
-        return moment.replace(tzinfo=UTC), DateSource.FILE_NAME
+        return moment, DateSource.FILE_NAME
     return date_obs, source

@@ -22,6 +22,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from isal import isal_zlib
+from isal.igzip_lib import IsalError
 from PIL import ExifTags, Image
 
 from observatory.errors import TooLargeError, UnreadableFileError, VanishedFileError
@@ -138,7 +139,8 @@ def open_container(data: bytes, limits: Limits) -> Container:
         if magic.match(data):
             return _guarded(opener, data, limits)
     raise UnreadableFileError(
-        "the format is not recognised: FITS, PNG, JPEG, JPEG 2000, TIFF and PGM are read, also inside gzip or bzip2"
+        "the format is not recognised: "
+        "FITS, PNG, JPEG, JPEG 2000, TIFF and PGM are read, also inside gzip or bzip2"
     )
 
 
@@ -167,7 +169,7 @@ def _unpack(data: bytes, new: Callable[[], Any], magic: bytes, name: str, limits
         while not member.eof:
             try:
                 piece = member.decompress(rest, _PIECE * 16)
-            except (OSError, ValueError, EOFError, isal_zlib.IsalError) as error:
+            except (OSError, ValueError, EOFError, IsalError) as error:  # type: ignore[misc]
                 raise UnreadableFileError(f"the {name} data is damaged: {error}") from error
             rest = getattr(member, "unconsumed_tail", b"")
             total += len(piece)
@@ -224,7 +226,7 @@ class FitsContainer(Container):
     def _find_image(data: bytes) -> tuple[Mapping[str, Any], int, bool]:
         offset = 0
         while offset < len(data):
-            if offset and not data[offset : offset + 8] == b"XTENSION":
+            if offset and data[offset : offset + 8] != b"XTENSION":
                 break  # bytes after the last HDU are allowed by the standard
             header, start = _fits_header(data, offset)
             length = _fits_data_length(header)
@@ -283,7 +285,7 @@ class FitsContainer(Container):
             return (native.view(np.uint16) ^ np.uint16(0x8000)).view(np.uint16)
         real = native.astype(np.float32) * np.float32(scale) + np.float32(zero)
         if has_blank:
-            real[native == int(blank)] = np.nan  # type: ignore[arg-type]
+            real[native == int(blank)] = np.nan
         return real
 
 
@@ -409,7 +411,7 @@ class PictureContainer(Container):
         with Image.open(io.BytesIO(self._data), formats=_PICTURE_FORMATS) as picture:
             picture.load()
             if picture.mode in ("L", "RGB", "F", "I") or picture.mode.startswith("I;16"):
-                flat = picture
+                flat: Image.Image = picture
             elif picture.mode in ("1", "LA", "La"):
                 flat = picture.convert("L")
             else:

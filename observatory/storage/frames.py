@@ -10,7 +10,20 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Row, Select, and_, cast, func, or_, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    cast,
+    func,
+    or_,
+    select,
+    text,
+    update,
+)
 
 from observatory.frame import DateSource
 from observatory.storage import events
@@ -57,7 +70,6 @@ class NewFrame:
     is_simulated: bool = False
     priority: Priority = Priority.LIVE
     closed_at: datetime | None = None
-    published_at: datetime | None = None
     processed_at: datetime | None = None
 
 
@@ -128,12 +140,26 @@ def text_path(word: str) -> Path:
     return Path(word)
 
 
-def register(db: Database, new: Sequence[NewFrame], seen: Sequence[Arrival]) -> list[Task]:
+def register(
+    db: Database,
+    new: Sequence[NewFrame],
+    seen: Sequence[Arrival],
+    published_at: datetime | None = None,
+) -> list[Task]:
     """Write frames and sightings in one transaction; return the tasks of the new frames.
 
     The same bytes never make a second row: such frames are left out, their sightings kept.
+
+    Parameters
+    ----------
+    published_at : datetime | None
+        Set when the caller publishes the tasks right after; the sweeper looks after those
+        that do not arrive. None leaves the publishing to the sweeper.
     """
-    rows = [asdict(frame) | {"moment": frame.date_obs or frame.received_at} for frame in new]
+    rows = [
+        asdict(frame) | {"moment": frame.date_obs or frame.received_at, "published_at": published_at}
+        for frame in new
+    ]
     with db.write() as connection:
         fresh = db.insert_new(
             connection,
@@ -256,8 +282,14 @@ def claim(db: Database, frame_id: int, worker: str, now: datetime) -> Claimed | 
     )
 
 
-def give_back(db: Database, frame_id: int, worker: str) -> None:
-    """Let a frame wait again after a transient failure; the caller or the sweeper republishes it."""
+def give_back(db: Database, frame_id: int, worker: str, retry_at: datetime, *, is_counted: bool) -> None:
+    """Let a frame wait again after a failure; the sweeper publishes it when ``retry_at`` has come.
+
+    Parameters
+    ----------
+    is_counted : bool
+        Whether the try counts towards the bounded attempts: a defect's does, a full disk's not.
+    """
     with db.write() as connection:
         connection.execute(
             update(frames)
@@ -266,7 +298,13 @@ def give_back(db: Database, frame_id: int, worker: str) -> None:
                 frames.c.claimed_by == worker,
                 frames.c.status == Status.PROCESSING,
             )
-            .values(status=Status.RECEIVED, claimed_by=None)
+            .values(
+                status=Status.RECEIVED,
+                claimed_by=None,
+                published_at=None,
+                retry_at=retry_at,
+                attempts=frames.c.attempts if is_counted else frames.c.attempts - 1,
+            )
         )
 
 
@@ -372,8 +410,13 @@ def waiting(db: Database) -> list[Waiting]:
     return [Waiting(row[0], Priority(row[1]), row[2], row[3]) for row in rows]
 
 
-def due(db: Database, family: str, priority: Priority, published_before: datetime, limit: int) -> list[Task]:
-    """Oldest waiting frames of a queue that were never published, or too long ago."""
+def due(
+    db: Database, family: str, priority: Priority, now: datetime, published_before: datetime, limit: int
+) -> list[Task]:
+    """Oldest waiting frames of a queue that are not on it, or were put there too long ago."""
+    unpublished = and_(
+        frames.c.published_at.is_(None), or_(frames.c.retry_at.is_(None), frames.c.retry_at <= now)
+    )
     with db.read() as connection:
         rows = connection.execute(
             select(frames.c.id)
@@ -381,7 +424,7 @@ def due(db: Database, family: str, priority: Priority, published_before: datetim
                 frames.c.status == Status.RECEIVED,
                 frames.c.family == family,
                 frames.c.priority == priority,
-                or_(frames.c.published_at.is_(None), frames.c.published_at < published_before),
+                or_(unpublished, frames.c.published_at < published_before),
             )
             .order_by(frames.c.id)
             .limit(limit)
@@ -514,7 +557,10 @@ def quality_series(
 
     Frames without a `date_obs` have no place on a time axis and are left out.
     """
-    conditions = [frames.c.quality_score.is_not(None), frames.c.date_obs.is_not(None)]
+    conditions: list[ColumnElement[bool]] = [
+        frames.c.quality_score.is_not(None),
+        frames.c.date_obs.is_not(None),
+    ]
     if instrument is not None:
         conditions.append(frames.c.instrument == instrument)
     if time_from is not None:

@@ -90,6 +90,7 @@ frames = Table(
     Column("closed_at", UtcDateTime, doc="when the file was closed or moved in, as far as known"),
     Column("received_at", UtcDateTime, nullable=False),
     Column("published_at", UtcDateTime, doc="when its task was last put on the queue"),
+    Column("retry_at", UtcDateTime, doc="not to be published before, after a failure"),
     Column("claimed_at", UtcDateTime),
     Column("claimed_by", String(128), doc="worker that has it now"),
     Column("processed_at", UtcDateTime),

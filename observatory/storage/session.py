@@ -12,13 +12,13 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.sql import Executable
 from sqlalchemy.sql.schema import Table
 
 from observatory.errors import SchemaOutdatedError, SettingsError, StorageUnavailableError
 from observatory.storage.schema import SCHEMA_REVISION
 
 _BUSY_TIMEOUT_MS = 30_000
+_ROWS_A_STATEMENT = 500  # both databases bound the parameters of one statement (32 766 and 65 535)
 
 
 class Database:
@@ -82,15 +82,16 @@ class Database:
         self, connection: Connection, table: Table, rows: list[dict[str, Any]], *returning: Any
     ) -> list[Any]:
         """Insert rows that are not there yet; return what was asked of those inserted."""
-        if not rows:
-            return []
         dialect = sqlite if self.is_sqlite else postgresql
-        statement: Executable = dialect.insert(table).values(rows).on_conflict_do_nothing()
-        if returning:
-            statement = statement.returning(*returning)  # type: ignore[attr-defined]
-            return list(connection.execute(statement).all())
-        connection.execute(statement)
-        return []
+        inserted: list[Any] = []
+        for start in range(0, len(rows), _ROWS_A_STATEMENT):
+            piece = rows[start : start + _ROWS_A_STATEMENT]
+            statement: Any = dialect.insert(table).values(piece).on_conflict_do_nothing()
+            if returning:
+                inserted += connection.execute(statement.returning(*returning)).all()
+            else:
+                connection.execute(statement)
+        return inserted
 
     def upsert(self, connection: Connection, table: Table, row: dict[str, Any], keys: list[str]) -> None:
         """Insert a row or overwrite the one with the same key."""

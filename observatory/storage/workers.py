@@ -19,10 +19,12 @@ def sign_on(db: Database, name: str, role: str, now: datetime, facts: Mapping[st
         db.upsert(connection, workers, row, ["name"])
 
 
-def beat(db: Database, name: str, now: datetime) -> None:
-    """Note that a process still lives."""
+def beat(db: Database, name: str, role: str, now: datetime, facts: Mapping[str, Any]) -> None:
+    """Note that a process still lives; sign it on again when it was forgotten meanwhile."""
     with db.write() as connection:
-        connection.execute(update(workers).where(workers.c.name == name).values(seen_at=now))
+        done = connection.execute(update(workers).where(workers.c.name == name).values(seen_at=now))
+    if not done.rowcount:
+        sign_on(db, name, role, now, facts)
 
 
 def sign_off(db: Database, name: str) -> None:

@@ -1,0 +1,288 @@
+"""The command line. Data goes to stdout, logs to stderr.
+
+Everything heavy is imported inside the commands: ``heliowatch --help`` answers at once.
+Exit codes: 2 usage; else 1 if any input failed; else 3 if any frame is degraded; else 0.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from observatory.settings import Settings
+
+app = typer.Typer(
+    name="heliowatch",
+    help="Watches the frames of solar and auroral observatories as they arrive.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+db_app = typer.Typer(help="The database's schema.", no_args_is_help=True)
+models_app = typer.Typer(help="The model families.", no_args_is_help=True)
+app.add_typer(db_app, name="db")
+app.add_typer(models_app, name="models")
+
+
+class Format(StrEnum):
+    """How answers are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+Files = Annotated[list[Path], typer.Argument(help="frames: FITS, PNG, JPEG, JPEG 2000, PGM; also packed")]
+Instrument = Annotated[
+    str | None,
+    typer.Option("--instrument", "-i", help="what the files are, when they do not tell themselves"),
+]
+Output = Annotated[Format, typer.Option("--format", "-f", help="table, or json or csv for programs")]
+Folders = Annotated[list[Path] | None, typer.Argument(help="folders; default: those of the settings")]
+
+
+def main() -> None:
+    """Run the command line; our own errors become one line and a code, never a traceback."""
+    from observatory.errors import HeliowatchError, SettingsError
+
+    try:
+        app()
+    except SettingsError as error:
+        _fail(str(error), 2)
+    except HeliowatchError as error:
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader left: nothing more to say
+        sys.exit(0)
+
+
+def _fail(message: str, code: int) -> None:
+    typer.echo(f"heliowatch: {message}", err=True)
+    sys.exit(code)
+
+
+def _settings(**overrides: object) -> Settings:
+    from heliowatch import logs
+    from observatory.settings import load_settings
+
+    settings = load_settings(**overrides)
+    logs.configure(settings.log)
+    return settings
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    show: Annotated[bool, typer.Option("--version", help="print the version and end")] = False,
+) -> None:
+    if show:
+        from observatory import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def score(files: Files, instrument: Instrument = None, output: Output = Format.TABLE) -> None:
+    """Score files: quality and cause, without server or database."""
+    from heliowatch.files import Desk
+    from heliowatch.printing import exit_code, print_reports
+
+    reports = Desk(_settings()).score(files, instrument)
+    raise typer.Exit(exit_code(print_reports(reports, output.value)))
+
+
+@app.command()
+def analyse(
+    files: Files,
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder for the products")] = Path("out"),
+    instrument: Instrument = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Run the whole pipeline on files and write the products into a folder."""
+    from heliowatch.files import Desk
+    from heliowatch.printing import exit_code, print_reports
+
+    reports = Desk(_settings()).analyse(files, out, instrument)
+    raise typer.Exit(exit_code(print_reports(reports, output.value)))
+
+
+@app.command()
+def up(
+    watch: Annotated[list[Path] | None, typer.Option("--watch", "-w", help="folder to watch")] = None,
+    instrument: Instrument = None,
+    host: Annotated[str | None, typer.Option(help="address to answer on")] = None,
+    port: Annotated[int | None, typer.Option(help="port to answer on; 0 picks a free one")] = None,
+) -> None:
+    """Run everything in one process: ingester, worker, API and pages, on SQLite."""
+    from heliowatch.house import run_up
+
+    run_up(_settings(), watch or [], instrument, host, port)
+
+
+@app.command()
+def ingest(
+    folders: Folders = None,
+    once: Annotated[bool, typer.Option("--once", help="take what is there now, then end")] = False,
+    instrument: Instrument = None,
+) -> None:
+    """Watch folders: each settled file becomes a row and a task."""
+    from heliowatch.house import run_ingest
+
+    run_ingest(_settings(), folders or [], instrument, once=once)
+
+
+@app.command()
+def worker(
+    queues: Annotated[
+        str | None, typer.Option("--queues", "-Q", help="comma-separated; default: all")
+    ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="default: the settings', else one a core")
+    ] = None,
+) -> None:
+    """Work on queued frames."""
+    from heliowatch.house import run_workers
+
+    raise typer.Exit(run_workers(_settings(), queues.split(",") if queues else None, processes))
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="address to answer on")] = None,
+    port: Annotated[int | None, typer.Option(help="port to answer on")] = None,
+) -> None:
+    """Answer the API and the pages."""
+    from heliowatch.house import run_service
+
+    run_service(_settings(), host, port)
+
+
+@app.command()
+def backfill(
+    folders: Annotated[list[Path], typer.Argument(help="archive folders")],
+    since: Annotated[str | None, typer.Option(help="only files whose time is not before (ISO 8601)")] = None,
+    until: Annotated[str | None, typer.Option(help="only files whose time is before (ISO 8601)")] = None,
+    instrument: Instrument = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="embedded queue only: worker threads; default: one a core")
+    ] = None,
+) -> None:
+    """Take an archive in, after everything live; run it again to go on where it ended."""
+    from heliowatch.backfill import run_backfill
+
+    raise typer.Exit(run_backfill(_settings(), folders, since, until, instrument, workers))
+
+
+@app.command()
+def demo(
+    exit_: Annotated[
+        bool, typer.Option("--exit", help="end when every sample frame has its results")
+    ] = False,
+    port: Annotated[int | None, typer.Option(help="port to answer on; 0 picks a free one")] = None,
+) -> None:
+    """Feed the sample frames through the real system and show the live page."""
+    from heliowatch.demo import run_demo
+
+    raise typer.Exit(run_demo(_settings, port=port, should_exit=exit_))
+
+
+@app.command()
+def simulate(
+    folder: Annotated[Path, typer.Argument(help="folder to write frames into")],
+    frames: Annotated[int | None, typer.Option(min=1, help="end after so many; default: go on")] = None,
+    cadence: Annotated[
+        float, typer.Option(min=0, help="seconds between frames; 0: as fast as it goes")
+    ] = 6.0,
+    size: Annotated[int, typer.Option(min=128, max=8192, help="pixels on a side")] = 2048,
+    degraded: Annotated[float, typer.Option(min=0, max=1, help="share of the time that is spoilt")] = 0.25,
+    seed: Annotated[int, typer.Option(help="the same seed gives the same Sun and weather")] = 1,
+    start: Annotated[
+        str | None, typer.Option(help="time of the first frame (ISO 8601); default: now")
+    ] = None,
+) -> None:
+    """Play an observatory: simulated Kanzelhöhe H-alpha frames at real cadence."""
+    from heliowatch.simulation import run_simulation
+
+    run_simulation(folder, frames, cadence, size, degraded, seed, start)
+
+
+@db_app.command("upgrade")
+def db_upgrade() -> None:
+    """Bring the database to this software's schema."""
+    from heliowatch.house import upgrade
+
+    upgrade(_settings())
+
+
+@db_app.command("current")
+def db_current() -> None:
+    """Print the database's revision, and whether it is this software's."""
+    from heliowatch.house import current
+
+    raise typer.Exit(current(_settings()))
+
+
+@models_app.command("list")
+def models_list(output: Output = Format.TABLE) -> None:
+    """List the models that ship."""
+    from heliowatch.families import print_list
+
+    print_list(output.value)
+
+
+@models_app.command("verify")
+def models_verify() -> None:
+    """Check every model file against its manifest."""
+    from heliowatch.families import verify
+
+    raise typer.Exit(verify())
+
+
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+Family = Annotated[str, typer.Argument(help="model family, such as halpha_quality")]
+
+
+@models_app.command("train", context_settings=_PASS_ON)
+def models_train(context: typer.Context, family: Family) -> None:
+    """Train a family: `heliowatch models train FAMILY --help` lists its options."""
+    from heliowatch.families import run
+
+    run("train", family, context.args)
+
+
+@models_app.command("evaluate", context_settings=_PASS_ON)
+def models_evaluate(context: typer.Context, family: Family) -> None:
+    """Measure a family on frames with known answers."""
+    from heliowatch.families import run
+
+    run("evaluate", family, context.args)
+
+
+@models_app.command("export", context_settings=_PASS_ON)
+def models_export(context: typer.Context, family: Family) -> None:
+    """Turn a checkpoint into ONNX, checked against torch."""
+    from heliowatch.families import run
+
+    run("export", family, context.args)
+
+
+@app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False,
+) -> None:
+    """Check the installation and print the effective settings and where each came from."""
+    from heliowatch.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(_settings(), as_json=as_json))
+
+
+if __name__ == "__main__":
+    main()

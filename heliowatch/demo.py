@@ -1,0 +1,225 @@
+"""The demonstration: sample frames through the real system, and a live page to look at."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import structlog
+import uvicorn
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
+from rich.table import Table
+
+from heliowatch.house import make_server, upgrade
+from heliowatch.simulation import SimulatedObservatory
+from observatory.analysis import Cause
+from observatory.instruments import Limits, read_file
+from observatory.settings import Settings
+from observatory.storage import frames
+from observatory.storage.frames import FrameFilter, Status
+from observatory.storage.session import Database
+from workers.ingester import WatchFolder
+from workers.station import Station
+
+log = structlog.get_logger(__name__)
+
+SAMPLES = Path(__file__).parent / "samples"
+_SUFFIXES = (".fits", ".fz", ".gz", ".jpg", ".png", ".jp2", ".pgm")
+_SIMULATED = (
+    None,
+    None,
+    Cause.THIN_CLOUD,
+    Cause.CLOUD,
+    Cause.CLOUD,
+    Cause.CONTRAIL,
+    None,
+    Cause.DEFOCUS,
+    Cause.OFF_CENTRE,
+    None,
+    None,
+    None,
+)
+_SIZE_PX = 1024
+_CADENCE_S = 6.0
+_PATIENCE_S = 180.0
+_FINISHED = (Status.DONE, Status.REJECTED, Status.FAILED)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A sample file, and how many frames must come of it."""
+
+    name: str
+    sha256: str
+    count: int
+
+
+def run_demo(load: Callable[..., Settings], *, port: int | None, should_exit: bool) -> int:
+    """Run the demonstration; 0 when every sample frame has its results."""
+    # ignore_cleanup_errors: a thumbnail may still be being read when Ctrl-C comes.
+    with tempfile.TemporaryDirectory(prefix="heliowatch-demo-", ignore_cleanup_errors=True) as home:
+        incoming = Path(home) / "incoming"
+        incoming.mkdir()
+        settings = load(
+            data_dir=Path(home) / "data", database_url="", broker_url="memory://", watch=[incoming]
+        )
+        upgrade(settings)
+        with Station(settings, [WatchFolder(incoming.resolve())]) as station:
+            server, address = _serve(settings, station.db, port)
+            try:
+                expected = _feed(incoming)
+                _wait(station.db, expected)
+                is_complete = _report(station.db, expected) and _answers(address)
+                if not should_exit:
+                    _go_on(incoming, address)
+                return 0 if is_complete else 1
+            finally:
+                server.should_exit = True
+
+
+def _serve(settings: Settings, db: Database, port: int | None) -> tuple[uvicorn.Server, str]:
+    wanted = settings.service.port if port is None else port
+    chosen = wanted if wanted and _is_free(wanted) else _free_port()
+    if wanted and chosen != wanted:
+        log.warning("port_taken", wanted=wanted, chosen=chosen)
+    server = make_server(settings, db, "127.0.0.1", chosen)
+    threading.Thread(target=server.run, name="service", daemon=True).start()
+    return server, f"http://127.0.0.1:{chosen}"
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _feed(incoming: Path) -> list[Expected]:
+    """Copy the real samples and take simulated frames, as cameras write: whole, by a rename."""
+    expected = []
+    for sample in sorted(path for path in SAMPLES.iterdir() if path.suffix in _SUFFIXES):
+        copy = incoming / f".{sample.name}.part"
+        shutil.copyfile(sample, copy)
+        expected.append(_expect(copy, sample.name))
+        copy.rename(incoming / sample.name)
+    observatory = SimulatedObservatory(seed=2026, size_px=_SIZE_PX)
+    first = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=3 * len(_SIMULATED))
+    with tempfile.TemporaryDirectory(dir=incoming.parent) as dome:
+        for number, cause in enumerate(_SIMULATED):
+            moment = first + timedelta(minutes=3 * number)
+            exposure = observatory.expose(Path(dome), number, moment, cause)
+            expected.append(_expect(exposure.path, exposure.path.name))
+            exposure.path.rename(incoming / exposure.path.name)
+    return expected
+
+
+def _expect(path: Path, name: str) -> Expected:
+    data = path.read_bytes()
+    return Expected(
+        name, hashlib.sha256(data).hexdigest(), read_file(path, Limits(), instrument="halpha").count
+    )
+
+
+def _wait(db: Database, expected: list[Expected]) -> None:
+    total = sum(item.count for item in expected)
+    deadline = time.monotonic() + _PATIENCE_S
+    console = Console(stderr=True)
+    with Progress(
+        SpinnerColumn(), *Progress.get_default_columns(), TimeElapsedColumn(), console=console
+    ) as progress:
+        bar = progress.add_task("frames with results", total=total)
+        while time.monotonic() < deadline:
+            finished = sum(count for status, count in frames.counts(db).items() if status in _FINISHED)
+            progress.update(bar, completed=finished)
+            if finished >= total:
+                return
+            time.sleep(0.1)
+
+
+def _report(db: Database, expected: list[Expected]) -> bool:
+    """Print one row for each sample frame; True when all are done."""
+    rows = frames.find(db, FrameFilter(), limit=1000, is_ascending=True)
+    by_file = {(row["sha256"], row["frame_index"]): row for row in rows}
+    table = Table(title="What Heliowatch found", box=None, pad_edge=False, title_justify="left")
+    for title in ("frame", "origin", "instrument", "time (UTC)", "status", "score", "verdict", "after"):
+        table.add_column(title, justify="right" if title in ("score", "after") else "left")
+    is_complete = True
+    for item in expected:
+        for index in range(item.count):
+            row = by_file.get((item.sha256, index))
+            is_complete &= row is not None and row["status"] == Status.DONE
+            table.add_row(*_cells(item.name if item.count == 1 else f"{item.name} #{index}", row))
+    Console(width=None if sys.stdout.isatty() else 170).print(table)
+    return is_complete
+
+
+def _cells(name: str, row: dict | None) -> tuple[str, ...]:
+    if row is None:
+        return name, "", "", "", "missing", "", "no row: the ingester never saw it", ""
+    score = row["quality_score"]
+    causes = ", ".join(item["cause"] for item in row["causes"])
+    if row["status"] != Status.DONE:
+        verdict = row["reason"] or "still waiting"
+    elif score is None:
+        verdict = "stored and shown; its analysis is not part of this version"
+    else:
+        verdict = f"⚠ degraded: {causes or 'unknown'}" if row["is_degraded"] else "✓ clear"
+    return (
+        name,
+        "simulated" if row["is_simulated"] else "real",
+        row["instrument"] or "",
+        f"{row['date_obs']:%Y-%m-%d %H:%M:%S}" if row["date_obs"] else "–",
+        row["status"],
+        "" if score is None else f"{score:.2f}",
+        verdict,
+        "" if row["latency_s"] is None else f"{1000 * row['latency_s']:.0f} ms",
+    )
+
+
+def _answers(address: str) -> bool:
+    """Whether the page and the API answer as they should."""
+    for path in ("/", "/readyz", "/api/v1/frames"):
+        try:
+            with urllib.request.urlopen(address + path, timeout=10) as answer:
+                if answer.status != 200:
+                    return False
+        except OSError as error:
+            log.error("page_unreachable", address=address + path, error=str(error))
+            return False
+    return True
+
+
+def _go_on(incoming: Path, address: str) -> None:
+    """Keep the simulated observatory observing until Ctrl-C."""
+    Console(stderr=True).print(
+        f"\nThe live page is at [bold]{address}[/bold]; Ctrl-C ends the demonstration."
+    )
+    observatory = SimulatedObservatory(seed=2026, size_px=_SIZE_PX, degraded=0.3)
+    number = len(_SIMULATED)
+    try:
+        while True:
+            observatory.expose(incoming, number, datetime.now(UTC), observatory.weather(number))
+            number += 1
+            time.sleep(_CADENCE_S)
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,170 @@
+"""`heliowatch doctor`: is everything in place, which values hold, and where did each come from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+import typer
+
+from models import registry
+from models.runtime import Runtime
+from observatory.errors import HeliowatchError, ModelError
+from observatory.settings import Settings, config_path
+from observatory.storage.session import Database
+
+_LEAST_FREE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing looked at."""
+
+    name: str
+    is_ok: bool
+    detail: str
+
+
+def run_doctor(settings: Settings, *, as_json: bool) -> int:
+    """Print checks and settings; 1 when a check failed."""
+    checks = list(_checks(settings))
+    values = [
+        {"name": name, "value": value, "source": _source(name, settings)}
+        for name, value in _effective(settings)
+    ]
+    if as_json:
+        report = {"checks": [asdict(check) for check in checks], "settings": values}
+        typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2, default=str).decode())
+    else:
+        for check in checks:
+            typer.echo(f"{'✓' if check.is_ok else '✗'} {check.name}: {check.detail}")
+        typer.echo("")
+        for line in values:
+            typer.echo(f"{line['name']} = {line['value']}  ({line['source']})")
+    return 0 if all(check.is_ok for check in checks) else 1
+
+
+def _checks(settings: Settings) -> Iterator[Check]:
+    for name, look in (
+        ("database", _database),
+        ("broker", _broker),
+        ("product folder", _folder),
+        ("watch folders", _watched),
+        ("models", _models),
+        ("device", _device),
+    ):
+        yield _guarded(name, look, settings)
+
+
+def _guarded(name: str, look: Callable[[Settings], str], settings: Settings) -> Check:
+    try:
+        return Check(name, True, look(settings))
+    except (HeliowatchError, OSError) as error:
+        return Check(name, False, str(error))
+
+
+def _database(settings: Settings) -> str:
+    db = Database(settings.resolved_database_url)
+    if db.is_sqlite and db.revision() is None:
+        return "none yet; `heliowatch up` or `heliowatch db upgrade` makes it"
+    db.check_schema()
+    return f"{'SQLite' if db.is_sqlite else 'Postgres'}, schema {db.revision()}"
+
+
+def _broker(settings: Settings) -> str:
+    if settings.is_embedded:
+        return "embedded, in this process (for `up`, `demo` and `backfill`)"
+    from redis import Redis
+    from redis.exceptions import RedisError
+
+    try:
+        client = Redis.from_url(settings.broker_url, socket_connect_timeout=2, socket_timeout=2)
+        facts: dict[str, Any] = client.info()
+    except RedisError as error:
+        raise OSError(f"{_masked(settings.broker_url)} does not answer: {error}") from error
+    journal = "on" if facts.get("aof_enabled") else "OFF: queued tasks wait for the sweeper after a crash"
+    return f"Redis {facts.get('redis_version')}, append-only file {journal}"
+
+
+def _folder(settings: Settings) -> str:
+    settings.product_dir.mkdir(parents=True, exist_ok=True)
+    if not os.access(settings.product_dir, os.W_OK):
+        raise OSError(f"{settings.product_dir} may not be written to")
+    free = shutil.disk_usage(settings.product_dir).free
+    if free < _LEAST_FREE_BYTES:
+        raise OSError(f"{settings.product_dir} has only {free / 1e9:.1f} GB left")
+    return f"{settings.product_dir}, {free / 1e9:.0f} GB free"
+
+
+def _watched(settings: Settings) -> str:
+    folders = [*settings.watch, *(path for item in settings.instruments.values() for path in item.watch)]
+    missing = [str(path) for path in folders if not path.is_dir()]
+    if missing:
+        raise OSError(f"not there: {', '.join(missing)}")
+    return ", ".join(str(path) for path in folders) or "none configured"
+
+
+def _models(settings: Settings) -> str:
+    found = registry.find_models()
+    for model in found.values():
+        model.verify()
+    if not found:
+        raise ModelError("no model ships with this installation")
+    return ", ".join(f"{model.name} {model.version}" for model in found.values())
+
+
+def _device(settings: Settings) -> str:
+    runtime = Runtime(device=settings.runtime.device.value)
+    for model in registry.find_models().values():
+        given = runtime.session(model.path).providers
+    return f"{settings.runtime.device.value} asked for, {given[0]} given"
+
+
+def _effective(settings: Settings) -> Iterator[tuple[str, object]]:
+    def flatten(prefix: str, value: Any) -> Iterator[tuple[str, object]]:
+        if isinstance(value, dict) and value:
+            for key, inner in value.items():
+                yield from flatten(f"{prefix}.{key}" if prefix else key, inner)
+        else:
+            yield prefix, _masked(value) if isinstance(value, str) else value
+
+    yield from flatten("", settings.model_dump(mode="json"))
+
+
+def _masked(text: str) -> str:
+    """Hide the password of a URL."""
+    head, at, tail = text.rpartition("@")
+    scheme, colon, _ = head.partition("://")
+    user = head.removeprefix(f"{scheme}://").partition(":")[0]
+    return (
+        f"{scheme}://{user}:•••@{tail}" if at and colon and ":" in head.removeprefix(f"{scheme}://") else text
+    )
+
+
+def _source(name: str, settings: Settings) -> str:
+    variable = "HELIOWATCH_" + name.upper().replace(".", "__")
+    for length in range(len(variable.split("__")), 0, -1):
+        part = "__".join(variable.split("__")[:length])
+        if part in os.environ:
+            return f"environment {part}"
+        secrets = os.environ.get("HELIOWATCH_SECRETS_DIR")
+        if secrets and os.path.exists(os.path.join(secrets, part.lower())):  # noqa: PTH110, PTH118
+            return f"secret file {part.lower()}"
+    if config_path().is_file() and _is_in_file(name):
+        return f"file {config_path()}"
+    return "default"
+
+
+def _is_in_file(name: str) -> bool:
+    import yaml
+
+    node: Any = yaml.safe_load(config_path().read_text()) or {}
+    for key in name.split("."):
+        if not isinstance(node, dict) or key not in node:
+            return False
+        node = node[key]
+    return True

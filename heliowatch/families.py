@@ -1,0 +1,99 @@
+"""`heliowatch models …`: the families' own options become command-line options."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import orjson
+import typer
+
+from models import registry
+from observatory.errors import ModelError
+
+
+def print_list(form: str) -> None:
+    """Print the models that ship."""
+    rows: list[dict[str, Any]] = [
+        {
+            "name": model.name,
+            "version": model.version,
+            "family": model.family,
+            "sha256": model.sha256,
+            "bytes": model.path.stat().st_size if model.path.exists() else None,
+            "opset": model.opset,
+        }
+        for model in registry.find_models().values()
+    ]
+    if form == "json":
+        for row in rows:
+            typer.echo(orjson.dumps(row).decode())
+        return
+    separator = "," if form == "csv" else "  "
+    typer.echo(separator.join(("name", "version", "family", "sha256", "bytes", "opset")))
+    for row in rows:
+        digest = row["sha256"] if form == "csv" else f"{row['sha256'][:12]}…"
+        typer.echo(separator.join(str(value) for value in (row | {"sha256": digest}).values()))
+
+
+def verify() -> int:
+    """Check every model file; 1 when one is missing or altered."""
+    failed = 0
+    for model in registry.find_models().values():
+        try:
+            model.verify()
+            typer.echo(f"{model.name} {model.version}: as its manifest says")
+        except ModelError as error:
+            failed = 1
+            typer.echo(f"{model.name} {model.version}: {error}", err=True)
+    return failed
+
+
+def run(verb: str, family: str, arguments: list[str]) -> None:
+    """Run a family's verb with options parsed from the command line; print its result as JSON."""
+    options = registry.options_of(family, verb)
+    parsed = _parser(verb, family, options).parse_args(arguments)
+    try:
+        result = registry.action_of(family, verb)(options(**vars(parsed)))
+    except ModuleNotFoundError as error:
+        raise ModelError(
+            f"{verb} needs {error.name}: pip install 'heliowatch[train]' (with torch==2.13.0)"
+        ) from error
+    if isinstance(result, dict | list):
+        sys.stdout.write(orjson.dumps(result, option=orjson.OPT_SERIALIZE_NUMPY, default=str).decode() + "\n")
+    elif result is not None:
+        typer.echo(str(result))
+
+
+def _parser(verb: str, family: str, options: type[Any]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"heliowatch models {verb} {family}",
+        description=(options.__doc__ or "").splitlines()[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    kinds = typing.get_type_hints(options)
+    for field in dataclasses.fields(options):
+        kind = _plain(kinds[field.name])
+        flag = f"--{field.name.replace('_', '-')}"
+        more: dict[str, Any] = {"help": field.metadata.get("help", " "), "dest": field.name}
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            more["required"] = True
+        elif field.default is not dataclasses.MISSING:
+            more["default"] = field.default
+        if kind is bool:
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **more)
+        else:
+            parser.add_argument(flag, type=kind, metavar=kind.__name__.upper(), **more)
+    return parser
+
+
+def _plain(kind: Any) -> type[Any]:
+    """Type of an option without its ``| None``."""
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        kind = next(part for part in typing.get_args(kind) if part is not type(None))
+    return kind if kind in (int, float, bool, Path) else str

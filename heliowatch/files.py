@@ -1,0 +1,249 @@
+"""Files and arrays in, answers out: no server, no database."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from models.runtime import Runtime
+from observatory.analysis import CauseProbability, Quality
+from observatory.errors import UnusableInputError
+from observatory.frame import Frame, RowOrder
+from observatory.instruments import Opened, instrument_names, kind_of, kinds, read_file
+from observatory.settings import Settings, load_settings
+from observatory.storage.results import quality_payload
+from workers.pipelines import Pipelines
+from workers.pipelines.base import Outcome, Stopwatch
+from workers.products.preview import region_mask_png
+
+Source = str | os.PathLike[str] | np.ndarray
+
+
+@dataclass(frozen=True)
+class FrameReport:
+    """What is known of one frame of one input.
+
+    Attributes
+    ----------
+    file : str
+        Path as given; ``array`` for arrays.
+    frame : int
+        0-based index within the file.
+    quality : Quality | None
+        None when there is no score for this kind of frame yet, or the input failed.
+    error : str | None
+        Why the input could not be used.
+    products : tuple of Path
+        What `analyse` wrote.
+    """
+
+    file: str
+    frame: int = 0
+    instrument: str | None = None
+    date_obs: datetime | None = None
+    quality: Quality | None = None
+    error: str | None = None
+    products: tuple[Path, ...] = ()
+
+    @property
+    def score(self) -> float | None:
+        """Quality, 0 to 1, 1 is best."""
+        return self.quality.score if self.quality else None
+
+    @property
+    def is_degraded(self) -> bool | None:
+        """Whether the frame should not be used without a second look."""
+        return self.quality.is_degraded if self.quality else None
+
+    @property
+    def p_value(self) -> float | None:
+        """Share of good calibration frames at least as bad."""
+        return self.quality.p_value if self.quality else None
+
+    @property
+    def causes(self) -> tuple[CauseProbability, ...]:
+        """Why it is degraded, most likely first."""
+        return self.quality.causes if self.quality else ()
+
+    def as_json(self) -> dict[str, Any]:
+        """One object with the names of the public face."""
+        if self.error is not None:
+            return {"file": self.file, "error": self.error}
+        said = quality_payload(self.quality) if self.quality else {}
+        return {
+            "file": self.file,
+            "frame": self.frame,
+            "instrument": self.instrument,
+            "date_obs": self.date_obs.isoformat().replace("+00:00", "Z") if self.date_obs else None,
+            "score": said.get("score"),
+            "is_degraded": said.get("is_degraded"),
+            "p_value": said.get("p_value"),
+            "causes": said.get("causes", []),
+            "model": said.get("model"),
+        }
+
+
+class Desk:
+    """Reads and analyses inputs on all cores, in input order."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or load_settings()
+        runtime = Runtime(
+            device=self.settings.runtime.device.value, intra_op_threads=self.settings.runtime.threads
+        )
+        self._pipelines = Pipelines(runtime)
+
+    def score(self, sources: Iterable[Source], instrument: str | None = None) -> Iterator[FrameReport]:
+        """Score every frame of every input."""
+        return self._each(sources, instrument, self._score)
+
+    def analyse(
+        self, sources: Iterable[Source], out: Path, instrument: str | None = None
+    ) -> Iterator[FrameReport]:
+        """Run the whole pipeline on every frame and write its products into ``out``."""
+        out.mkdir(parents=True, exist_ok=True)
+        return self._each(
+            sources, instrument, lambda source, frame, family: self._analyse(source, frame, family, out)
+        )
+
+    def _each(self, sources: Iterable[Source], instrument: str | None, work: Any) -> Iterator[FrameReport]:
+        if instrument is not None:
+            self._check(instrument)
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            for reports in pool.map(lambda source: self._frames(source, instrument, work), sources):
+                yield from reports
+
+    def _check(self, instrument: str) -> None:
+        if instrument not in self.settings.stations:
+            kind_of(instrument)
+
+    def _frames(self, source: Source, instrument: str | None, work: Any) -> list[FrameReport]:
+        if isinstance(source, np.ndarray):
+            return [self._guarded("array", 0, lambda: work("array", *_array_frame(source, instrument)))]
+        name = os.fspath(source)
+        try:
+            opened = self._open(Path(name), instrument)
+        except UnusableInputError as error:
+            return [FrameReport(name, error=str(error))]
+        return [
+            self._guarded(name, index, lambda n=index: work(name, opened.frame(n), opened.kind.family))
+            for index in range(opened.count)
+        ]
+
+    def _open(self, path: Path, instrument: str | None) -> Opened:
+        return read_file(
+            path, self.settings.limits.as_limits, instrument=instrument, stations=self.settings.stations
+        )
+
+    def _guarded(self, name: str, index: int, work: Any) -> FrameReport:
+        try:
+            return work()
+        except UnusableInputError as error:
+            return FrameReport(name, index, error=str(error))
+
+    def _score(self, name: str, frame: Frame, family: str) -> FrameReport:
+        quality = self._pipelines.of(family).quality(frame)
+        return FrameReport(name, frame.index, frame.instrument, frame.date_obs, quality)
+
+    def _analyse(self, name: str, frame: Frame, family: str, out: Path) -> FrameReport:
+        outcome = self._pipelines.of(family).run(frame, Stopwatch())
+        report = FrameReport(name, frame.index, frame.instrument, frame.date_obs, outcome.quality)
+        written = _write(report, frame, outcome, out)
+        return FrameReport(
+            name, frame.index, frame.instrument, frame.date_obs, outcome.quality, products=tuple(written)
+        )
+
+
+def _array_frame(pixels: np.ndarray, instrument: str | None) -> tuple[Frame, str]:
+    """Wrap an array, row 0 at the bottom, in a frame of the named or the recognised instrument."""
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
+        raise UnusableInputError(f"an array of shape {pixels.shape}; (height, width) or (…, 3) is expected")
+    name = instrument or next(filter(None, (kind.claim_content(pixels) for kind in kinds())), None)
+    if name is None:
+        raise UnusableInputError(f"name the instrument of an array: one of {', '.join(instrument_names())}")
+    return Frame(pixels=pixels, instrument=name, row_order=RowOrder.BOTTOM), kind_of(name).family
+
+
+def stem(report: FrameReport) -> str:
+    """Beginning of the product names of a frame: the file's name without its extensions."""
+    name = Path(report.file).name
+    for ending in (".gz", ".bz2", ".fz"):
+        name = name.removesuffix(ending)
+    base = Path(name).stem
+    return base if report.frame == 0 else f"{base}.{report.frame:03d}"
+
+
+def _write(report: FrameReport, frame: Frame, outcome: Outcome, out: Path) -> list[Path]:
+    start = stem(report)
+    written = []
+    for picture in outcome.pictures:
+        if picture.kind == "preview":
+            written.append(_save(out / f"{start}.preview{picture.suffix}", picture.data))
+    if outcome.quality is not None and outcome.quality.region_map is not None:
+        written.append(_save(out / f"{start}.region-map.png", region_mask_png(frame, outcome.quality)))
+    results = report.as_json() | {
+        "results": [
+            {"analysis": item.analysis, "model_sha256": item.model.sha256, **item.payload}
+            for item in outcome.findings
+        ],
+        "products": [path.name for path in written],
+    }
+    written.append(
+        _save(out / f"{start}.results.json", orjson.dumps(results, option=orjson.OPT_INDENT_2) + b"\n")
+    )
+    return written
+
+
+def _save(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def score(
+    sources: Iterable[Source] | Source, *, instrument: str | None = None, settings: Settings | None = None
+) -> list[FrameReport]:
+    """Score files or arrays: quality and its cause for every frame of every input.
+
+    Parameters
+    ----------
+    sources : paths or arrays, or one of them
+        Arrays have shape (height, width) or (height, width, 3), row 0 at the bottom.
+    instrument : str | None
+        What the inputs are, when neither header nor name says it.
+
+    Returns
+    -------
+    list of FrameReport
+        In input order. An input that cannot be used has its `error` set.
+
+    Raises
+    ------
+    UnknownInstrumentError
+        When ``instrument`` names none.
+    """
+    return list(Desk(settings).score(_as_list(sources), instrument))
+
+
+def analyse(
+    sources: Iterable[Source] | Source,
+    *,
+    out: str | os.PathLike[str] = "out",
+    instrument: str | None = None,
+    settings: Settings | None = None,
+) -> list[FrameReport]:
+    """Run the whole pipeline on files or arrays and write products into ``out``; see `score`."""
+    return list(Desk(settings).analyse(_as_list(sources), Path(out), instrument))
+
+
+def _as_list(sources: Iterable[Source] | Source) -> list[Source]:
+    if isinstance(sources, str | os.PathLike | np.ndarray):
+        return [sources]
+    return list(sources)

@@ -1,0 +1,154 @@
+"""Starting the parts: alone for production, together for one machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import structlog
+import typer
+import uvicorn
+
+import migrations
+from observatory.errors import SettingsError
+from observatory.instruments import kind_of
+from observatory.settings import Settings
+from observatory.storage.schema import SCHEMA_REVISION
+from observatory.storage.session import Database
+
+if TYPE_CHECKING:
+    from workers.ingester import WatchFolder
+
+log = structlog.get_logger(__name__)
+
+
+def upgrade(settings: Settings) -> None:
+    """Bring the database to the newest schema."""
+    migrations.upgrade(settings.resolved_database_url)
+    log.info("schema_ready", revision=SCHEMA_REVISION)
+
+
+def current(settings: Settings) -> int:
+    """Print the revision found and wanted; 0 when they agree."""
+    found = Database(settings.resolved_database_url).revision()
+    typer.echo(f"found {found or 'nothing'}, wanted {SCHEMA_REVISION}")
+    return 0 if found == SCHEMA_REVISION else 1
+
+
+def folders_of(settings: Settings, named: list[Path], instrument: str | None) -> list[WatchFolder]:
+    """Folders named on the command line, else those of the settings."""
+    from workers.ingester import WatchFolder, watch_folders
+
+    if instrument is not None and instrument not in settings.stations:
+        kind_of(instrument)
+    folders = [WatchFolder(path.resolve(), instrument) for path in named] or watch_folders(settings)
+    if not folders:
+        raise SettingsError(
+            "there is no folder to watch: name one, or set watch or instruments in the settings"
+        )
+    return folders
+
+
+def run_up(
+    settings: Settings, watch: list[Path], instrument: str | None, host: str | None, port: int | None
+) -> None:
+    """Run everything in this process until Ctrl-C."""
+    from workers.station import Station
+
+    if not settings.is_embedded:
+        raise SettingsError(
+            "`heliowatch up` has its own queue, but broker_url names another: "
+            "run `ingest`, `worker` and `serve`, or leave broker_url unset"
+        )
+    for folder in watch:
+        folder.mkdir(parents=True, exist_ok=True)
+    upgrade(settings)
+    with Station(settings, folders_of(settings, watch, instrument)) as station:
+        serve_until_stopped(settings, station.db, host, port)
+
+
+def run_ingest(settings: Settings, named: list[Path], instrument: str | None, *, once: bool) -> None:
+    """Watch until SIGTERM or Ctrl-C, or take what is there once."""
+    from workers import metrics
+    from workers.station import IngestRoom
+
+    if settings.is_embedded:
+        log.warning("embedded_queue", hint="nobody hears this queue: set broker_url to a Redis, or use `up`")
+    if settings.worker.metrics_port is not None:
+        metrics.serve(settings.worker.metrics_port)
+    folders = folders_of(settings, named, instrument)
+    with IngestRoom(settings, folders) as room, stop_on_signals(room.ingester.stop):
+        if once:
+            typer.echo(f"{room.ingester.once()} files taken")
+        else:
+            log.info("watching", folders=[str(folder.path) for folder in folders])
+            room.ingester.run()
+
+
+def run_workers(settings: Settings, queues: list[str] | None, processes: int | None) -> int:
+    """Work until told to stop."""
+    if settings.is_embedded:
+        raise SettingsError("a worker of its own needs broker_url to name a Redis (redis://…)")
+    if processes is not None:
+        settings = settings.model_copy(
+            update={"worker": settings.worker.model_copy(update={"processes": processes})}
+        )
+    # Set before prometheus_client is imported, so that the pool's processes add their numbers up.
+    with tempfile.TemporaryDirectory(prefix="heliowatch-metrics-") as folder:
+        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
+        from workers.worker import run_worker
+
+        return run_worker(settings, queues)
+
+
+def run_service(settings: Settings, host: str | None, port: int | None) -> None:
+    """Answer until told to stop."""
+    serve_until_stopped(settings, Database(settings.resolved_database_url), host, port)
+
+
+def serve_until_stopped(
+    settings: Settings, db: Database, host: str | None = None, port: int | None = None
+) -> None:
+    """Run the service in this thread until SIGTERM or Ctrl-C."""
+    make_server(settings, db, host, port).run()
+
+
+def make_server(
+    settings: Settings, db: Database, host: str | None = None, port: int | None = None
+) -> uvicorn.Server:
+    """Build the HTTP server."""
+    from service.main import create_app
+
+    db.check_schema()
+    config = uvicorn.Config(
+        create_app(settings, db),
+        host=host or settings.service.host,
+        port=settings.service.port if port is None else port,
+        log_level="warning",
+        log_config=None,
+        timeout_graceful_shutdown=3,
+        server_header=False,
+    )
+    return uvicorn.Server(config)
+
+
+@contextmanager
+def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Call ``stop`` on SIGTERM and SIGINT while inside."""
+
+    def handle(number: int, _: FrameType | None) -> None:
+        log.info("stopping", signal=signal.Signals(number).name)
+        stop()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,86 @@
+"""Reports on stdout: a table for people, JSON lines or CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable
+
+import orjson
+
+from heliowatch.files import FrameReport
+
+_COLUMNS = (
+    "file",
+    "frame",
+    "instrument",
+    "date_obs",
+    "score",
+    "is_degraded",
+    "p_value",
+    "causes",
+    "model",
+    "error",
+)
+
+
+def print_reports(reports: Iterable[FrameReport], form: str) -> list[FrameReport]:
+    """Print reports as they come (the table at the end) and give them back."""
+    kept: list[FrameReport] = []
+    writer = csv.writer(sys.stdout)
+    if form == "csv":
+        writer.writerow(_COLUMNS)
+    for report in reports:
+        kept.append(report)
+        if form == "json":
+            sys.stdout.write(orjson.dumps(report.as_json(), default=str).decode("utf-8", "replace") + "\n")
+            sys.stdout.flush()
+        elif form == "csv":
+            writer.writerow(_row(report))
+    if form == "table":
+        _print_table(kept)
+    return kept
+
+
+def exit_code(reports: list[FrameReport]) -> int:
+    """1 if any input failed, else 3 if any frame is degraded, else 0."""
+    if any(report.error for report in reports):
+        return 1
+    return 3 if any(report.is_degraded for report in reports) else 0
+
+
+def _row(report: FrameReport) -> list[object]:
+    said = report.as_json()
+    said["causes"] = " ".join(f"{item['cause']}:{item['probability']}" for item in said.get("causes", []))
+    return ["" if said.get(column) is None else said[column] for column in _COLUMNS]
+
+
+def _print_table(reports: list[FrameReport]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False)
+    for title in ("file", "instrument", "time (UTC)", "score", "p", "verdict"):
+        table.add_column(title, justify="right" if title in ("score", "p") else "left", overflow="fold")
+    for report in reports:
+        name = report.file if report.frame == 0 else f"{report.file} #{report.frame}"
+        table.add_row(
+            Text(name.encode("utf-8", "backslashreplace").decode().replace("\n", "\\n")),
+            report.instrument or "",
+            f"{report.date_obs:%Y-%m-%d %H:%M:%S}" if report.date_obs else "",
+            "" if report.score is None else f"{report.score:.3f}",
+            "" if report.p_value is None else f"{report.p_value:.3f}",
+            verdict(report),
+        )
+    Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def verdict(report: FrameReport) -> str:
+    """Put a report into words."""
+    if report.error:
+        return f"✗ {report.error}"
+    if report.quality is None:
+        return "read; no score for this kind yet"
+    causes = ", ".join(f"{item.cause.value} {item.probability:.0%}" for item in report.causes)
+    return f"⚠ degraded: {causes or 'unknown'}" if report.is_degraded else "✓ clear"

@@ -1,0 +1,108 @@
+"""A simulated observatory: the same Sun turning, weather passing, frames at a cadence."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import structlog
+
+from models.simulate.degrade import degrade
+from models.simulate.halpha import HalphaSun, HalphaTelescope
+from models.simulate.kso_fits import write_kso_fits
+from observatory.analysis import Cause
+from observatory.errors import UnusableInputError
+
+log = structlog.get_logger(__name__)
+
+_SPELL_FRAMES = 8  # weather stays for about a minute at KSO's cadence of 6 s
+_WEATHER = {
+    Cause.CLOUD: 0.4,
+    Cause.THIN_CLOUD: 0.3,
+    Cause.CONTRAIL: 0.15,
+    Cause.DEFOCUS: 0.075,
+    Cause.OFF_CENTRE: 0.075,
+}
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """A frame that the simulated observatory took, and what is true of it."""
+
+    path: Path
+    date_obs: datetime
+    cause: Cause | None
+
+
+class SimulatedObservatory:
+    """Takes KSO-style frames of one simulated Sun.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed gives the same Sun and the same weather.
+    size_px : int
+        Side of the frames.
+    degraded : float
+        Share of the time that is spoilt, 0 to 1.
+    """
+
+    def __init__(self, seed: int = 1, size_px: int = 2048, degraded: float = 0.25) -> None:
+        self._sun = HalphaSun(seed, detail=1024 if size_px > 512 else 256)
+        self._telescope = HalphaTelescope(size_px=size_px)
+        self._seed, self._degraded = seed, degraded
+
+    def weather(self, number: int) -> Cause | None:
+        """What spoils the frame of that number; whole spells, not single frames."""
+        random = np.random.default_rng((self._seed, number // _SPELL_FRAMES, 7))
+        if random.random() >= self._degraded:
+            return None
+        return list(_WEATHER)[int(random.choice(len(_WEATHER), p=list(_WEATHER.values())))]
+
+    def expose(self, folder: Path, number: int, date_obs: datetime, cause: Cause | None) -> Exposure:
+        """Take one frame and write it into a folder."""
+        taken = self._sun.frame(date_obs, self._telescope, noise_seed=number)
+        pixels = taken.pixels
+        if cause is not None:
+            random = np.random.default_rng((self._seed, number, 11))
+            pixels = np.asarray(degrade(pixels, taken.pointing, cause, random).pixels)
+        told = f"Simulated frame, {'clear' if cause is None else 'spoilt by ' + cause.value}"
+        path = write_kso_fits(folder, pixels, date_obs, taken.pointing, simulated=True, comment=told)
+        return Exposure(path, date_obs, cause)
+
+
+def run_simulation(
+    folder: Path,
+    frames: int | None,
+    cadence_s: float,
+    size: int,
+    degraded: float,
+    seed: int,
+    start: str | None,
+) -> None:
+    """Write frames into a folder until ``frames`` are written or Ctrl-C."""
+    folder.mkdir(parents=True, exist_ok=True)
+    observatory = SimulatedObservatory(seed, size, degraded)
+    first = _moment(start)
+    step_s = cadence_s or 6.0
+    began = time.monotonic()
+    number = 0
+    while frames is None or number < frames:
+        date_obs = first + timedelta(seconds=number * step_s)
+        exposure = observatory.expose(folder, number, date_obs, observatory.weather(number))
+        log.info("exposed", file_name=exposure.path.name, cause=exposure.cause or "clear")
+        number += 1
+        time.sleep(max(0.0, began + number * cadence_s - time.monotonic()))
+
+
+def _moment(word: str | None) -> datetime:
+    if word is None:
+        return datetime.now(UTC).replace(microsecond=0)
+    try:
+        moment = datetime.fromisoformat(word)
+    except ValueError as error:
+        raise UnusableInputError(f"--start {word!r} is not a time; write 2026-11-20T10:00:00Z") from error
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

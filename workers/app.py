@@ -1,0 +1,74 @@
+"""The Celery app: queues, routing, delivery; on Redis or inside one process.
+
+The queue is a hint and the database the truth: every setting here may lose a message or deliver it
+twice, and neither harms (see `workers.tasks` and `workers.sweeper`).
+"""
+
+from __future__ import annotations
+
+from celery import Celery
+from kombu import Exchange, Queue
+
+from observatory.instruments import families
+from observatory.settings import Settings
+from observatory.storage.frames import Priority
+
+PROCESS_FRAME = "heliowatch.process_frame"
+_MEMORY_POLL_S = 0.01  # the default of 1 s would be the latency of every frame
+_VISIBILITY_TIMEOUT_S = 3600  # longer than any task; the sweeper does not wait for it
+
+
+def queue_name(family: str, priority: Priority) -> str:
+    """Queue of one pipeline at one priority."""
+    return f"{family}.{priority.value}"
+
+
+def queue_names() -> list[str]:
+    """All queues, live before backfill: workers empty them in this order."""
+    return [queue_name(family, priority) for priority in Priority for family in families()]
+
+
+def make_app(settings: Settings) -> Celery:
+    """Build the Celery app for these settings.
+
+    Queues hang on the anonymous exchange: routing then needs no binding in Redis, so a wiped
+    Redis takes messages again at once, without anybody declaring anything anew.
+    """
+    app = Celery("heliowatch", broker=settings.broker_url, set_as_current=True)
+    anonymous = Exchange("", type="direct")
+    app.conf.update(
+        task_queues=[Queue(name, anonymous, routing_key=name) for name in queue_names()],
+        task_default_queue=queue_names()[0],
+        task_default_exchange="",
+        task_default_routing_key=queue_names()[0],
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        worker_prefetch_multiplier=0 if settings.is_embedded else 1,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        worker_enable_remote_control=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options=_transport_options(settings),
+        broker_pool_limit=2,
+        task_publish_retry=False,
+        accept_content=["json"],
+        imports=["workers.tasks"],
+    )
+    return app
+
+
+def _transport_options(settings: Settings) -> dict[str, object]:
+    if settings.is_embedded:
+        return {"polling_interval": _MEMORY_POLL_S}
+    return {
+        "visibility_timeout": _VISIBILITY_TIMEOUT_S,
+        "queue_order_strategy": "priority",
+        "priority_steps": [0],
+        "socket_timeout": 10,
+        "socket_connect_timeout": 3,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+    }

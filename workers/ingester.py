@@ -1,0 +1,467 @@
+"""The ingester: a settled file becomes a row, then a task. Nothing else.
+
+Events tell quickly, scans tell surely: inotify drops events in silence when its queue overflows,
+misses files in folders made a moment before, and knows nothing of network file systems. So every
+path goes through the same door, whoever noticed it, and a scan compares the folders with what was
+seen. A file is taken when it was closed or moved in and is whole by its own format, else when it
+has rested; what cannot be read after that is recorded as rejected.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import os
+import queue
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum, auto
+from pathlib import Path
+
+import structlog
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+from watchdog.observers.polling import PollingObserver
+
+from observatory.errors import (
+    HeliowatchError,
+    SettingsError,
+    UnreadableFileError,
+    UnusableInputError,
+    VanishedFileError,
+)
+from observatory.instruments import Opened, open_bytes
+from observatory.instruments.formats import read_bytes
+from observatory.settings import Settings
+from observatory.storage import frames
+from observatory.storage.frames import Arrival, NewFrame, Priority, Status, path_text
+from observatory.storage.session import Database
+from workers import metrics
+from workers.publisher import Publisher
+
+log = structlog.get_logger(__name__)
+
+Signature = tuple[int, int]  # bytes, mtime_ns
+_IDLE_S = 0.05
+
+
+@dataclass(frozen=True)
+class WatchFolder:
+    """A folder, and which camera writes to it when only one does."""
+
+    path: Path
+    instrument: str | None = None
+    patterns: tuple[str, ...] = ("*",)
+
+    def wants(self, name: str, temporary: Iterable[str]) -> bool:
+        """Whether a file of that name counts here."""
+        return not any(fnmatch.fnmatch(name, pattern) for pattern in temporary) and any(
+            fnmatch.fnmatch(name, pattern) for pattern in self.patterns
+        )
+
+
+def watch_folders(settings: Settings) -> list[WatchFolder]:
+    """Folders of the settings: one camera's own first, so that they win over shared ones."""
+    own = [
+        WatchFolder(path.resolve(), name, tuple(instrument.patterns))
+        for name, instrument in settings.instruments.items()
+        for path in instrument.watch
+    ]
+    return own + [WatchFolder(path.resolve()) for path in settings.watch]
+
+
+class Sign(Enum):
+    """What was noticed at a path."""
+
+    CLOSED = auto()  # closed after writing, or moved in
+    TOUCHED = auto()
+    FOLDER = auto()
+    GONE = auto()  # moved away
+
+
+@dataclass
+class Candidate:
+    """A path that may hold a new file."""
+
+    folder: WatchFolder
+    closed_at: datetime | None
+    signature: Signature | None = None
+    since: float = field(default_factory=time.monotonic)
+    due: float = 0.0
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at a settled file found: rows to write."""
+
+    new: tuple[NewFrame, ...] = ()
+    arrival: Arrival | None = None
+
+
+class _Handler(FileSystemEventHandler):
+    """Passes paths on; decides nothing."""
+
+    def __init__(self, notice: Callable[[str, Sign], None]) -> None:
+        self._notice = notice
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        source, target = os.fsdecode(event.src_path), os.fsdecode(event.dest_path or "")
+        if event.event_type == "moved":
+            self._notice(source, Sign.GONE)
+            self._notice(target, Sign.FOLDER if event.is_directory else Sign.CLOSED)
+        elif event.event_type == "closed":
+            self._notice(source, Sign.CLOSED)
+        elif event.event_type == "created":
+            self._notice(source, Sign.FOLDER if event.is_directory else Sign.TOUCHED)
+        elif event.event_type == "modified" and not event.is_directory:
+            self._notice(source, Sign.TOUCHED)
+
+
+class Ingester:
+    """Watches folders until it is stopped, or takes what lies in them once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        db: Database,
+        publisher: Publisher,
+        folders: list[WatchFolder],
+        *,
+        priority: Priority = Priority.LIVE,
+        span: tuple[datetime | None, datetime | None] = (None, None),
+    ) -> None:
+        """Parameters beyond the obvious: ``span`` leaves out frames of other times (a backfill's)."""
+        for folder in folders:
+            if not folder.path.is_dir():
+                raise SettingsError(
+                    f"the watch folder {folder.path} is not there, or is no folder: create it first"
+                )
+        self._settings, self._db, self._publisher = settings, db, publisher
+        self._folders, self._priority, self._span = folders, priority, span
+        self._noticed: queue.SimpleQueue[tuple[str, Sign, datetime]] = queue.SimpleQueue()
+        self._pending: dict[str, Candidate] = {}
+        self._seen: dict[str, Signature] = {}
+        self._stop = threading.Event()
+        self._limits = settings.limits.as_limits
+
+    # -- noticing ---------------------------------------------------------------------------
+
+    def _notice(self, path: str, sign: Sign) -> None:
+        self._noticed.put((path, sign, datetime.now(UTC)))
+
+    def _take_notices(self) -> None:
+        """Turn what was noticed into candidates."""
+        while True:
+            try:
+                path, sign, at = self._noticed.get_nowait()
+            except queue.Empty:
+                return
+            if sign is Sign.GONE:
+                self._pending.pop(path, None)
+            elif sign is Sign.FOLDER:
+                folder = self._folder_of(path)
+                if folder is not None:
+                    self._scan(Path(path), folder)
+            else:
+                self._consider(path, at if sign is Sign.CLOSED else None)
+
+    def _consider(self, path: str, closed_at: datetime | None) -> None:
+        folder = self._folder_of(path)
+        if folder is None or not folder.wants(Path(path).name, self._settings.ingest.temporary):
+            return
+        known = self._pending.get(path)
+        if known is None:
+            delay = 0.0 if closed_at else self._settings.ingest.rest_s
+            self._pending[path] = Candidate(folder, closed_at, due=time.monotonic() + delay)
+        elif closed_at is not None:
+            known.closed_at, known.due = closed_at, 0.0
+
+    def _folder_of(self, path: str) -> WatchFolder | None:
+        inside = [folder for folder in self._folders if path.startswith(f"{folder.path}/")]
+        return max(inside, key=lambda folder: len(str(folder.path)), default=None)
+
+    # -- scanning ---------------------------------------------------------------------------
+
+    def scan(self) -> int:
+        """Compare all folders with what was seen; return how many files are new or changed."""
+        return sum(self._scan(folder.path, folder) for folder in self._folders)
+
+    def _scan(self, start: Path, folder: WatchFolder) -> int:
+        found = 0
+        for path, signature in _walk(start):
+            name = os.path.basename(path)  # noqa: PTH119 - a Path for each of 10⁵ names costs a second
+            if self._seen.get(path) == signature or path in self._pending:
+                continue
+            if self._folder_of(path) is not folder or not folder.wants(name, self._settings.ingest.temporary):
+                continue
+            self._pending[path] = Candidate(folder, None, signature)
+            found += 1
+        return found
+
+    # -- looking ----------------------------------------------------------------------------
+
+    def _look(self, path: str, candidate: Candidate) -> Look | None:
+        """Look at one candidate; None while it has to wait."""
+        try:
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                target = Path(path).resolve()
+                if not target.is_relative_to(candidate.folder.path):
+                    raise UnusableInputError(
+                        f"a symbolic link that leads out of the watched folder {candidate.folder.path}"
+                    )
+                status = os.stat(path)  # noqa: PTH116 - of the target
+            if not stat.S_ISREG(status.st_mode):
+                return Look()
+            signature = (status.st_size, status.st_mtime_ns)
+            if self._seen.get(path) == signature:
+                return Look()
+            if signature != candidate.signature:
+                candidate.signature, candidate.since = signature, time.monotonic()
+            return self._read(path, candidate, signature)
+        except OSError as error:
+            # Perhaps it is being moved on inside the folder: then its new name is noticed meanwhile.
+            if self._must_rest(candidate):
+                return None
+            gone = VanishedFileError(os.path.basename(path), error.strerror or str(error))  # noqa: PTH119
+            return self._rejected(path, candidate, None, gone)
+        except VanishedFileError as error:
+            return None if self._must_rest(candidate) else self._rejected(path, candidate, None, error)
+        except UnusableInputError as error:
+            return self._rejected(path, candidate, None, error)
+
+    def _read(self, path: str, candidate: Candidate, signature: Signature) -> Look | None:
+        data = read_bytes(Path(path), self._limits)
+        digest = hashlib.sha256(data).hexdigest()
+        try:
+            opened = open_bytes(
+                data,
+                os.path.basename(path),  # noqa: PTH119
+                self._limits,
+                instrument=candidate.folder.instrument,
+                stations=self._settings.stations,
+                file_time=datetime.fromtimestamp(signature[1] / 1e9, UTC),
+            )
+            is_whole = opened.container.is_final and candidate.closed_at is not None
+            if not is_whole and self._must_rest(candidate):
+                return None
+            rows = list(self._rows(path, candidate, digest, len(data), opened))
+        except UnusableInputError as error:
+            if isinstance(error, UnreadableFileError) and self._must_rest(candidate):
+                return None
+            return self._rejected(path, candidate, (digest, signature), error)
+        if not rows:
+            return Look()  # of another time: not noted, so that another backfill may take it
+        self._seen[path] = signature
+        return Look(tuple(rows), self._arrival(path, digest, signature))
+
+    def _must_rest(self, candidate: Candidate) -> bool:
+        """Whether the file changed, or was noticed, too short a time ago; sets when to look again."""
+        rest_s = self._settings.ingest.rest_s
+        if candidate.signature is not None:
+            age_s = time.time() - candidate.signature[1] / 1e9
+            if age_s > rest_s and candidate.closed_at is None:
+                return False  # nobody wrote to it lately (a clock ahead of ours falls through)
+        remaining = candidate.since + rest_s - time.monotonic()
+        candidate.due = time.monotonic() + max(remaining, 0.01)
+        return remaining > 0
+
+    def _rows(
+        self, path: str, candidate: Candidate, digest: str, size: int, opened: Opened
+    ) -> Iterator[NewFrame]:
+        now = datetime.now(UTC)
+        for index in range(opened.count):
+            facts = opened.facts(index)
+            if not self._is_in_span(facts.date_obs):
+                continue
+            yield NewFrame(
+                sha256=digest,
+                frame_index=index,
+                file_name=opened.file_name.encode("utf-8", "backslashreplace").decode(),
+                path=path_text(Path(path)),
+                bytes=size,
+                received_at=now,
+                instrument=opened.instrument,
+                family=opened.kind.family,
+                observatory=facts.observatory,
+                date_obs=facts.date_obs,
+                date_obs_source=facts.date_obs_source,
+                wavelength_nm=facts.wavelength_nm,
+                exposure_time_s=facts.exposure_time_s,
+                is_simulated=facts.is_simulated,
+                priority=self._priority,
+                closed_at=candidate.closed_at,
+            )
+
+    def _is_in_span(self, date_obs: datetime | None) -> bool:
+        since, until = self._span
+        if since is None and until is None:
+            return True
+        return (
+            date_obs is not None
+            and (since is None or date_obs >= since)
+            and (until is None or date_obs < until)
+        )
+
+    def _rejected(
+        self, path: str, candidate: Candidate, read: tuple[str, Signature] | None, error: UnusableInputError
+    ) -> Look:
+        now = datetime.now(UTC)
+        digest, signature = read if read is not None else (None, None)
+        name = os.path.basename(path).encode("utf-8", "backslashreplace").decode()  # noqa: PTH119
+        log.info("file_rejected", file_name=name, reason=str(error))
+        row = NewFrame(
+            sha256=digest,
+            file_name=name,
+            path=path_text(Path(path)),
+            bytes=signature[0] if signature else 0,
+            received_at=now,
+            processed_at=now,
+            status=Status.REJECTED,
+            reason=str(error),
+            instrument=candidate.folder.instrument,
+            priority=self._priority,
+            closed_at=candidate.closed_at,
+        )
+        if digest is None or signature is None:
+            return Look((row,))
+        self._seen[path] = signature
+        return Look((row,), self._arrival(path, digest, signature))
+
+    def _arrival(self, path: str, digest: str, signature: Signature) -> Arrival:
+        return Arrival(digest, path_text(Path(path)), signature[0], signature[1], datetime.now(UTC))
+
+    # -- writing ----------------------------------------------------------------------------
+
+    def step(self) -> int:
+        """Look at the candidates that are due, a batch at most; return how many were settled."""
+        self._take_notices()
+        now = time.monotonic()
+        batch: list[Look] = []
+        settled: list[str] = []
+        for path, candidate in self._pending.items():
+            if candidate.due > now:
+                continue
+            look = self._look(path, candidate)
+            if look is not None:
+                batch.append(look)
+                settled.append(path)
+            if len(batch) >= self._settings.ingest.batch:
+                break
+        self._write(batch, is_calm=len(self._pending) <= 2 * self._settings.ingest.batch)
+        for path in settled:
+            del self._pending[path]
+        return len(settled)
+
+    def _write(self, batch: list[Look], *, is_calm: bool) -> None:
+        new = [row for look in batch for row in look.new]
+        seen = [look.arrival for look in batch if look.arrival is not None]
+        if not new and not seen:
+            return
+        while True:
+            try:
+                tasks = frames.register(self._db, new, seen, datetime.now(UTC) if is_calm else None)
+                break
+            except HeliowatchError as error:
+                log.warning("register_delayed", error=str(error))
+                if self._stop.wait(1.0):
+                    return  # the files stay where they are: the next start finds them
+        for row in new:
+            metrics.frames_ingested.labels(row.instrument or "unknown").inc()
+        if is_calm:
+            self._publisher.publish(tasks)
+        # In a burst the sweeper publishes: rows first, nothing may wait behind the broker.
+
+    # -- running ----------------------------------------------------------------------------
+
+    def remember(self) -> None:
+        """Load what was seen before from the database."""
+        for folder in self._folders:
+            self._seen.update(
+                (os.fspath(frames.text_path(path)), signature)
+                for path, signature in frames.known_files(self._db, folder.path).items()
+            )
+
+    def once(self, on_progress: Callable[[int, int], None] | None = None) -> int:
+        """Take what lies in the folders now and return how many files were settled."""
+        self.remember()
+        total = self.scan()
+        done = 0
+        while self._pending and not self._stop.is_set():
+            done += self._advance()
+            if on_progress is not None:
+                on_progress(done, total)
+        return done
+
+    def run(self) -> None:
+        """Watch until `stop`: events first, then a scan, so that nothing falls between the two."""
+        observer = self._observer()
+        observer.start()
+        try:
+            self.remember()
+            next_scan = 0.0
+            while not self._stop.is_set():
+                if time.monotonic() >= next_scan:
+                    self.scan()
+                    next_scan = time.monotonic() + self._settings.ingest.scan_interval_s
+                self._advance()
+        finally:
+            observer.stop()
+            observer.join(timeout=5)
+
+    def _advance(self) -> int:
+        settled = self.step()
+        if not settled:
+            self._wait_for_notice()
+        return settled
+
+    def _wait_for_notice(self) -> None:
+        """Sleep until something is noticed or the next candidate is due."""
+        soonest = min((candidate.due for candidate in self._pending.values()), default=float("inf"))
+        timeout = min(max(soonest - time.monotonic(), 0.001), _IDLE_S)
+        try:
+            notice = self._noticed.get(timeout=timeout)
+        except queue.Empty:
+            return
+        self._noticed.put(notice)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """End `run` or `once` after the batch that runs."""
+        self._stop.set()
+
+    def _observer(self) -> BaseObserver:
+        ingest = self._settings.ingest
+        observer = PollingObserver(timeout=ingest.polling_interval_s) if ingest.polling else Observer()
+        handler = _Handler(self._notice)
+        for path in {folder.path for folder in self._folders}:
+            observer.schedule(handler, str(path), recursive=True)
+        return observer
+
+
+def _walk(start: Path) -> Iterator[tuple[str, Signature]]:
+    """Regular files and links below a folder with size and mtime; linked folders are not entered."""
+    stack = [str(start)]
+    while stack:
+        try:
+            with os.scandir(stack.pop()) as entries:
+                for entry in entries:
+                    try:
+                        if entry.is_dir(follow_symlinks=False):
+                            stack.append(entry.path)
+                        elif entry.is_symlink() or entry.is_file(follow_symlinks=False):
+                            status = entry.stat(follow_symlinks=False)
+                            yield entry.path, (status.st_size, status.st_mtime_ns)
+                    except OSError:
+                        continue  # gone since it was listed: an event or the next scan tells
+        except OSError as error:
+            log.warning("folder_unreadable", error=str(error))

@@ -1,0 +1,83 @@
+"""What a pipeline is: a frame in, results and pictures out. No database, no queue."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from models.runtime import Runtime
+from observatory.analysis import ModelIdentity, Quality
+from observatory.frame import Frame
+from workers.products.preview import Picture
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One analysis' result as it is stored."""
+
+    analysis: str
+    model: ModelIdentity
+    payload: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that a pipeline made of one frame."""
+
+    quality: Quality | None = None
+    findings: tuple[Finding, ...] = ()
+    pictures: tuple[Picture, ...] = ()
+
+
+@dataclass
+class Stopwatch:
+    """Seconds spent in each stage of one frame."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+class Pipeline(ABC):
+    """Everything done to one kind of frame; made once a process.
+
+    Attributes
+    ----------
+    family : str
+        Kind of frame, as `observatory.instruments` names it.
+    """
+
+    family: ClassVar[str]
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+
+    @property
+    def models(self) -> tuple[ModelIdentity, ...]:
+        """Networks that this pipeline runs."""
+        return ()
+
+    def quality(self, frame: Frame) -> Quality | None:
+        """Score one frame and nothing else; None where there is no score yet for its kind."""
+        return None
+
+    @abstractmethod
+    def run(self, frame: Frame, watch: Stopwatch) -> Outcome:
+        """Analyse one frame.
+
+        Raises
+        ------
+        UnusableInputError
+            When the frame cannot be analysed, now or later.
+        """
