@@ -188,11 +188,11 @@ class HalphaQuality:
             cause = Cause.MISSING_DATA
         elif facts.saturated_fraction > 0.9 or facts.exposure_fraction > 0.97:
             cause = Cause.OVEREXPOSED
-        elif facts.exposure_fraction < 0.01:
+        elif facts.top_level <= 0.004 * facts.full_scale:  # not even noise: no light at all
             cause = Cause.UNDEREXPOSED
         probabilities = {cause: 0.95}
         if cause is not Cause.NO_TARGET:
-            probabilities[Cause.NO_TARGET] = 0.5
+            probabilities[Cause.NO_TARGET] = 0.4
         return self._quality(0.01, 1e3, probabilities, reading.measures, reading)
 
     def _quality(
@@ -276,7 +276,8 @@ def _usable_cells(
     plane: np.ndarray, fit: LimbFit, facts: native.Facts, seen: NDArray[np.bool_], side: int
 ) -> NDArray[np.bool_]:
     """Cells inside the picture and, where there are holes, mostly without them."""
-    if facts.missing_fraction < 1e-4:
+    # A few zeros in whole counts are clipped filaments of stretched pictures; NaN is always a hole.
+    if facts.missing_fraction < (1e-4 if plane.dtype.kind == "f" else 0.005):
         return seen
     hole = native.holes(plane).astype(np.uint8) * np.uint8(255)
     share, _ = crop_disk(hole, fit, side)
