@@ -68,6 +68,8 @@ def newest_refusals(db: Database, limit: int) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     with db.read() as connection:
         for status in (Status.REJECTED, Status.FAILED):
-            query = select(*frames.c).where(frames.c.status == status).order_by(frames.c.id.desc()).limit(limit)
+            query = (
+                select(*frames.c).where(frames.c.status == status).order_by(frames.c.id.desc()).limit(limit)
+            )
             found += [dict(row) for row in connection.execute(query).mappings()]
     return sorted(found, key=lambda row: row["id"], reverse=True)[:limit]

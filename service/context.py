@@ -1,0 +1,41 @@
+"""What every request handler is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+
+from observatory.settings import Settings
+from observatory.storage.files import ProductFiles
+from observatory.storage.session import Database
+from service.metrics import DatabaseCollector
+from service.remembered import Remembered
+from service.stream import EventStream
+
+QueueProbe = Callable[[], str | None]
+"""Asks whether the queue can be reached: None when it can, else what is wrong."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """The parts of the running service."""
+
+    settings: Settings
+    db: Database
+    files: ProductFiles
+    stream: EventStream
+    probe_queue: QueueProbe
+    collector: DatabaseCollector
+    overview: Remembered[list[dict[str, Any]]]
+    counts: Remembered[dict[str, int]]
+
+
+async def context(request: Request) -> Context:
+    """Give the running service's parts (a coroutine, so that no thread is needed for it)."""
+    return request.app.state.context
+
+
+Here = Annotated[Context, Depends(context)]

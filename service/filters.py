@@ -1,0 +1,192 @@
+"""Query parameters: their types, and the words for what each may be."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+)
+
+from observatory.analysis import Cause
+from observatory.storage.frames import FrameFilter, Status
+from service.problems import ParameterError
+
+MAX_ID = 2**63 - 1
+_PLUS_TURNED_SPACE = re.compile(r"(T.*) (\d\d:?\d\d)$")  # an unescaped + of a URL arrives as a space
+_WAVELENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(A|AA|Å|Angstrom|nm|um)", re.IGNORECASE)
+_NM_PER_UNIT = {"a": 0.1, "aa": 0.1, "å": 0.1, "angstrom": 0.1, "nm": 1.0, "um": 1000.0}
+_BIN = re.compile(r"(\d{1,6})(s|m|h|d)")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+MAX_BIN_S = 366 * 86400
+
+_TIME_WORDS = (
+    "START/END in ISO 8601, UTC when no offset is given, END not included, either side may be `..`, "
+    "such as 2026-11-20T08:00Z/2026-11-20T09:00Z or 2026-11-20/.."
+)
+_WAVELENGTH_WORDS = "a number with its unit (A, nm or um), such as 193A or 656.28nm"
+_BIN_WORDS = "a whole number with s, m, h or d, such as 30s, 5m or 1h; at most 366d"
+
+
+@dataclass(frozen=True)
+class TimeRange:
+    """Half-open interval of time; None: open on that side."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+def parse_moment(word: str) -> datetime:
+    """Read an ISO 8601 date or time as aware UTC.
+
+    Raises
+    ------
+    ValueError
+        When it is none.
+    """
+    word = _PLUS_TURNED_SPACE.sub(r"\1+\2", word.strip())
+    try:
+        moment = datetime.fromisoformat(word)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"{word[:40]!r} is no ISO 8601 time") from error
+
+
+def parse_time_range(word: Any) -> Any:
+    """Read ``START/END``."""
+    if not isinstance(word, str):
+        return word
+    sides = word.split("/")
+    if len(sides) != 2:
+        raise ValueError("needs START/END with one slash")
+    start, end = (None if side.strip() in ("..", "") else parse_moment(side) for side in sides)
+    if start is not None and end is not None and start >= end:
+        raise ValueError("START is not before END")
+    return TimeRange(start, end)
+
+
+def parse_wavelength(word: Any) -> Any:
+    """Read a wavelength with its unit as nanometres."""
+    if not isinstance(word, str):
+        return word
+    found = _WAVELENGTH.fullmatch(word.strip())
+    if found is None:
+        raise ValueError(f"{word[:20]!r} is no wavelength with a unit")
+    return float(found[1]) * _NM_PER_UNIT[found[2].lower()]
+
+
+def parse_bin(word: Any) -> Any:
+    """Read the width of a bin as seconds."""
+    if not isinstance(word, str):
+        return word
+    found = _BIN.fullmatch(word.strip())
+    width_s = int(found[1]) * _SECONDS[found[2]] if found else 0
+    if not 0 < width_s <= MAX_BIN_S:
+        raise ValueError(f"{word[:20]!r} is no width of a bin")
+    return width_s
+
+
+_text = {"type": "string"}
+InstrumentName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
+TimeRangeText = Annotated[TimeRange, BeforeValidator(parse_time_range), WithJsonSchema(_text)]
+WavelengthText = Annotated[float, BeforeValidator(parse_wavelength), WithJsonSchema(_text)]
+BinText = Annotated[int, BeforeValidator(parse_bin), WithJsonSchema(_text)]
+
+
+class FrameQuery(BaseModel):
+    """Filters and paging of frames."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    time: TimeRangeText | None = Field(None, description=_TIME_WORDS, examples=["2026-11-20/.."])
+    instrument: InstrumentName | None = Field(None, description="name of an instrument, such as kso-halpha")
+    wavelength: WavelengthText | None = Field(None, description=_WAVELENGTH_WORDS, examples=["656.28nm"])
+    quality_min: float | None = Field(
+        None, ge=0, le=1, allow_inf_nan=False, description="lowest score, 0 to 1 (1 is best)"
+    )
+    quality_max: float | None = Field(
+        None, ge=0, le=1, allow_inf_nan=False, description="highest score, 0 to 1 (1 is best)"
+    )
+    status: Status | None = Field(None, description=f"one of {', '.join(Status)}")
+    cause: Cause | None = Field(None, description=f"one of {', '.join(Cause)}")
+    order: Literal["asc", "desc"] = Field("desc", description="asc (oldest first) or desc (newest first)")
+    limit: int | None = Field(
+        None, ge=1, le=1000, description="1 to 1000 frames a page; 50 for JSON, all for CSV when left out"
+    )
+    cursor: str | None = Field(
+        None, max_length=200, description="the cursor of `next` from the page before, unchanged"
+    )
+    format: Literal["json", "csv"] | None = Field(
+        None, description="json or csv; the Accept header decides when left out"
+    )
+
+    @property
+    def as_filter(self) -> FrameFilter:
+        """The same, as storage takes it."""
+        time = self.time or TimeRange()
+        return FrameFilter(
+            instrument=self.instrument,
+            time_from=time.start,
+            time_to=time.end,
+            status=self.status,
+            quality_min=self.quality_min,
+            quality_max=self.quality_max,
+            cause=self.cause,
+            wavelength_nm=self.wavelength,
+        )
+
+    @property
+    def after(self) -> tuple[datetime, int] | None:
+        """Sort key that the page starts after."""
+        return None if self.cursor is None else read_cursor(self.cursor, self.order)
+
+
+class QualityQuery(BaseModel):
+    """What part of the quality series is wanted, and how fine."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    time: TimeRangeText | None = Field(None, description=_TIME_WORDS, examples=["2026-11-20/.."])
+    instrument: InstrumentName | None = Field(None, description="name of an instrument, such as kso-halpha")
+    bin: BinText | None = Field(None, description=_BIN_WORDS, examples=["5m"])
+    limit: int = Field(2000, ge=1, le=10000, description="1 to 10000 points, the newest of the range")
+    format: Literal["json", "csv"] | None = Field(
+        None, description="json or csv; the Accept header decides when left out"
+    )
+
+
+def write_cursor(moment: datetime, frame_id: int, order: str) -> str:
+    """Write the sort key of a page's last frame."""
+    microseconds = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    return base64.urlsafe_b64encode(f"{order[0]}{microseconds}:{frame_id}".encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str, order: str) -> tuple[datetime, int]:
+    """Undo `write_cursor`.
+
+    Raises
+    ------
+    ParameterError
+        When it is not one of ours, or of the other order.
+    """
+    allowed = "the cursor of `next` from the page before, unchanged and with the same order"
+    try:
+        word = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        microseconds, _, frame_id = word[1:].partition(":")
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(microseconds))
+        key = moment, int(frame_id)
+    except (ValueError, binascii.Error, OverflowError) as error:
+        raise ParameterError("cursor", "is not one that this service gave", allowed) from error
+    if word[0] != order[0] or not 0 <= key[1] <= MAX_ID:
+        raise ParameterError("cursor", "belongs to another order", allowed)
+    return key

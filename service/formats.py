@@ -1,0 +1,83 @@
+"""Which format an answer has, and CSV in constant memory."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from fastapi import Request
+
+from service.problems import ProblemError
+
+_MEDIA_TYPES = {"json": "application/json", "csv": "text/csv"}
+
+
+def chosen_format(request: Request, named: str | None) -> str:
+    """``json`` or ``csv``: the parameter when given, else what the client likes best.
+
+    Raises
+    ------
+    ProblemError
+        406 when the Accept header allows neither.
+    """
+    if named is not None:
+        return named
+    ranges = _accepted(request.headers.get("accept", "*/*"))
+    best = max(_MEDIA_TYPES, key=lambda name: _liking(_MEDIA_TYPES[name], ranges))
+    if _liking(_MEDIA_TYPES[best], ranges) == 0:
+        allowed = ", ".join(_MEDIA_TYPES.values())
+        raise ProblemError(406, "not-acceptable", f"the Accept header allows none of {allowed}")
+    return best
+
+
+def _accepted(header: str) -> dict[str, float]:
+    ranges = {}
+    for part in header.split(","):
+        media, *parameters = (word.strip() for word in part.split(";"))
+        weight = 1.0
+        for parameter in parameters:
+            if parameter.startswith("q="):
+                try:
+                    weight = float(parameter[2:])
+                except ValueError:
+                    weight = 0.0
+        ranges[media.lower()] = weight
+    return ranges
+
+
+def _liking(media_type: str, ranges: dict[str, float]) -> float:
+    kind = media_type.partition("/")[0]
+    for name in (media_type, f"{kind}/*", "*/*"):
+        if name in ranges:
+            return ranges[name]
+    return 0.0
+
+
+def csv_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
+    """Write CSV in pieces of some hundred rows, with a header."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    writer.writerow(columns)
+    for count, row in enumerate(rows, 1):
+        writer.writerow([_word(value) for value in row])
+        if count % 500 == 0:
+            yield buffer.getvalue()
+            buffer.seek(0)
+            buffer.truncate()
+    yield buffer.getvalue()
+
+
+def _word(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return iso_z(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else value
+
+
+def iso_z(moment: datetime) -> str:
+    """ISO 8601 with Z."""
+    return moment.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"

@@ -1,0 +1,145 @@
+"""The application: parts put together, started and stopped."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import FrameType
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+import observatory
+from observatory.settings import Settings
+from observatory.storage import frames
+from observatory.storage.files import ProductFiles
+from observatory.storage.session import Database
+from service import problems, readiness, views
+from service.context import Context, QueueProbe
+from service.metrics import DatabaseCollector
+from service.remembered import Remembered
+from service.routes import events, health, instruments, latest, products, quality, status
+from service.routes import frames as frame_routes
+from service.security import SecurityHeaders
+from service.shapes import API
+from service.stream import EventStream
+
+_ABOUT = (
+    "Frames of solar and auroral observatories: what arrived, how good it is, and why not. "
+    "Times are UTC and end in Z. Errors are `application/problem+json`."
+)
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    422: {
+        "description": "a parameter cannot be used: which, and what is allowed",
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+
+
+def create_app(
+    settings: Settings, db: Database | None = None, *, probe_queue: QueueProbe | None = None
+) -> FastAPI:
+    """Build the service.
+
+    Parameters
+    ----------
+    db : Database | None
+        Shared with the rest of an embedded process; else one of our own.
+    probe_queue : callable or None
+        Asks whether the queue can be reached; else the broker of the settings is asked.
+    """
+    here = _context(settings, db or Database(settings.resolved_database_url), probe_queue)
+    app = FastAPI(
+        title="Heliowatch",
+        version=observatory.__version__,
+        description=_ABOUT,
+        docs_url=None,  # our own page: the usual ones load their scripts from elsewhere
+        redoc_url=None,
+        lifespan=_lifespan,
+        responses=_PROBLEMS,
+    )
+    app.state.context = here
+    problems.install(app)
+    for routes in (instruments, frame_routes, products, quality, latest, status, events):
+        app.include_router(routes.router, prefix=API)
+    app.include_router(health.router)
+    views.install(app)
+    app.add_middleware(SecurityHeaders)
+    _document_problems(app)
+    return app
+
+
+def _context(settings: Settings, db: Database, probe_queue: QueueProbe | None) -> Context:
+    return Context(
+        settings=settings,
+        db=db,
+        files=ProductFiles(settings.product_dir),
+        stream=EventStream(db),
+        probe_queue=probe_queue or readiness.QueueProbe(settings),
+        collector=DatabaseCollector(db, settings.service.worker_silence_s),
+        overview=Remembered(lambda: frames.overview(db)),
+        counts=Remembered(lambda: frames.counts(db)),
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    here: Context = app.state.context
+    await run_in_threadpool(here.db.check_schema)
+    here.stream.start()
+    restore = _close_on_signal(here.stream)
+    try:
+        yield
+    finally:
+        restore()
+        here.stream.close()
+        await run_in_threadpool(here.stream.join)
+
+
+def _close_on_signal(stream: EventStream) -> Any:
+    """End the open streams when the server is told to stop, then let the server's handler act.
+
+    Servers wait for open answers before they tell us of the end; an endless answer would make
+    them wait for ever.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    former = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        stream.close()
+        before = former[signal.Signals(number)]
+        if callable(before):
+            before(number, frame)
+        elif before == signal.SIG_DFL:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    for number in former:
+        signal.signal(number, handle)
+
+    def restore() -> None:
+        for number, before in former.items():
+            if signal.getsignal(number) is handle:
+                signal.signal(number, before)
+
+    return restore
+
+
+def _document_problems(app: FastAPI) -> None:
+    """Name the shape of errors in the published description."""
+    build = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        description = build()
+        schemas = description.setdefault("components", {}).setdefault("schemas", {})
+        if "Problem" not in schemas:
+            shape = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= shape.pop("$defs", {})
+            schemas["Problem"] = shape
+        return description
+
+    app.openapi = openapi  # type: ignore[method-assign]

@@ -1,0 +1,120 @@
+"""What Prometheus is told: gauges from the database, and this process's own counters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+from prometheus_client import REGISTRY
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from observatory.errors import StorageUnavailableError
+from observatory.instruments import kinds
+from observatory.storage import frames, summaries, workers
+from observatory.storage.frames import Priority
+from observatory.storage.session import Database
+from service.remembered import Remembered
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Time now, aware."""
+    return datetime.now(UTC)
+
+
+class DatabaseCollector(Collector):
+    """Gauges computed at every scrape; they are true however many processes there are."""
+
+    def __init__(self, db: Database, silence_s: float, clock: Clock = utc_now) -> None:
+        self._db = db
+        self._silence_s = silence_s
+        self._clock = clock
+        self._counts = Remembered(lambda: summaries.counts_by_instrument(db))
+
+    def collect(self) -> Iterator[Metric]:
+        """Ask the database; when it cannot be asked, say just that."""
+        reachable = GaugeMetricFamily("heliowatch_database_reachable", "1 when the database can be asked")
+        try:
+            families = [*self._queue(), self._last_frame(), self._models(), self._frames()]
+        except StorageUnavailableError:
+            reachable.add_metric([], 0)
+            yield reachable
+            return
+        reachable.add_metric([], 1)
+        yield reachable
+        yield from families
+
+    def _queue(self) -> list[Metric]:
+        count = GaugeMetricFamily(
+            "heliowatch_queue_tasks", "Frames that wait to be claimed", labels=["queue"]
+        )
+        age = GaugeMetricFamily(
+            "heliowatch_queue_oldest_task_age_seconds", "How long the oldest of them waits", labels=["queue"]
+        )
+        now = self._clock()
+        found = {(item.family, item.priority): item for item in frames.waiting(self._db)}
+        families = {kind.family for kind in kinds()} | {family for family, _ in found if family}
+        for family in sorted(families):
+            for priority in Priority:
+                item = found.get((family, priority))
+                queue = [f"{family}.{priority}"]
+                count.add_metric(queue, item.count if item else 0)
+                age.add_metric(queue, max(0.0, (now - item.oldest).total_seconds()) if item else 0)
+        return [count, age]
+
+    def _last_frame(self) -> Metric:
+        metric = GaugeMetricFamily(
+            "heliowatch_last_frame_timestamp_seconds", "Time of the newest frame", labels=["instrument"]
+        )
+        names = [name for name, _ in summaries.instruments_seen(self._db)]
+        for name, moment in summaries.newest_moments(self._db, names).items():
+            metric.add_metric([name], moment.timestamp())
+        return metric
+
+    def _models(self) -> Metric:
+        metric = GaugeMetricFamily(
+            "heliowatch_model_info", "Workers that run a model", labels=["model", "version", "provider"]
+        )
+        running: Counter[tuple[str, str, str]] = Counter()
+        for worker in workers.alive(self._db, self._clock(), self._silence_s):
+            for model in worker["facts"].get("models", ()):
+                name, version, provider = (str(model.get(key, "")) for key in ("name", "version", "provider"))
+                running[name, version, provider] += 1
+        for labels, count in sorted(running.items()):
+            metric.add_metric(labels, count)
+        return metric
+
+    def _frames(self) -> Metric:
+        metric = GaugeMetricFamily(
+            "heliowatch_frames", "Frames in the database", labels=["instrument", "status"]
+        )
+        for instrument, status, count in self._counts.get():
+            metric.add_metric([instrument or "unknown", status], count)
+        return metric
+
+
+class _Together:
+    """The database's gauges, then those of this process that they do not already tell."""
+
+    def __init__(self, collector: DatabaseCollector) -> None:
+        self._collector = collector
+
+    def collect(self) -> Iterator[Metric]:
+        told = set()
+        for metric in self._collector.collect():
+            told.add(metric.name)
+            yield metric
+        for metric in REGISTRY.collect():
+            if metric.name not in told:
+                yield metric
+
+
+def exposition(collector: DatabaseCollector, accept: str) -> tuple[bytes, str]:
+    """Text for a scrape, and its content type."""
+    encode, content_type = choose_encoder(accept)
+    return encode(_Together(collector)), content_type

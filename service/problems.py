@@ -1,0 +1,171 @@
+"""Errors as RFC 9457 ``application/problem+json``: which parameter, and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from observatory.errors import StorageUnavailableError
+
+_log = structlog.get_logger()
+
+_RETRY_AFTER_S = 5
+
+
+class ParameterProblem(BaseModel):
+    """What is wrong with one parameter."""
+
+    parameter: str
+    detail: str
+    allowed: str | None = None
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[ParameterProblem] | None = None
+
+
+class ProblemError(Exception):
+    """An answer that is a problem."""
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        *,
+        errors: Sequence[ParameterProblem] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+
+
+class NotFoundError(ProblemError):
+    """Nothing is there under that name."""
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(404, "not-found", f"there is no {what}{'; ' + hint if hint else ''}")
+
+
+class ParameterError(ProblemError):
+    """One parameter cannot be used."""
+
+    def __init__(self, parameter: str, detail: str, allowed: str) -> None:
+        problem = ParameterProblem(parameter=parameter, detail=detail, allowed=allowed)
+        super().__init__(422, "invalid-parameter", f"{parameter}: {detail}", errors=[problem])
+
+
+def problem_response(
+    status: int,
+    kind: str,
+    detail: str,
+    errors: Sequence[ParameterProblem] = (),
+    headers: Mapping[str, str] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> Response:
+    """Build the answer; ``extra`` are members of its own beside those of the standard."""
+    body: dict[str, Any] = {
+        "type": f"urn:heliowatch:problem:{kind}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        **(extra or {}),
+    }
+    if errors:
+        body["errors"] = [error.model_dump(exclude_none=True) for error in errors]
+    return Response(
+        orjson.dumps(body),
+        status_code=status,
+        media_type="application/problem+json",
+        headers={"Cache-Control": "no-store", **(headers or {})},
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of an app as a problem."""
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(StorageUnavailableError, _on_unavailable)
+    app.add_exception_handler(Exception, _on_defect)
+
+
+async def _on_problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)
+    return problem_response(error.status, error.kind, error.detail, error.errors, error.headers)
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    allowed = _allowed_values(request)
+    errors = [_parameter_problem(item, allowed) for item in error.errors()]
+    detail = "; ".join(f"{item.parameter}: {item.detail}" for item in errors)
+    return problem_response(422, "invalid-parameter", detail, errors)
+
+
+def _parameter_problem(item: Mapping[str, Any], allowed: Mapping[str, str]) -> ParameterProblem:
+    name = str(item["loc"][-1])
+    if item["type"] == "extra_forbidden":
+        return ParameterProblem(
+            parameter=name, detail="is not a parameter here", allowed=f"parameters: {', '.join(allowed)}"
+        )
+    message = item["msg"].removeprefix("Value error, ")
+    return ParameterProblem(
+        parameter=name, detail=message[:1].lower() + message[1:], allowed=allowed.get(name)
+    )
+
+
+def _allowed_values(request: Request) -> dict[str, str]:
+    """What each parameter of the route may be: its own description."""
+    dependant = getattr(request.scope.get("route"), "dependant", None)
+    if dependant is None:
+        return {}
+    found: dict[str, str] = {}
+    for parameter in [*dependant.path_params, *dependant.query_params, *dependant.header_params]:
+        annotation = parameter.field_info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            for name, field in annotation.model_fields.items():
+                found[name] = field.description or name
+        else:
+            found[parameter.alias] = parameter.field_info.description or parameter.alias
+    return found
+
+
+async def _on_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    return problem_response(error.status_code, kind, str(error.detail), headers=error.headers)
+
+
+async def _on_unavailable(request: Request, error: Exception) -> Response:
+    _log.warning("storage_unavailable", path=request.url.path, error=str(error))
+    return problem_response(
+        503,
+        "storage-unavailable",
+        "the database cannot be used now; ask again in a moment",
+        headers={"Retry-After": str(_RETRY_AFTER_S)},
+    )
+
+
+async def _on_defect(request: Request, error: Exception) -> Response:
+    _log.error("request_failed", path=request.url.path, exc_info=error)
+    return problem_response(500, "defect", "something that ought not to happen; the log tells more")

@@ -1,0 +1,75 @@
+"""Whether the service can do its work: database, queue, a worker that lives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from observatory.errors import SettingsError, StorageUnavailableError
+from observatory.settings import Settings
+from observatory.storage import workers
+from observatory.storage.session import Database
+from service.metrics import utc_now
+
+_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One part of readiness."""
+
+    name: str
+    is_ok: bool
+    detail: str
+
+
+def check_database(db: Database) -> Check:
+    """Can it be asked, and has it our schema."""
+    try:
+        db.check_schema()
+    except StorageUnavailableError:
+        return Check("database", False, "cannot be reached")
+    except SettingsError as error:
+        return Check("database", False, str(error))
+    return Check("database", True, "reachable, schema up to date")
+
+
+def check_worker(db: Database, silence_s: float) -> Check:
+    """Has a worker been heard of lately."""
+    try:
+        alive = [row for row in workers.alive(db, utc_now(), silence_s) if row["role"] == "worker"]
+    except StorageUnavailableError:
+        return Check("worker", False, "unknown: the database cannot be reached")
+    if not alive:
+        return Check("worker", False, f"none heard of for {silence_s:g} s; start `heliowatch worker`")
+    return Check("worker", True, f"{len(alive)} alive")
+
+
+def check_queue(problem: str | None) -> Check:
+    """Shape the answer of the queue's probe."""
+    return Check("queue", problem is None, problem or "reachable")
+
+
+class QueueProbe:
+    """Asks the broker of the settings for a sign of life."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._url = settings.broker_url
+
+    def __call__(self) -> str | None:
+        """Return None when the queue can be reached, else what is wrong."""
+        if self._url.startswith("memory:"):
+            return None
+        if not self._url.startswith(("redis:", "rediss:", "unix:")):
+            return "its kind of broker cannot be asked; use redis:// or memory://"
+        import redis  # only where Redis is the broker
+
+        client = redis.Redis.from_url(
+            self._url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, retry=None
+        )
+        try:
+            client.ping()
+        except redis.RedisError as error:
+            return f"no answer from the broker ({type(error).__name__})"
+        finally:
+            client.close()
+        return None

@@ -1,0 +1,1 @@
+"""The REST interface: thin handlers that parse, call and shape the answer."""

@@ -1,0 +1,60 @@
+"""The live stream."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from fastapi.sse import EventSourceResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.context import Here
+from service.filters import MAX_ID, InstrumentName
+from service.problems import ParameterError
+
+router = APIRouter(tags=["events"])
+
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "server-sent events",
+        "content": {
+            "text/event-stream": {
+                "example": 'event: result\ndata: {"id": 7, "instrument": "kso-halpha", …}\nid: 42\n\n'
+            }
+        },
+    }
+}
+
+
+class EventQuery(BaseModel):
+    """Which events are wanted."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: int | None = Field(
+        None, ge=0, le=MAX_ID, description="number of the last event seen; 0 for all kept"
+    )
+    instrument: InstrumentName | None = Field(None, description="name of one instrument")
+
+
+@router.get("/events", responses=_STREAM, response_class=EventSourceResponse)
+async def stream_events(
+    here: Here,
+    query: Annotated[EventQuery, Query()],
+    last_event_id: Annotated[str | None, Header(description="a whole number, as `id:` gave it")] = None,
+) -> EventSourceResponse:
+    """What happens, as it happens: `frame`, `result`, `alert`, `coverage` and `status`.
+
+    `id:` is the event's number. A client that comes back with `Last-Event-ID` (browsers do by
+    themselves) gets first what it missed; when some of that is no longer kept, a `status` event
+    with `missed: true` says so. Without a number the stream begins now.
+    """
+    after = query.after if not last_event_id else _number(last_event_id)
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return EventSourceResponse(here.stream.listen(after, query.instrument), headers=headers)
+
+
+def _number(word: str) -> int:
+    if not word.isascii() or not word.isdigit() or len(word) > 18:
+        raise ParameterError("Last-Event-ID", "is no event's number", "a whole number, as `id:` gave it")
+    return int(word)

@@ -1,0 +1,53 @@
+"""The newest frame of an instrument, at an address that never changes."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import RedirectResponse, Response
+
+from observatory.storage import frames, results, summaries
+from observatory.storage.frames import FrameFilter, Status
+from service.context import Context, Here
+from service.problems import NotFoundError
+from service.shapes import API
+
+router = APIRouter(tags=["frames"])
+
+_LOOK_BACK = 20  # frames in which a picture must be found
+_REDIRECT: dict[int | str, dict[str, Any]] = {
+    307: {"description": "where the newest one is now; not to be cached"}
+}
+Instrument = Annotated[
+    str, Path(max_length=64, pattern=r"^[^\x00-\x1f]+$", description="an instrument's name")
+]
+
+
+@router.get("/latest/{instrument}.jpg", responses=_REDIRECT, response_class=Response, status_code=307)
+def latest_picture(request: Request, here: Here, instrument: Instrument) -> Response:
+    """Redirect to the preview of an instrument's newest frame that has one."""
+    newest = [row["id"] for row in _newest(here, instrument, _LOOK_BACK)]
+    pictures = results.newest_products(here.db, newest)
+    for frame_id in newest:
+        if "preview" in pictures.get(frame_id, {}):
+            return _to(request, f"{API}/products/{pictures[frame_id]['preview']}/data")
+    raise NotFoundError(f"picture of {instrument}")
+
+
+@router.get("/latest/{instrument}.json", responses=_REDIRECT, response_class=Response, status_code=307)
+def latest_frame(request: Request, here: Here, instrument: Instrument) -> Response:
+    """Redirect to an instrument's newest finished frame."""
+    return _to(request, f"{API}/frames/{_newest(here, instrument, 1)[0]['id']}")
+
+
+def _newest(here: Context, instrument: str, limit: int) -> list[dict[str, Any]]:
+    found = frames.find(here.db, FrameFilter(instrument=instrument, status=Status.DONE), limit=limit)
+    if not found:
+        known = ", ".join(name for name, _ in summaries.instruments_seen(here.db)) or "none yet"
+        raise NotFoundError(f"finished frame of {instrument}", f"instruments with frames: {known}")
+    return found
+
+
+def _to(request: Request, path: str) -> Response:
+    return RedirectResponse(f"{request.scope.get('root_path', '')}{path}", 307, {"Cache-Control": "no-cache"})

@@ -1,0 +1,80 @@
+"""The bytes of products: named by their hash, so cached for ever."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Request
+from fastapi.responses import FileResponse, RedirectResponse, Response
+
+from observatory.storage import results
+from service.context import Context, Here
+from service.filters import MAX_ID
+from service.problems import NotFoundError, ProblemError
+from service.shapes import API
+
+router = APIRouter(tags=["products"])
+
+ProductId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a product")]
+_FOREVER = "public, max-age=31536000, immutable"
+_SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "application/fits": ".fits"}
+_BYTES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {}, "image/png": {}, "application/fits": {}}},
+    206: {"description": "the part that `Range` asked for"},
+    304: {"description": "the client has it already (`If-None-Match`)"},
+}
+
+
+@router.head("/products/{product_id}/data", include_in_schema=False)
+@router.get("/products/{product_id}/data", responses=_BYTES, response_class=Response)
+def get_data(request: Request, here: Here, product_id: ProductId) -> Response:
+    """A product's bytes. The ETag is their sha256; ranges may be asked for."""
+    return _bytes_of(request, here, _existing(here, product_id))
+
+
+@router.head("/products/{product_id}/preview", include_in_schema=False)
+@router.get("/products/{product_id}/preview", responses=_BYTES, response_class=Response)
+def get_preview(request: Request, here: Here, product_id: ProductId) -> Response:
+    """A picture of a product: itself when it is one, else its frame's preview."""
+    row = _existing(here, product_id)
+    if row["media_type"].startswith("image/"):
+        return _bytes_of(request, here, row)
+    preview = results.newest_products(here.db, [row["frame_id"]]).get(row["frame_id"], {}).get("preview")
+    if preview is None:
+        raise NotFoundError(f"preview of product {product_id}")
+    base = request.scope.get("root_path", "")
+    return RedirectResponse(f"{base}{API}/products/{preview}/data", 307, {"Cache-Control": "no-cache"})
+
+
+def _existing(here: Context, product_id: int) -> dict[str, Any]:
+    row = results.product(here.db, product_id)
+    if row is None:
+        raise NotFoundError(f"product {product_id}")
+    return row
+
+
+def _bytes_of(request: Request, here: Context, row: dict[str, Any]) -> Response:
+    etag = f'"{row["sha256"]}"'
+    headers = {"ETag": etag, "Cache-Control": _FOREVER}
+    if _has_it(request.headers.get("if-none-match"), etag):
+        return Response(status_code=304, headers=headers)
+    path = here.files.find(row["path"])
+    if path is None:
+        raise ProblemError(
+            410, "gone", f"the file of product {row['id']} was removed; reprocess its frame to make it again"
+        )
+    suffix = _SUFFIXES.get(row["media_type"], "")
+    name = f"frame-{row['frame_id']}-{row['kind']}{suffix}"
+    return FileResponse(
+        path,
+        headers=headers,
+        media_type=row["media_type"],
+        filename=name,
+        content_disposition_type="inline" if row["media_type"].startswith("image/") else "attachment",
+    )
+
+
+def _has_it(header: str | None, etag: str) -> bool:
+    if header is None:
+        return False
+    return header.strip() == "*" or etag in (word.strip().removeprefix("W/") for word in header.split(","))

@@ -1,0 +1,223 @@
+"""Rows as the JSON of the public face: built, not validated; the models document it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from observatory.storage import results
+from observatory.storage.session import Database
+
+API = "/api/v1"
+
+
+class CauseShape(BaseModel):
+    """One cause of degradation."""
+
+    cause: str
+    probability: float
+
+
+class QualityShape(BaseModel):
+    """How good a frame is."""
+
+    score: float
+    p_value: float | None
+    is_degraded: bool
+    causes: list[CauseShape]
+    model: str | None
+
+
+class FrameShape(BaseModel):
+    """A frame."""
+
+    id: int
+    instrument: str | None
+    observatory: str | None
+    date_obs: datetime | None
+    date_obs_source: str
+    frame: int
+    wavelength_nm: float | None
+    exposure_time_s: float | None
+    is_simulated: bool
+    file_name: str
+    sha256: str | None
+    bytes: int
+    status: str
+    reason: str | None
+    priority: str
+    received_at: datetime
+    processed_at: datetime | None
+    latency_s: float | None
+    quality: QualityShape | None
+    mark: str | None
+    links: dict[str, str]
+
+
+class FrameDetail(FrameShape):
+    """A frame with how often its bytes arrived and how often it was tried."""
+
+    arrivals: int
+    attempts: int
+
+
+class FrameList(BaseModel):
+    """A page of frames."""
+
+    items: list[FrameShape]
+    next: str | None
+
+
+class ModelShape(BaseModel):
+    """The network that made a result."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+class ResultShape(BaseModel):
+    """What one analysis said."""
+
+    id: int
+    analysis: str
+    model: ModelShape
+    parameters_hash: str
+    software_version: str
+    created_at: datetime
+    payload: dict[str, Any]
+
+
+class ResultList(BaseModel):
+    """Results of a frame, newest first."""
+
+    items: list[ResultShape]
+
+
+class ProductShape(BaseModel):
+    """A picture or file made from a frame."""
+
+    id: int
+    frame_id: int
+    kind: str
+    media_type: str
+    sha256: str
+    bytes: int
+    width: int | None
+    height: int | None
+    created_at: datetime
+    links: dict[str, str]
+
+
+class ProductList(BaseModel):
+    """Products of a frame, newest first."""
+
+    items: list[ProductShape]
+
+
+_FRAME_NAMES = (
+    "id",
+    "instrument",
+    "observatory",
+    "date_obs",
+    "date_obs_source",
+    "wavelength_nm",
+    "exposure_time_s",
+    "is_simulated",
+    "file_name",
+    "sha256",
+    "bytes",
+    "status",
+    "reason",
+    "priority",
+    "received_at",
+    "processed_at",
+    "latency_s",
+    "mark",
+)
+
+
+def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with JSON; times end in Z."""
+    return Response(
+        orjson.dumps(body, option=orjson.OPT_UTC_Z),
+        status_code=status,
+        media_type="application/json",
+        headers={"Cache-Control": "no-cache", **(headers or {})},
+    )
+
+
+def frames_as_json(db: Database, rows: Sequence[Mapping[str, Any]], base: str = "") -> list[dict[str, Any]]:
+    """Frames with their quality and the links to their pictures.
+
+    Parameters
+    ----------
+    base : str
+        What comes before every path, when a proxy serves us below one.
+    """
+    ids = [row["id"] for row in rows]
+    scored = [row["id"] for row in rows if row["quality_score"] is not None]
+    payloads = results.newest_payloads(db, scored, "quality")
+    pictures = results.newest_products(db, ids)
+    return [
+        frame_as_json(row, payloads.get(row["id"], {}), pictures.get(row["id"], {}), base) for row in rows
+    ]
+
+
+def frame_as_json(
+    row: Mapping[str, Any], payload: Mapping[str, Any], pictures: Mapping[str, int], base: str
+) -> dict[str, Any]:
+    """One frame."""
+    shape = {name: row[name] for name in _FRAME_NAMES}
+    shape["frame"] = row["frame_index"]
+    shape["quality"] = _quality(row, payload)
+    path = f"{base}{API}/frames/{row['id']}"
+    links = {"self": path, "results": f"{path}/results", "products": f"{path}/products"}
+    for kind, name in (("preview", "preview"), ("region-map", "region_map")):
+        if kind in pictures:
+            links[name] = f"{base}{API}/products/{pictures[kind]}/data"
+    shape["links"] = links
+    return shape
+
+
+def _quality(row: Mapping[str, Any], payload: Mapping[str, Any]) -> dict[str, Any] | None:
+    if row["quality_score"] is None:
+        return None
+    return {
+        "score": row["quality_score"],
+        "p_value": payload.get("p_value"),
+        "is_degraded": row["is_degraded"],
+        "causes": row["causes"],
+        "model": payload.get("model"),
+    }
+
+
+def result_as_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One result."""
+    return {
+        "id": row["id"],
+        "analysis": row["analysis"],
+        "model": {
+            "name": row["model_name"],
+            "version": row["model_version"],
+            "sha256": row["model_sha256"],
+        },
+        "parameters_hash": row["parameters_hash"],
+        "software_version": row["software_version"],
+        "created_at": row["created_at"],
+        "payload": row["payload"],
+    }
+
+
+def product_as_json(row: Mapping[str, Any], base: str = "") -> dict[str, Any]:
+    """One product; where it lies on the server is nobody's business."""
+    names = ("id", "frame_id", "kind", "media_type", "sha256", "bytes", "width", "height", "created_at")
+    path = f"{base}{API}/products/{row['id']}"
+    return {name: row[name] for name in names} | {
+        "links": {"data": f"{path}/data", "preview": f"{path}/preview"}
+    }

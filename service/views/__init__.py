@@ -1,0 +1,14 @@
+"""The live pages: rendered here, kept fresh by the event stream, whole without JavaScript."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from service.views import assets, docs, page
+
+
+def install(app: FastAPI) -> None:
+    """Add the pages and their static files to an app."""
+    app.mount("/static", assets.Assets(), name="static")
+    app.include_router(page.router)
+    app.include_router(docs.router)

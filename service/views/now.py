@@ -1,0 +1,232 @@
+"""What the page *Now* shows, found in the database: tiles, a day, one frame, refusals."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from observatory.storage import events, frames, results, summaries
+from observatory.storage.frames import FrameFilter, Status
+from service.context import Context
+from service.metrics import utc_now
+from service.shapes import frames_as_json
+
+_STRIP = 10
+_LISTED = 60
+_REFUSALS = 5
+_LATE = 3.0  # cadences without a frame after which a camera counts as late
+_PLOTTED = 5000
+
+Frame = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One instrument at a glance."""
+
+    name: str
+    newest: Frame | None
+    strip: Sequence[Frame]
+    age_s: float | None
+    cadence_s: float | None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether frames should have come since."""
+        return bool(self.cadence_s and self.age_s is not None and self.age_s > _LATE * self.cadence_s)
+
+    @property
+    def degraded(self) -> int:
+        """How many of the strip are degraded."""
+        return sum(1 for frame in self.strip if frame["quality"] and frame["quality"]["is_degraded"])
+
+    @property
+    def judged(self) -> int:
+        """How many of the strip were judged at all."""
+        return sum(1 for frame in self.strip if frame["quality"])
+
+
+@dataclass(frozen=True)
+class Day:
+    """One instrument's frames of one UTC day."""
+
+    instrument: str
+    date: dt.date
+    listed: Sequence[Frame]
+    is_more: bool
+    points: Mapping[str, Sequence[Any]]
+    previous: dt.date | None
+    following: dt.date | None
+    is_pinned: bool
+
+    @property
+    def start(self) -> datetime:
+        """First moment."""
+        return _start(self.date)
+
+    @property
+    def end(self) -> datetime:
+        """First moment of the next day."""
+        return _start(self.date) + timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The frame that is looked at, with what was found in it."""
+
+    frame: Frame
+    result: Mapping[str, Any] | None
+    width: int | None
+    height: int | None
+    is_pinned: bool
+
+
+@dataclass(frozen=True)
+class Now:
+    """The whole page."""
+
+    seq: int
+    now: datetime
+    tiles: Sequence[Tile]
+    day: Day | None
+    selected: Selected | None
+    refusals: Sequence[Frame]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the address asks for."""
+
+    instrument: str | None = None
+    day: dt.date | None = None
+    frame_id: int | None = None
+
+
+def whole(here: Context, wish: Wish, base: str) -> Now:
+    """Gather the page. The event number comes first, so that nothing after it is missed."""
+    seq = events.last_seq(here.db)
+    all_tiles = tiles(here, base)
+    chosen = None if wish.frame_id is None else frames.get(here.db, wish.frame_id)
+    if chosen is not None and chosen["instrument"] is None:
+        return Now(
+            seq,
+            utc_now(),
+            all_tiles,
+            None,
+            selected(here, chosen, base, is_pinned=True),
+            refusals(here, base),
+        )
+    instrument = chosen["instrument"] if chosen else _instrument(wish, all_tiles)
+    on = chosen["moment"].astimezone(UTC).date() if chosen else wish.day
+    shown = None if instrument is None else day(here, instrument, on, base)
+    if chosen is None and shown is not None:
+        chosen = _newest_of(here, shown)
+    pinned = wish.frame_id is not None
+    picked = None if chosen is None else selected(here, chosen, base, is_pinned=pinned)
+    return Now(seq, utc_now(), all_tiles, shown, picked, refusals(here, base))
+
+
+def _instrument(wish: Wish, all_tiles: Sequence[Tile]) -> str | None:
+    """The one asked for, else the one whose newest frame is newest and judged, else any."""
+    names = [tile.name for tile in all_tiles]
+    if wish.instrument in names:
+        return wish.instrument
+    alive = [tile for tile in all_tiles if tile.newest is not None]
+    best = max(alive, key=lambda tile: (tile.judged > 0, tile.newest["received_at"]), default=None)  # type: ignore[index]
+    return best.name if best else None
+
+
+def tiles(here: Context, base: str) -> list[Tile]:
+    """All instruments: those with frames, and those that ought to have some."""
+    names = {name for name, _ in summaries.instruments_seen(here.db)} | here.settings.instruments.keys()
+    return [tile(here, name, base) for name in sorted(names)]
+
+
+def tile(here: Context, name: str, base: str) -> Tile:
+    """One instrument."""
+    found = frames.find(here.db, FrameFilter(instrument=name, status=Status.DONE), limit=_STRIP)
+    shaped = frames_as_json(here.db, found, base)
+    station = here.settings.instruments.get(name)
+    newest = shaped[0] if shaped else None
+    seen_at = None if newest is None else newest["date_obs"] or newest["received_at"]
+    return Tile(
+        name=name,
+        newest=newest,
+        strip=shaped[::-1],
+        age_s=None if seen_at is None else (utc_now() - seen_at).total_seconds(),
+        cadence_s=station.cadence_s if station else None,
+    )
+
+
+def day(here: Context, instrument: str, on: dt.date | None, base: str) -> Day | None:
+    """One day of an instrument; without a day, today, or the newest day that has frames."""
+    newest = frames.find(here.db, FrameFilter(instrument=instrument), limit=1)
+    if not newest and on is None:
+        return None
+    shown = on or newest[0]["moment"].astimezone(UTC).date()
+    start, end = _start(shown), _start(shown) + timedelta(days=1)
+    rows = frames.find(
+        here.db, FrameFilter(instrument=instrument, time_from=start, time_to=end), limit=_LISTED + 1
+    )
+    series = frames.quality_series(here.db, instrument, start, end, bin_s=None, limit=_PLOTTED)
+    return Day(
+        instrument=instrument,
+        date=shown,
+        listed=frames_as_json(here.db, rows[:_LISTED], base),
+        is_more=len(rows) > _LISTED,
+        points=_points(series),
+        previous=_day_of(frames.find(here.db, FrameFilter(instrument=instrument, time_to=start), limit=1)),
+        following=_day_of(
+            frames.find(
+                here.db, FrameFilter(instrument=instrument, time_from=end), limit=1, is_ascending=True
+            )
+        ),
+        is_pinned=on is not None,
+    )
+
+
+def _points(series: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    return {
+        "t": [round(row["time"].timestamp(), 3) for row in series],
+        "score": [round(row["score"], 4) for row in series],
+        "bad": [int(row["is_degraded"]) for row in series],
+        "id": [row["id"] for row in series],
+    }
+
+
+def _start(on: dt.date) -> datetime:
+    return datetime.combine(on, time(), UTC)
+
+
+def _day_of(rows: Sequence[Mapping[str, Any]]) -> dt.date | None:
+    return rows[0]["moment"].astimezone(UTC).date() if rows else None
+
+
+def _newest_of(here: Context, shown: Day) -> dict[str, Any] | None:
+    done = [frame for frame in shown.listed if frame["status"] == Status.DONE] or list(shown.listed)
+    return frames.get(here.db, done[0]["id"]) if done else None
+
+
+def selected(here: Context, row: Mapping[str, Any], base: str, *, is_pinned: bool) -> Selected:
+    """One frame with its newest quality result and the size of its picture."""
+    made = next(
+        (item for item in results.of_frame(here.db, row["id"]) if item["analysis"] == "quality"), None
+    )
+    preview = next(
+        (item for item in results.products_of(here.db, row["id"]) if item["kind"] == "preview"), None
+    )
+    return Selected(
+        frame=frames_as_json(here.db, [row], base)[0],
+        result=made,
+        width=preview["width"] if preview else None,
+        height=preview["height"] if preview else None,
+        is_pinned=is_pinned,
+    )
+
+
+def refusals(here: Context, base: str) -> list[Frame]:
+    """Newest files that could not be used."""
+    return frames_as_json(here.db, summaries.newest_refusals(here.db, _REFUSALS), base)

@@ -1,0 +1,88 @@
+"""The page *Now* and the pieces of it that are fetched again when something happens."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from observatory.storage import frames
+from service.context import Here
+from service.filters import MAX_ID
+from service.problems import NotFoundError
+from service.views import now
+from service.views.assets import templates
+
+router = APIRouter(include_in_schema=False)
+
+_FRESH = {"Cache-Control": "no-store"}
+
+
+@router.get("/")
+def page(request: Request, here: Here, instrument: str = "", day: str = "", frame: str = "") -> Response:
+    """The page. An address that makes no sense shows the newest instead of an error."""
+    shown = now.whole(here, _wish(instrument, day, frame), _base(request))
+    return _render(request, "now.html", page=shown)
+
+
+@router.get("/now/tile")
+def tile(request: Request, here: Here, instrument: str) -> Response:
+    """One instrument's tile."""
+    wish = _wish(instrument, "", "")
+    if wish.instrument is None:
+        raise NotFoundError("instrument of that name")
+    return _render(request, "tile.html", tile=now.tile(here, wish.instrument, _base(request)), current=None)
+
+
+@router.get("/now/frame/{frame_id}")
+def frame(request: Request, here: Here, frame_id: str, pinned: str = "1") -> Response:
+    """The panel of one frame."""
+    wish = _wish("", "", frame_id)
+    row = None if wish.frame_id is None else frames.get(here.db, wish.frame_id)
+    if row is None:
+        raise NotFoundError(f"frame {frame_id[:20]}")
+    selected = now.selected(here, row, _base(request), is_pinned=pinned == "1")
+    return _render(request, "frame.html", selected=selected)
+
+
+@router.get("/now/refusals")
+def refusals(request: Request, here: Here) -> Response:
+    """Files that could not be used."""
+    return _render(request, "refusals.html", refusals=now.refusals(here, _base(request)))
+
+
+def _wish(instrument: str, day: str, frame_id: str) -> now.Wish:
+    is_name = 0 < len(instrument) <= 64 and instrument.isprintable()
+    return now.Wish(instrument if is_name else None, _date(day), _number(frame_id))
+
+
+def _date(word: str) -> date | None:
+    try:
+        found = date.fromisoformat(word)
+    except ValueError:
+        return None
+    return found if 1600 <= found.year <= 9998 else None
+
+
+def _number(word: str) -> int | None:
+    is_number = word.isascii() and word.isdigit() and len(word) < 20
+    return int(word) if is_number and int(word) <= MAX_ID else None
+
+
+def _base(request: Request) -> str:
+    return str(request.scope.get("root_path", ""))
+
+
+def _render(request: Request, name: str, **values: Any) -> Response:
+    base = _base(request)
+
+    def address(path: str, **query: Any) -> str:
+        given = {key: value for key, value in query.items() if value is not None}
+        return f"{base}{path}{'?' + urlencode(given) if given else ''}"
+
+    return templates.TemplateResponse(
+        request, name, {"base": base, "address": address, **values}, headers=_FRESH
+    )

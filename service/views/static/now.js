@@ -1,0 +1,315 @@
+"use strict";
+// The live half of the page Now. Everything it shows is also in the page as it was served.
+
+(() => {
+  const $ = (id) => document.getElementById(id);
+  const seconds = (iso) => Date.parse(iso) / 1000;
+  let page = null; // what the served page says of itself
+  let points = { t: [], score: [], bad: [], id: [] };
+  let plot = null;
+  let chosen = null; // id of the frame in the panel
+  let isMapShown = true;
+
+  // ---- pieces of the page, fetched again ----
+
+  const timers = new Map();
+
+  /** Run `work` now, and at most once in `pauseMs` for the same `key`. */
+  function soon(key, pauseMs, work) {
+    const timer = timers.get(key) || { last: 0, id: 0 };
+    timers.set(key, timer);
+    if (timer.id) return;
+    const wait = Math.max(0, timer.last + pauseMs - performance.now());
+    timer.id = setTimeout(() => {
+      timer.id = 0;
+      timer.last = performance.now();
+      work();
+    }, wait);
+  }
+
+  function replace(path, target, select) {
+    return htmx.ajax("GET", page.base + path, { target, swap: "outerHTML", ...(select ? { select } : {}) });
+  }
+
+  const here = () => location.pathname.slice(page.base.length) + location.search;
+  const wholePage = () => soon("page", 1500, () => replace(here(), "#now", "#now").then(begin));
+  const refusals = () => soon("refusals", 1000, () => replace("/now/refusals", "#refusals"));
+  const listed = () => $("listed") && soon("listed", 4000, () => $("listed") && replace(here(), "#listed", "#listed"));
+
+  function tile(instrument) {
+    const target = [...document.querySelectorAll(".tile")].find((one) => one.dataset.instrument === instrument);
+    if (!target) return wholePage();
+    soon(`tile ${instrument}`, 600, () =>
+      replace(`/now/tile?instrument=${encodeURIComponent(instrument)}`, target).then(markCurrent));
+  }
+
+  function markCurrent() {
+    for (const one of document.querySelectorAll(".tile")) {
+      one.classList.toggle("current", one.dataset.instrument === page.instrument);
+    }
+    tick();
+  }
+
+  function panel(id, isPinned) {
+    return replace(`/now/frame/${id}?pinned=${isPinned ? 1 : 0}`, "#frame");
+  }
+
+  function select(id) {
+    page.pinned = "frame";
+    chosen = id;
+    history.replaceState(null, "", `${page.base}/?frame=${id}`);
+    sayChosen();
+    if (plot) plot.redraw(false);
+    soon("panel", 80, () => panel(chosen, true));
+  }
+
+  // ---- the timeline ----
+
+  const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  function drawPoints(u) {
+    const ctx = u.ctx;
+    const scale = devicePixelRatio;
+    const good = colour("--good");
+    const bad = colour("--bad");
+    const radius = (points.id.length > 400 ? 2.5 : 4) * scale;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(u.bbox.left - 8, u.bbox.top - 8, u.bbox.width + 16, u.bbox.height + 16);
+    ctx.clip();
+    const place = (i) => [u.valToPos(points.t[i], "x", true), u.valToPos(points.score[i], "y", true)];
+    for (let i = 0; i < points.id.length; i++) {
+      const [x, y] = place(i);
+      ctx.fillStyle = points.bad[i] ? bad : good;
+      ctx.beginPath();
+      if (points.bad[i]) {
+        const r = radius * 1.35;
+        ctx.moveTo(x, y - r);
+        ctx.lineTo(x + r, y + r * 0.8);
+        ctx.lineTo(x - r, y + r * 0.8);
+        ctx.closePath();
+      } else {
+        ctx.arc(x, y, radius, 0, 7);
+      }
+      ctx.fill();
+    }
+    const i = points.id.indexOf(chosen);
+    if (i >= 0) {
+      const [x, y] = place(i);
+      ctx.strokeStyle = colour("--text");
+      ctx.lineWidth = 2 * scale;
+      ctx.beginPath();
+      ctx.arc(x, y, radius + 5 * scale, 0, 7);
+      ctx.stroke();
+    }
+    ctx.restore();
+  }
+
+  function range() {
+    const first = points.t[0];
+    const last = points.t[points.t.length - 1];
+    const middle = (first + last) / 2;
+    const half = Math.max((last - first) / 2, 1800) * 1.04;
+    return [middle - half, middle + half];
+  }
+
+  function nearest(u, x, y) {
+    let best = -1;
+    let least = Infinity;
+    for (let i = 0; i < points.id.length; i++) {
+      const dx = u.valToPos(points.t[i], "x") - x;
+      const dy = u.valToPos(points.score[i], "y") - y;
+      const d = dx * dx + 0.25 * dy * dy; // time matters more than the score
+      if (d < least) [least, best] = [d, i];
+    }
+    return best;
+  }
+
+  function drawChart() {
+    if (plot) plot.destroy();
+    plot = null;
+    const room = $("chart");
+    if (!room || !points.id.length) return;
+    const font = `12px ${getComputedStyle(document.body).fontFamily}`;
+    const axis = { stroke: colour("--soft"), font, grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
+    const stamp = uPlot.fmtDate("{HH}:{mm}");
+    plot = new uPlot({
+      width: room.clientWidth,
+      height: room.clientHeight,
+      padding: [10, 12, 0, 0],
+      tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC"),
+      scales: { x: { time: true, range }, y: { range: [-0.04, 1.04] } },
+      axes: [
+        { ...axis, space: 70, values: (u, splits) => splits.map((t) => stamp(uPlot.tzDate(new Date(t * 1000), "Etc/UTC"))) },
+        { ...axis, size: 40, splits: () => [0, 0.25, 0.5, 0.75, 1], values: (u, splits) => splits.map((v) => v.toFixed(2)) },
+      ],
+      series: [{}, { show: true, stroke: "transparent", width: 0, paths: () => null, points: { show: false } }],
+      cursor: { drag: { x: false, y: false }, points: { show: false }, y: false },
+      legend: { show: false },
+      hooks: { draw: [drawPoints] },
+    }, [points.t, points.score], $("plot"));
+    plot.over.addEventListener("click", (event) => {
+      const box = plot.over.getBoundingClientRect();
+      const i = nearest(plot, event.clientX - box.left, event.clientY - box.top);
+      if (i >= 0) select(points.id[i]);
+    });
+    sayChosen();
+  }
+
+  function sayChosen() {
+    const room = $("chart");
+    const i = points.id.indexOf(chosen);
+    if (!room || i < 0) return;
+    room.setAttribute("aria-valuemax", points.id.length - 1);
+    room.setAttribute("aria-valuenow", i);
+    const time = new Date(points.t[i] * 1000).toISOString().slice(11, 19);
+    room.setAttribute("aria-valuetext", `${time} UTC, ${points.bad[i] ? "degraded" : "clear"} ${points.score[i].toFixed(2)}`);
+  }
+
+  function addPoint(result) {
+    const t = seconds(result.date_obs);
+    const old = points.id.indexOf(result.id);
+    if (old >= 0) for (const column of Object.values(points)) column.splice(old, 1);
+    let i = points.t.length;
+    while (i > 0 && points.t[i - 1] > t) i--;
+    points.t.splice(i, 0, t);
+    points.score.splice(i, 0, result.quality.score);
+    points.bad.splice(i, 0, result.quality.is_degraded ? 1 : 0);
+    points.id.splice(i, 0, result.id);
+    soon("plot", 150, () => (plot ? plot.setData([points.t, points.score]) : undefined));
+  }
+
+  function onKey(event) {
+    const room = $("chart");
+    if (event.target !== room || !points.id.length) return;
+    const last = points.id.length - 1;
+    let i = points.id.indexOf(chosen);
+    if (i < 0) i = last;
+    const steps = { ArrowLeft: i - 1, ArrowRight: i + 1, PageUp: i + 10, PageDown: i - 10, Home: 0, End: last };
+    if (!(event.key in steps)) return;
+    event.preventDefault();
+    select(points.id[Math.min(last, Math.max(0, steps[event.key]))]);
+  }
+
+  // ---- what happens ----
+
+  function onResult(result) {
+    tile(result.instrument);
+    if (!page.instrument) return wholePage();
+    if (result.instrument !== page.instrument) return;
+    announce(result);
+    const t = result.date_obs ? seconds(result.date_obs) : null;
+    const isToday = t !== null && t >= page.start && t < page.end;
+    if (!page.pinned && t !== null && t >= page.end) return wholePage(); // a new day has begun
+    if (isToday && result.quality) {
+      if (!plot) return wholePage();
+      addPoint(result);
+      listed();
+    }
+    const isNewest = isToday && points.id[points.id.length - 1] === result.id;
+    if (!page.pinned && (isNewest || t === null)) {
+      chosen = result.id;
+      soon("panel", 600, () => page.pinned || panel(chosen, false));
+    }
+  }
+
+  let lastWord = "";
+
+  function announce(result) {
+    if (!result.quality) return;
+    const word = result.quality.is_degraded ? "degraded" : "clear";
+    if (word === lastWord) return; // only changes: a camera every 6 s must not talk all day
+    lastWord = word;
+    const cause = result.quality.causes.length ? `: ${result.quality.causes[0].cause.replaceAll("_", " ")}` : "";
+    $("announce").textContent = `${result.instrument} ${word}${word === "degraded" ? cause : ""}`;
+  }
+
+  function onFrame(frame) {
+    if (frame.status !== "rejected" && frame.status !== "failed") return;
+    if ($("refusals")) refusals();
+    else wholePage();
+  }
+
+  let source = null;
+
+  function listen() {
+    source = new EventSource(`${page.base}/api/v1/events?after=${page.seq}`);
+    source.onopen = () => state("live", "live");
+    source.onerror = () => {
+      state("lost", "reconnecting");
+      if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000); // it gave up; we do not
+    };
+    const on = (type, act) => source.addEventListener(type, (event) => {
+      if (event.lastEventId) page.seq = event.lastEventId;
+      act(JSON.parse(event.data));
+    });
+    on("result", onResult);
+    on("frame", onFrame);
+    on("status", (status) => status.missed && wholePage());
+  }
+
+  function state(name, word) {
+    $("live").dataset.state = name;
+    $("live-word").textContent = word;
+  }
+
+  // ---- time ----
+
+  function age(s) {
+    if (s >= 172800) return `${Math.floor(s / 86400)} d`;
+    if (s >= 7200) return `${Math.floor(s / 3600)} h`;
+    if (s >= 120) return `${Math.floor(s / 60)} min`;
+    return `${Math.max(0, Math.floor(s))} s`;
+  }
+
+  function tick() {
+    const now = new Date();
+    $("clock").firstChild.data = now.toISOString().slice(11, 19);
+    for (const time of document.querySelectorAll("time[data-age]")) {
+      time.textContent = age((now - Date.parse(time.dateTime)) / 1000);
+    }
+  }
+
+  // ---- beginning, and beginning again after the whole page was replaced ----
+
+  function begin() {
+    const data = $("now").dataset;
+    page = {
+      base: data.base, seq: page ? page.seq : data.seq, instrument: data.instrument, pinned: data.pinned,
+      start: Number(data.start), end: Number(data.end),
+    };
+    points = $("points") ? JSON.parse($("points").textContent) : { t: [], score: [], bad: [], id: [] };
+    chosen = $("frame") ? Number($("frame").dataset.frame) : null;
+    drawChart();
+    tick();
+  }
+
+  document.addEventListener("keydown", onKey);
+  document.addEventListener("change", (event) => {
+    if (event.target.id === "show-map") isMapShown = event.target.checked;
+  });
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a[data-select]");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+    event.preventDefault();
+    select(Number(link.dataset.select));
+    $("frame").scrollIntoView({ block: "nearest" });
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    if ($("show-map")) $("show-map").checked = isMapShown;
+  });
+  document.addEventListener("htmx:afterSettle", () => {
+    if ($("frame")) chosen = Number($("frame").dataset.frame);
+    if (plot) plot.redraw(false);
+  });
+  addEventListener("resize", () => soon("resize", 120, () => {
+    if (plot) plot.setSize({ width: $("chart").clientWidth, height: $("chart").clientHeight });
+  }));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawChart);
+  addEventListener("pagehide", () => source && source.close());
+  addEventListener("pageshow", (event) => event.persisted && location.reload());
+
+  begin();
+  listen();
+  setInterval(tick, 1000);
+})();

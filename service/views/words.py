@@ -1,0 +1,102 @@
+"""Words and figures as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+_AGES = ((86400 * 2, "d", 86400), (3600 * 2, "h", 3600), (60 * 2, "min", 60), (0, "s", 1))
+
+
+def age(seconds: float) -> str:
+    """Round age with its unit, such as ``12 s``, ``5 min``, ``3 h``."""
+    seconds = max(0, int(seconds))
+    for least, unit, size in _AGES:
+        if seconds >= least:
+            return f"{seconds // size} {unit}"
+    raise AssertionError("unreachable")
+
+
+def clock(moment: datetime | None) -> str:
+    """Time of day, UTC."""
+    return "" if moment is None else f"{moment.astimezone(UTC):%H:%M:%S}"
+
+
+def stamp(moment: datetime | None) -> str:
+    """Date and time of day, UTC."""
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def machine(moment: datetime) -> str:
+    """Time for a ``datetime`` attribute."""
+    return moment.astimezone(UTC).isoformat().removesuffix("+00:00") + "Z"
+
+
+def long_day(day: date) -> str:
+    """Day as a heading, such as ``Friday 20 November 2026``."""
+    return f"{day:%A} {day.day} {day:%B %Y}"
+
+
+def cause(name: str) -> str:
+    """Cause in plain words."""
+    return name.replace("_", " ")
+
+
+def share(value: float) -> str:
+    """Probability in percent."""
+    return f"{100 * value:.0f} %"
+
+
+def size(count: int) -> str:
+    """Number of bytes, rounded."""
+    value = float(count)
+    for unit in ("B", "kB", "MB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:.1f} GB"
+
+
+def seconds(value: float) -> str:
+    """Duration with a fitting precision."""
+    return f"{value:.0f} s" if value >= 10 else f"{value:.2f} s"
+
+
+def printable(name: str) -> str:
+    """File name on one line: what cannot be seen is shown as its escape."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in name
+    )
+
+
+def verdict(frame: Mapping[str, Any]) -> dict[str, str]:
+    """What to say of a frame: kind (for colour and icon), icon, word and the rest."""
+    quality = frame["quality"]
+    if frame["status"] in ("received", "processing"):
+        return {"kind": "waiting", "icon": "…", "word": "waiting", "rest": ""}
+    if frame["status"] in ("rejected", "failed"):
+        return {"kind": "refused", "icon": "✕", "word": frame["status"], "rest": ""}
+    if quality is None:
+        return {"kind": "none", "icon": "–", "word": "no analysis yet", "rest": ""}
+    score = f"{quality['score']:.2f}"
+    if not quality["is_degraded"]:
+        return {"kind": "clear", "icon": "✓", "word": "clear", "rest": score}
+    causes = [cause(item["cause"]) for item in quality["causes"][:1]]
+    return {"kind": "degraded", "icon": "⚠", "word": "degraded", "rest": ": ".join([score, *causes])}
+
+
+FILTERS = {
+    "age": age,
+    "clock": clock,
+    "stamp": stamp,
+    "machine": machine,
+    "long_day": long_day,
+    "cause": cause,
+    "share": share,
+    "size": size,
+    "seconds": seconds,
+    "printable": printable,
+    "verdict": verdict,
+}
