@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import orjson
 
@@ -64,7 +65,8 @@ def _print_table(reports: list[FrameReport]) -> None:
     for title in ("file", "instrument", "time (UTC)", "score", "p", "verdict"):
         table.add_column(title, justify="right" if title in ("score", "p") else "left", overflow="fold")
     for report in reports:
-        name = report.file if report.frame == 0 else f"{report.file} #{report.frame}"
+        file = Path(report.file).name
+        name = file if report.frame == 0 else f"{file} #{report.frame}"
         table.add_row(
             Text(name.encode("utf-8", "backslashreplace").decode().replace("\n", "\\n")),
             report.instrument or "",

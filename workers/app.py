@@ -34,7 +34,8 @@ def make_app(settings: Settings) -> Celery:
     Queues hang on the anonymous exchange: routing then needs no binding in Redis, so a wiped
     Redis takes messages again at once, without anybody declaring anything anew.
     """
-    app = Celery("heliowatch", broker=settings.broker_url, set_as_current=True)
+    broker_url = "memory://localhost/" if settings.is_embedded else settings.broker_url
+    app = Celery("heliowatch", broker=broker_url, set_as_current=True)
     anonymous = Exchange("", type="direct")
     app.conf.update(
         task_queues=[Queue(name, anonymous, routing_key=name) for name in queue_names()],

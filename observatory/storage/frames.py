@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -157,7 +157,7 @@ def register(
         that do not arrive. None leaves the publishing to the sweeper.
     """
     rows = [
-        asdict(frame) | {"moment": frame.date_obs or frame.received_at, "published_at": published_at}
+        vars(frame) | {"moment": frame.date_obs or frame.received_at, "published_at": published_at}
         for frame in new
     ]
     with db.write() as connection:
@@ -177,7 +177,7 @@ def register(
             frames.c.reason,
             frames.c.received_at,
         )
-        db.insert_new(connection, arrivals, [asdict(sighting) for sighting in seen])
+        db.insert_new(connection, arrivals, [vars(sighting) for sighting in seen])
         events.append(
             db,
             connection,
