@@ -144,7 +144,7 @@ class Runtime:
         )
         try:
             inner = factory(str(path), self._options(onnxruntime), self._providers())
-        except (RuntimeError, ValueError) as error:
+        except Exception as error:  # ONNX Runtime's own errors share no root but this
             raise ModelError(f"{path} cannot be loaded as a network: {error}") from error
         session = Session(path, inner)
         # Only the session tells what was given: a missing CUDA library leaves the CPU, silently.

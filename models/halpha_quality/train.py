@@ -64,10 +64,15 @@ class Trainer:
         data = {name: torch.from_numpy(value).to(self.device) for name, value in vars(batch).items()}
         good = data["degraded"] < 0.05
         losses: dict[str, float] = {}
-        made = self.model.generator(data["image"])
-        losses |= self._train_discriminator(data["image"][good], made[good].detach())
+        # The adversarial pair costs most of a step and is not what converges last.
+        adversarial = self.step % self.options.adversarial_every == 0
+        with torch.set_grad_enabled(adversarial):
+            made = self.model.generator(data["image"])
+        if adversarial:
+            losses |= self._train_discriminator(data["image"][good], made[good].detach())
         losses |= self._train_classifier(data)
-        losses |= self._train_generator(data["image"][good], made[good])
+        if adversarial:
+            losses |= self._train_generator(data["image"][good], made[good])
         losses |= self._train_head(data, made.detach())
         self.step += 1
         return losses
