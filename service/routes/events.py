@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Response
 from fastapi.sse import EventSourceResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,12 +37,12 @@ class EventQuery(BaseModel):
     instrument: InstrumentName | None = Field(None, description="name of one instrument")
 
 
-@router.get("/events", responses=_STREAM, response_class=EventSourceResponse)
+@router.get("/events", responses=_STREAM, response_class=Response)
 async def stream_events(
     here: Here,
     query: Annotated[EventQuery, Query()],
     last_event_id: Annotated[str | None, Header(description="a whole number, as `id:` gave it")] = None,
-) -> EventSourceResponse:
+) -> Response:
     """What happens, as it happens: `frame`, `result`, `alert`, `coverage` and `status`.
 
     `id:` is the event's number. A client that comes back with `Last-Event-ID` (browsers do by

@@ -68,7 +68,7 @@ def get_series(request: Request, here: Here, query: Annotated[QualityQuery, Quer
 
 
 def _point(row: dict[str, Any]) -> dict[str, Any]:
-    point = dict(row)
+    point = {str(name): value for name, value in row.items()}  # the driver's names are no plain str
     if "start" in point:
         point["time"] = datetime.fromtimestamp(point.pop("start"), UTC)
     return point

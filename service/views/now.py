@@ -19,6 +19,7 @@ _LISTED = 60
 _REFUSALS = 5
 _LATE = 3.0  # cadences without a frame after which a camera counts as late
 _PLOTTED = 5000
+_SKETCHED = 300
 
 Frame = dict[str, Any]
 
@@ -61,6 +62,24 @@ class Day:
     previous: dt.date | None
     following: dt.date | None
     is_pinned: bool
+
+    @property
+    def sketch(self) -> list[dict[str, Any]]:
+        """Points of the plain drawing for browsers without JavaScript, thinned to some hundred."""
+        step = len(self.points["id"]) // _SKETCHED + 1
+        first = self.start.timestamp()
+        return [
+            {
+                "x": round(40 + 936 * (t - first) / 86400, 1),
+                "y": round(180 - 160 * score, 1),
+                "is_degraded": bool(bad),
+                "id": frame_id,
+                "word": f"{datetime.fromtimestamp(t, UTC):%H:%M:%S} {'degraded' if bad else 'clear'} {score:.2f}",
+            }
+            for t, score, bad, frame_id in list(
+                zip(*(self.points[name] for name in ("t", "score", "bad", "id")), strict=True)
+            )[::step]
+        ]
 
     @property
     def start(self) -> datetime:

@@ -140,7 +140,7 @@
       tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC"),
       scales: { x: { time: true, range }, y: { range: [-0.04, 1.04] } },
       axes: [
-        { ...axis, space: 70, values: (u, splits) => splits.map((t) => stamp(uPlot.tzDate(new Date(t * 1000), "Etc/UTC"))) },
+        { ...axis, space: 70, size: 26, values: (u, splits) => splits.map((t) => stamp(uPlot.tzDate(new Date(t * 1000), "Etc/UTC"))) },
         { ...axis, size: 40, splits: () => [0, 0.25, 0.5, 0.75, 1], values: (u, splits) => splits.map((v) => v.toFixed(2)) },
       ],
       series: [{}, { show: true, stroke: "transparent", width: 0, paths: () => null, points: { show: false } }],
