@@ -1,0 +1,151 @@
+"""Frames in the database, as the ingester and the workers would leave them there."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import uvicorn
+from fastapi import FastAPI
+from PIL import Image
+
+from observatory.analysis import Cause, CauseProbability, ModelIdentity, Quality
+from observatory.frame import DateSource
+from observatory.storage import frames, results
+from observatory.storage.files import ProductFiles
+from observatory.storage.frames import Arrival, NewFrame, Status
+from observatory.storage.results import NewProduct, NewResult
+from observatory.storage.session import Database
+
+MODEL = ModelIdentity("halpha-quality", "1.0.0", "ab" * 32)
+DAY = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def jpeg(shade: int = 128, size: int = 64) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (size, size), shade).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def region_map(size: int = 64) -> bytes:
+    pixels = np.zeros((size, size, 4), np.uint8)
+    pixels[: size // 2] = (255, 80, 40, 120)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def quality(score: float = 0.93, *causes: tuple[Cause, float]) -> Quality:
+    return Quality(
+        score=score,
+        is_degraded=score < 0.5,
+        p_value=0.42 if score >= 0.5 else 0.001,
+        causes=tuple(CauseProbability(cause, probability) for cause, probability in causes),
+        model=MODEL,
+        measures={"content_loss": 1 - score},
+    )
+
+
+@dataclass
+class Telescope:
+    """Puts frames into the database."""
+
+    db: Database
+    files: ProductFiles
+    _count: Iterator[int] = field(default_factory=itertools.count)
+
+    def receive(self, **given: Any) -> int:
+        """Return the id of a frame that waits (or is refused, when its status says so)."""
+        number = next(self._count)
+        sha256 = given.pop("sha256", hashlib.sha256(f"frame {number}".encode()).hexdigest())
+        name = given.pop("file_name", f"kanz_halph_fi_{number:04d}.fts.gz")
+        now = datetime.now(UTC)
+        defaults: dict[str, Any] = {
+            "instrument": "kso-halpha",
+            "family": "halpha",
+            "observatory": "Kanzelhöhe",
+            "date_obs": DAY + timedelta(hours=8, seconds=6 * number),
+            "date_obs_source": DateSource.HEADER,
+            "wavelength_nm": 656.28,
+            "bytes": 4_200_000,
+            "path": f"/srv/secret/{name}",
+            "received_at": now,
+            "closed_at": now,
+        }
+        new = NewFrame(sha256=sha256, file_name=name, **(defaults | given))
+        frames.register(self.db, [new], [Arrival(sha256 or "", new.path, new.bytes, number, now)])
+        newest = frames.find(self.db, frames.FrameFilter(), limit=1000)
+        return max(row["id"] for row in newest)
+
+    def observe(
+        self,
+        score: float | None = 0.93,
+        *causes: tuple[Cause, float],
+        with_picture: bool = False,
+        with_map: bool = False,
+        **given: Any,
+    ) -> int:
+        """Return the id of a frame that is done."""
+        frame_id = self.receive(**given)
+        claimed = frames.claim(self.db, frame_id, "worker-1", datetime.now(UTC))
+        assert claimed is not None
+        judged = None if score is None else quality(score, *causes)
+        made = [NewResult("quality", MODEL, results.quality_payload(judged))] if judged else []
+        pictures = []
+        if with_picture:
+            stored = self.files.write(jpeg(frame_id % 200), ".jpg")
+            pictures.append(NewProduct("preview", "image/jpeg", stored, 64, 64))
+        if with_map:
+            pictures.append(
+                NewProduct("region-map", "image/png", self.files.write(region_map(), ".png"), 64, 64)
+            )
+        assert results.finish(
+            self.db,
+            frame_id,
+            "worker-1",
+            quality=judged,
+            made=made,
+            pictures=pictures,
+            software_version="0.1.0",
+            now=datetime.now(UTC),
+        )
+        return frame_id
+
+    def refuse(self, reason: str = "the file ends early: 2 880 of 8 640 bytes", **given: Any) -> int:
+        """Return the id of a frame that could not be used."""
+        given = {
+            "instrument": None,
+            "family": None,
+            "date_obs": None,
+            "date_obs_source": DateSource.NONE,
+        } | given
+        return self.receive(status=Status.REJECTED, reason=reason, **given)
+
+
+@contextmanager
+def in_thread(app: FastAPI) -> Iterator[str]:
+    """Serve an app for real, on a free port; yields its address."""
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    deadline = time.monotonic() + 10
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert server.started, "the server did not start"
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        app.state.context.stream.close()
+        thread.join(10)
+        assert not thread.is_alive(), "the server did not stop"

@@ -1,0 +1,215 @@
+"""Frames over REST: filters, paging, formats, errors."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from fastapi.testclient import TestClient
+
+from observatory.analysis import Cause
+from observatory.frame import DateSource
+from tests.service.telescope import DAY, Telescope
+
+FRAMES = "/api/v1/frames"
+PROMISED = set(
+    "id instrument observatory date_obs date_obs_source frame wavelength_nm file_name sha256 bytes status reason "  # noqa: SIM905
+    "received_at processed_at latency_s quality mark links exposure_time_s is_simulated priority".split()
+)
+
+
+def ids(client: TestClient, **query: Any) -> list[int]:
+    answer = client.get(FRAMES, params=query)
+    assert answer.status_code == 200, answer.text
+    return [frame["id"] for frame in answer.json()["items"]]
+
+
+def test_a_frame_has_the_promised_names_and_no_path(client: TestClient, telescope: Telescope) -> None:
+    telescope.observe(0.12, (Cause.CLOUD, 0.8), with_picture=True)
+    frame = client.get(FRAMES).json()["items"][0]
+    assert set(frame) == PROMISED
+    assert frame["quality"] == {
+        "score": 0.12,
+        "p_value": 0.001,
+        "is_degraded": True,
+        "causes": [{"cause": "cloud", "probability": 0.8}],
+        "model": "halpha-quality 1.0.0",
+    }
+    assert frame["date_obs"] == "2026-06-01T08:00:00Z"
+    assert frame["received_at"].endswith("Z")
+    assert "secret" not in client.get(FRAMES).text
+    assert client.get(frame["links"]["preview"]).headers["content-type"] == "image/jpeg"
+
+
+def test_one_frame_tells_how_often_its_bytes_arrived_but_not_where(
+    client: TestClient, telescope: Telescope
+) -> None:
+    first = telescope.observe(sha256="c" * 64)
+    telescope.receive(sha256="c" * 64, file_name="copy.fts.gz")
+    answer = client.get(f"{FRAMES}/{first}")
+    assert answer.json()["arrivals"] == 2
+    assert "secret" not in answer.text
+    assert client.get(f"{FRAMES}/{first}/results").json()["items"][0]["model"]["sha256"] == "ab" * 32
+
+
+def test_filters_narrow_the_list(client: TestClient, telescope: Telescope) -> None:
+    clear = telescope.observe(0.9)
+    cloudy = telescope.observe(0.2, (Cause.CLOUD, 0.9))
+    aia = telescope.observe(None, instrument="aia-193", family="aia", wavelength_nm=19.3)
+    waiting = telescope.receive()
+    refused = telescope.refuse()
+    assert ids(client) == [refused, waiting, aia, cloudy, clear]
+    assert ids(client, order="asc") == [clear, cloudy, aia, waiting, refused]
+    assert ids(client, instrument="aia-193") == [aia]
+    assert ids(client, wavelength="193A") == ids(client, wavelength="19.3nm") == [aia]
+    assert ids(client, quality_min=0.5) == [clear]
+    assert ids(client, quality_max=0.5) == [cloudy]
+    assert ids(client, status="rejected") == [refused]
+    assert ids(client, cause="cloud") == [cloudy]
+    assert ids(client, instrument="nothing") == []
+
+
+def test_time_is_half_open_and_either_side_may_be_open(client: TestClient, telescope: Telescope) -> None:
+    first, second, third = (telescope.observe(date_obs=DAY + timedelta(hours=hour)) for hour in (1, 2, 3))
+    assert ids(client, time="2026-06-01T01:00Z/2026-06-01T03:00Z") == [second, first]
+    assert ids(client, time="2026-06-01T02:00:00/..") == [third, second]
+    assert ids(client, time="../2026-06-01T02:00:00.000Z") == [first]
+    assert ids(client, time="2026-06-01T04:00+02:00/2026-06-02") == [third, second]
+    assert ids(client, time="../..") == [third, second, first]
+
+
+def test_an_unescaped_plus_of_a_time_zone_is_understood(client: TestClient, telescope: Telescope) -> None:
+    frame = telescope.observe(date_obs=DAY + timedelta(hours=1))
+    answer = client.get(f"{FRAMES}?time=2026-06-01T02:30+02:00/..")
+    assert [item["id"] for item in answer.json()["items"]] == [frame]
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+def test_pages_neither_lose_nor_repeat_while_frames_arrive(
+    client: TestClient, telescope: Telescope, order: str
+) -> None:
+    same_second = DAY + timedelta(hours=5)
+    there = [telescope.observe(date_obs=same_second) for _ in range(7)]
+    answer = client.get(FRAMES, params={"limit": 3, "order": order, "instrument": "kso-halpha"})
+    seen = [frame["id"] for frame in answer.json()["items"]]
+    late = []
+    while following := answer.json()["next"]:
+        assert answer.headers["link"] == f'<{following}>; rel="next"'
+        assert parse_qs(urlsplit(following).query)["instrument"] == ["kso-halpha"]
+        late.append(telescope.observe(date_obs=DAY + timedelta(hours=4 if order == "asc" else 6)))
+        answer = client.get(following)
+        seen += [frame["id"] for frame in answer.json()["items"]]
+    assert seen == (there if order == "asc" else there[::-1])
+    assert late
+    assert "link" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter", "allowed"),
+    [
+        ("limit=0", "limit", "1 to 1000"),
+        ("limit=1001", "limit", "1 to 1000"),
+        ("limit=ten", "limit", "1 to 1000"),
+        ("quality_min=1.5", "quality_min", "0 to 1"),
+        ("quality_max=nan", "quality_max", "0 to 1"),
+        ("status=lost", "status", "received, processing, done"),
+        ("cause=rain", "cause", "thin_cloud"),
+        ("order=up", "order", "asc"),
+        ("time=yesterday", "time", "START/END"),
+        ("time=2026-06-02/2026-06-01", "time", "START/END"),
+        ("time=0001-01-01T00:00%2B14:00/..", "time", "START/END"),
+        ("wavelength=193", "wavelength", "193A"),
+        ("cursor=abc", "cursor", "unchanged"),
+        ("cursor=%F0%9F%8C%9E", "cursor", "unchanged"),
+        ("format=xml", "format", "json or csv"),
+        ("instrument=%00", "instrument", "name of an instrument"),
+        ("quality_mim=0.5", "quality_mim", "quality_min"),
+    ],
+)
+def test_a_wrong_parameter_is_named_with_what_is_allowed(
+    client: TestClient, query: str, parameter: str, allowed: str
+) -> None:
+    answer = client.get(f"{FRAMES}?{query}")
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    assert body["status"] == 422 and body["type"] and body["title"]
+    assert body["errors"][0]["parameter"] == parameter
+    assert allowed in body["errors"][0]["allowed"]
+
+
+def test_a_cursor_of_the_other_order_is_refused(client: TestClient, telescope: Telescope) -> None:
+    for _ in range(2):
+        telescope.observe()
+    following = client.get(FRAMES, params={"limit": 1}).json()["next"]
+    assert client.get(following + "&order=asc").status_code == 422
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/frames/99",
+        "/api/v1/frames/99/results",
+        "/api/v1/frames/99/products",
+        "/api/v1/products/99/data",
+        "/api/v1/products/99/preview",
+        "/api/v1/latest/none.jpg",
+        "/api/v1/latest/none.json",
+        "/api/v1/nothing",
+    ],
+)
+def test_what_is_not_there_is_a_problem(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("frame_id", ["0", "-1", "x", str(2**63), "1.5"])
+def test_an_impossible_id_is_a_problem(client: TestClient, frame_id: str) -> None:
+    answer = client.get(f"{FRAMES}/{frame_id}")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["parameter"] == "frame_id"
+
+
+def test_csv_streams_every_frame_and_keeps_hostile_names_whole(
+    client: TestClient, telescope: Telescope
+) -> None:
+    name = 'a "quoted", name\nwith a line.fts'
+    telescope.observe(0.2, (Cause.CLOUD, 0.7), (Cause.SEEING, 0.2), file_name=name)
+    telescope.refuse()
+    answer = client.get(FRAMES, params={"format": "csv", "order": "asc"})
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert rows[0]["file_name"] == name
+    assert rows[0]["causes"] == "cloud seeing"
+    assert rows[0]["is_degraded"] == "true"
+    assert rows[1]["score"] == "" and rows[1]["status"] == "rejected"
+    page = client.get(FRAMES, params={"limit": 1}, headers={"Accept": "text/csv"})
+    assert 'rel="next"' in page.headers["link"]
+    assert len(list(csv.reader(io.StringIO(page.text)))) == 2
+
+
+def test_the_accept_header_chooses_the_format(client: TestClient) -> None:
+    wanted = {"*/*": "application/json", "text/html,*/*;q=0.8": "application/json", "text/*": "text/csv"}
+    for accept, media_type in wanted.items():
+        assert client.get(FRAMES, headers={"Accept": accept}).headers["content-type"].startswith(media_type)
+    refused = client.get(FRAMES, headers={"Accept": "application/x-votable+xml"})
+    assert refused.status_code == 406
+    assert "text/csv" in refused.json()["detail"]
+
+
+def test_hostile_names_are_json_strings(client: TestClient, telescope: Telescope) -> None:
+    name = "<script>alert('☉')</script>\u2028 \x7f.fits"
+    telescope.observe(file_name=name)
+    assert client.get(FRAMES).json()["items"][0]["file_name"] == name
+
+
+def test_a_frame_without_a_time_takes_its_place_by_arrival(client: TestClient, telescope: Telescope) -> None:
+    old = telescope.observe()
+    timeless = telescope.observe(date_obs=None, date_obs_source=DateSource.NONE)
+    assert ids(client) == [timeless, old]
+    assert client.get(f"{FRAMES}/{timeless}").json()["date_obs"] is None

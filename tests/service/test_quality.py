@@ -1,0 +1,101 @@
+"""Series of scores, and what is known of instruments and of the system."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from fastapi.testclient import TestClient
+
+from observatory.analysis import Cause
+from observatory.frame import DateSource
+from observatory.settings import InstrumentSettings, Settings
+from observatory.storage import workers
+from observatory.storage.session import Database
+from service.main import create_app
+from tests.service.telescope import DAY, Telescope
+
+QUALITY = "/api/v1/quality"
+
+
+def test_single_scores_come_oldest_first_and_the_newest_survive_a_limit(
+    client: TestClient, telescope: Telescope
+) -> None:
+    for minute, score in ((2, 0.9), (0, 0.1), (1, 0.5)):
+        telescope.observe(score, date_obs=DAY + timedelta(minutes=minute))
+    telescope.observe(0.7, date_obs=None, date_obs_source=DateSource.NONE)
+    body = client.get(QUALITY).json()
+    assert [point["score"] for point in body["items"]] == [0.1, 0.5, 0.9]
+    assert body["items"][0]["time"] == "2026-06-01T00:00:00Z"
+    assert body["items"][0]["is_degraded"] is True
+    assert not body["is_truncated"]
+    cut = client.get(QUALITY, params={"limit": 2}).json()
+    assert [point["score"] for point in cut["items"]] == [0.5, 0.9]
+    assert cut["is_truncated"]
+
+
+def test_bins_hold_mean_extremes_and_the_degraded(client: TestClient, telescope: Telescope) -> None:
+    for minute, score in ((0, 0.2), (4, 0.8), (5, 1.0)):
+        telescope.observe(score, date_obs=DAY + timedelta(minutes=minute))
+    first, second = client.get(QUALITY, params={"bin": "5m", "instrument": "kso-halpha"}).json()["items"]
+    assert first["time"] == "2026-06-01T00:00:00Z"
+    assert first["score"] == pytest.approx(0.5)
+    assert (first["frames"], first["score_min"], first["score_max"], first["degraded"]) == (2, 0.2, 0.8, 1)
+    assert second["time"] == "2026-06-01T00:05:00Z"
+    csv = client.get(QUALITY, params={"bin": "1h", "format": "csv"}).text.splitlines()
+    assert csv[0] == "time,instrument,frames,score,score_min,score_max,degraded"
+    assert len(csv) == 2
+
+
+@pytest.mark.parametrize("word", ["5", "0s", "5 minutes", "-5m", "9999d"])
+def test_a_bin_must_be_a_width_of_time(client: TestClient, word: str) -> None:
+    answer = client.get(QUALITY, params={"bin": word})
+    assert answer.status_code == 422
+    assert "30s" in answer.json()["errors"][0]["allowed"]
+
+
+def test_instruments_are_those_configured_and_those_with_frames(
+    settings: Settings, db: Database, telescope: Telescope
+) -> None:
+    telescope.observe(0.1, (Cause.CLOUD, 1.0))
+    telescope.receive()
+    stations = {"my-dome": InstrumentSettings(kind="halpha", cadence_s=6)}
+    with TestClient(create_app(settings.model_copy(update={"instruments": stations}), db)) as client:
+        kso, mine = client.get("/api/v1/instruments").json()["items"]
+    assert (kso["name"], kso["frames"], kso["done"], kso["waiting"], kso["degraded"]) == (
+        "kso-halpha",
+        2,
+        1,
+        1,
+        1,
+    )
+    assert kso["last_date_obs"] == "2026-06-01T08:00:06Z" and not kso["is_configured"]
+    assert (mine["name"], mine["family"], mine["cadence_s"], mine["frames"]) == ("my-dome", "halpha", 6, 0)
+
+
+def test_status_tells_what_waits_and_who_works(
+    client: TestClient, telescope: Telescope, db: Database
+) -> None:
+    telescope.receive()
+    telescope.observe()
+    facts = {"models": [{"name": "halpha-quality"}], "version": "0.1.0"}
+    workers.sign_on(db, "w1", "worker", datetime.now(UTC), facts)
+    body = client.get("/api/v1/status").json()
+    assert body["frames"]["received"] == body["frames"]["done"] == 1
+    assert body["queues"][0]["queue"] == "halpha.live"
+    assert body["queues"][0]["waiting"] == 1
+    assert body["workers"][0]["facts"] == facts
+    assert body["last_event"] > 0
+
+
+def test_latest_redirects_to_the_newest_and_is_not_cached(client: TestClient, telescope: Telescope) -> None:
+    pictured = telescope.observe(with_picture=True)
+    bare = telescope.observe()
+    picture = client.get("/api/v1/latest/kso-halpha.jpg", follow_redirects=False)
+    assert picture.status_code == 307
+    assert picture.headers["cache-control"] == "no-cache"
+    products = client.get(f"/api/v1/frames/{pictured}/products").json()["items"]
+    assert picture.headers["location"] == products[0]["links"]["data"]
+    assert client.get("/api/v1/latest/kso-halpha.json").json()["id"] == bare
+    unknown = client.get("/api/v1/latest/soho.json")
+    assert "kso-halpha" in unknown.json()["detail"]
