@@ -29,12 +29,11 @@ FloatArray = NDArray[np.floating]
 #: True transmission structure between R/12 and R/6 from which a frame is called degraded. The
 #: labels of Jarolim et al. (2020) change over at 0.55-0.65 % measured; the quiet Sun and an
 #: instrument's fixed pattern are about 0.35 % of that, in quadrature: 0.5 % is the cloud's own.
-DEGRADED_BAND = 0.0050
-#: What lies between is left out of the fit: nobody could say.
-CLEAR_BAND = 0.0025
-#: Frames with defects of little power in the band count as degraded from this rms.
-DEGRADED_RMS = 0.02
-CLEAR_RMS = 0.006
+BORDER_BAND = 0.0050
+#: Within this factor of the border a frame is left out of the fit: nobody could say.
+UNCERTAIN = 1.25
+#: The same for the rms over the whole disk: narrow trails and dust have little power in the band.
+BORDER_RMS = 0.0125
 
 
 @dataclass(frozen=True)
@@ -50,12 +49,16 @@ class TrueFrame:
     @property
     def is_clear(self) -> bool:
         """Nothing that anybody could see."""
-        return self.cause is None or (self.band < CLEAR_BAND and self.rms < CLEAR_RMS)
+        return self.cause is None or (
+            self.band < BORDER_BAND / UNCERTAIN and self.rms < BORDER_RMS / UNCERTAIN
+        )
 
     @property
     def is_degraded(self) -> bool:
         """Beyond doubt."""
-        return self.cause is not None and (self.band > DEGRADED_BAND or self.rms > DEGRADED_RMS)
+        return self.cause is not None and (
+            self.band > BORDER_BAND * UNCERTAIN or self.rms > BORDER_RMS * UNCERTAIN
+        )
 
 
 def as_frame(pixels: np.ndarray) -> Frame:
@@ -175,13 +178,15 @@ def calibrate(model: HalphaQuality, frames: Sequence[TrueFrame]) -> Calibration:
     fitting = [k for k in usable if k % 3 != 0]
     clear = [k for k in fitting if frames[k].is_clear]
     bad = [k for k in fitting if frames[k].is_degraded]
+    kept = [k for k in usable if k % 3 == 0 and frames[k].cause is None]
+    if not (clear and bad and kept):
+        raise ValueError(f"{len(frames)} calibration frames are too few: ask for at least 50")
     weights = _logistic(
         np.array([readings[k].features for k in clear + bad]), np.array([0.0] * len(clear) + [1.0] * len(bad))
     )
     logits = np.array([readings[k].cause_logits for k in bad])
     truth = np.array([[frames[k].cause == name for name in HEAD_CAUSES] for k in bad])
     offsets = tuple(_best_offset(logits[:, c], truth[:, c]) for c in range(len(HEAD_CAUSES)))
-    kept = [k for k in usable if k % 3 == 0 and frames[k].cause is None]
     features = np.array([readings[k].features for k in kept])
     badness = np.sort(weights[0] + features @ weights[1:])
     return Calibration(tuple(float(w) for w in weights), badness, offsets, len(frames))

@@ -245,9 +245,9 @@ def train(options: TrainOptions, preparation: Preparation | None = None) -> Path
         trainer.resume(checkpoint)
     _loop(trainer, _Batches(options, training, bad, prepare, config.side), validation, prepare)
     trainer.save(checkpoint)
-    export(ExportOptions(checkpoint=checkpoint, output=options.output, calibrate=min(200, 4 * options.steps)))
+    export(ExportOptions(checkpoint=checkpoint, output=options.output, calibrate=options.calibrate))
     if options.install:
-        export(ExportOptions(checkpoint=checkpoint))
+        export(ExportOptions(checkpoint=checkpoint, calibrate=options.calibrate))
     return options.output
 
 
