@@ -283,7 +283,9 @@ class FitsContainer(Container):
             return native
         if (scale, zero) == (1.0, 32768.0) and native.dtype == np.int16 and not has_blank:
             return (native.view(np.uint16) ^ np.uint16(0x8000)).view(np.uint16)
-        real = native.astype(np.float32) * np.float32(scale) + np.float32(zero)
+        # float32 holds 24 bits: an unsigned 32-bit image (BZERO 2**31) must be scaled in float64 first.
+        wide = np.float32 if native.dtype.itemsize <= 2 else np.float64
+        real = (native.astype(wide) * wide(scale) + wide(zero)).astype(np.float32, copy=False)
         if has_blank:
             real[native == int(blank)] = np.nan
         return real
