@@ -27,6 +27,7 @@ _LEAP_SECONDS = (
     (datetime(2006, 1, 1, tzinfo=UTC), 33),
     (datetime(1999, 1, 1, tzinfo=UTC), 32),
 )
+_LARGEST = 1e300  # beyond it lie infinity and integers that no float holds; NaN is not below it either
 RSUN_1AU_ARCSEC = 959.63  # Auwers (1891); IAU value until 2015, still the one in most headers
 
 
@@ -113,9 +114,14 @@ def parse_time(text: str, key: str) -> datetime:
         time = datetime.fromisoformat(word)
     except ValueError as error:
         raise MissingKeywordError(key, f"{text!r} is not a time (ISO 8601 is expected)") from error
-    time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-    if is_tai:
-        time -= timedelta(seconds=next((lag for since, lag in _LEAP_SECONDS if time >= since), 32))
+    try:
+        time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        if is_tai:
+            # The table's dates are UTC, so the lag is tried on the time that it would give.
+            lags = (lag for since, lag in _LEAP_SECONDS if time - timedelta(seconds=lag) >= since)
+            time -= timedelta(seconds=next(lags, 32))
+    except OverflowError as error:
+        raise MissingKeywordError(key, f"{text!r} lies outside the calendar") from error
     return time
 
 
@@ -169,7 +175,7 @@ def number(header: Mapping[str, Any], *keys: str) -> float | None:
     """First finite number among keywords; None when there is none."""
     for key in keys:
         value = header.get(key)
-        if isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value):
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST:
             return float(value)
     return None
 
@@ -191,8 +197,8 @@ def wcs_pointing(header: Mapping[str, Any]) -> Pointing | None:
         return None
     if scale is None or scale_y is None or None in reference:
         raise MissingKeywordError("CRPIX1, CDELT1", "half a WCS says nothing certain about the pointing")
-    if not scale > 0:
-        raise MissingKeywordError("CDELT1", f"{scale} arcsec per pixel cannot be")
+    if not (scale > 0 and scale_y > 0):
+        raise MissingKeywordError("CDELT1, CDELT2", f"{scale} x {scale_y} arcsec per pixel cannot be")
     roll = number(header, "CROTA2") or 0.0
     value_x, value_y = number(header, "CRVAL1") or 0.0, number(header, "CRVAL2") or 0.0
     angle = np.deg2rad(roll)
