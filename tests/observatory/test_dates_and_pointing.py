@@ -1,0 +1,229 @@
+"""When and where: times become aware UTC, and the disk's place is the one that wcslib computes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.time import Time
+from astropy.wcs import WCS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from observatory.errors import MissingKeywordError, UnusableInputError
+from observatory.frame import DateSource
+from observatory.instruments import Limits, kinds, open_bytes
+from observatory.instruments.base import (
+    RSUN_1AU_ARCSEC,
+    dated,
+    header_date,
+    name_time,
+    number,
+    parse_time,
+    wcs_pointing,
+)
+from tests.making import KSO_CARDS, claim, fits_bytes, sun, with_card
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2024-05-08T12:00:00", "2024-05-08T12:00:00"),
+        ("2024-05-08T12:00:00Z", "2024-05-08T12:00:00"),
+        ("2024-05-08T14:00:00+02:00", "2024-05-08T12:00:00"),
+        ("2024-05-08 12:00:00 UTC", "2024-05-08T12:00:00"),
+        ("2024-05-08T12:00:00.123456789", "2024-05-08T12:00:00.123456"),
+        ("2024.05.08_12:00:37_TAI", "2024-05-08T12:00:00"),
+        ("2011.02.15_02:00:00_TAI", "2011-02-15T01:59:26"),
+        ("2024-05-08", "2024-05-08T00:00:00"),
+        ("08/05/98", "1998-05-08T00:00:00"),
+    ],
+)
+def test_every_way_to_write_a_time_becomes_utc(text: str, utc: str):
+    assert parse_time(text, "DATE-OBS") == datetime.fromisoformat(utc).replace(tzinfo=UTC)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.datetimes(datetime(2000, 1, 1), datetime(2026, 1, 1)))
+def test_tai_is_turned_into_utc_as_astropy_turns_it(moment: datetime):
+    ours = parse_time(f"{moment:%Y.%m.%d_%H:%M:%S}_TAI", "T_REC")
+    theirs = Time(moment.replace(microsecond=0), scale="tai").utc.to_datetime(
+        UTC, leap_second_strict="silent"
+    )
+    assert abs((ours - theirs).total_seconds()) < 1e-3
+
+
+@given(st.datetimes(datetime(1970, 1, 2), datetime(2090, 1, 1)), st.integers(-12, 12))
+def test_a_time_with_a_zone_keeps_its_moment(moment: datetime, hours: int):
+    aware = moment.replace(tzinfo=timezone(timedelta(hours=hours)))
+    assert parse_time(aware.isoformat(), "DATE-OBS") == aware
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2024-13-45T00:00:00", "99/99/99", "2024-05-08T25:00:00", "'"])
+def test_a_broken_time_raises_and_names_the_keyword(text: str):
+    with pytest.raises(MissingKeywordError, match="DATE-OBS.*is not a time"):
+        header_date({"DATE-OBS": text})
+
+
+@pytest.mark.parametrize(
+    "text", ["0001-01-01T00:00:00_TAI", "0001-01-01T00:00:00+10:00", "9999-12-31T23:00:00-10:00"]
+)
+def test_a_time_at_the_edge_of_the_calendar_is_an_unusable_keyword(text: str):
+    with pytest.raises(MissingKeywordError):
+        parse_time(text, "DATE-OBS")
+
+
+@given(st.text(max_size=30))
+def test_no_text_whatever_breaks_the_parser(text: str):
+    try:
+        assert parse_time(text, "DATE-OBS").tzinfo is UTC
+    except MissingKeywordError:
+        pass
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"DATE-OBS": "2015-08-07", "TIME-OBS": "19:21:14"},
+        {"DATE-OBS": "07/08/15", "TIME-OBS": "19:21:14"},
+        {"DATE_OBS": "2015-08-07T19:21:14"},
+    ],
+)
+def test_a_time_split_over_two_keywords_is_put_together(header: dict):
+    found = header_date(header)
+    assert found is not None
+    assert (found.month, found.day, found.hour, found.minute, found.second) == (8, 7, 19, 21, 14)
+
+
+def test_an_empty_keyword_says_nothing_and_the_name_is_asked():
+    assert header_date({"DATE-OBS": ""}) is None
+    assert dated({"DATE-OBS": ""}, "x_20240508_120001.png")[1] is DateSource.FILE_NAME
+
+
+@pytest.mark.parametrize(
+    ("name", "moment"),
+    [
+        ("kanz_halph_fi_20240508_120001.fts.gz", "2024-05-08T12:00:01"),
+        ("bbso_halph_fl_20150801_174814.jpg", "2015-08-01T17:48:14"),
+        ("2023_01_31__03_39_23_200__SDO_HMI_HMI_continuum.jp2", "2023-01-31T03:39:23"),
+        ("sdo_aia193_2014_07_15T21_59_55.png", "2014-07-15T21:59:55"),
+        ("kso_20190126_0042.png", None),
+        ("latest_1024_0131.jpg", None),
+        ("a.png", None),
+    ],
+)
+def test_the_time_in_a_file_name_is_read(name: str, moment: str | None):
+    assert name_time(name).moment == (datetime.fromisoformat(moment).replace(tzinfo=UTC) if moment else None)
+
+
+def test_a_day_with_a_number_is_a_day_only():
+    assert name_time("kso_20190126_0042.png").day == datetime(2019, 1, 26, tzinfo=UTC)
+
+
+def test_a_picture_that_tells_no_time_has_none():
+    opened = open_bytes(fits_bytes(sun().pixels, {"OBS_TYPE": "HALPH"}), "a.fts", Limits())
+    assert (opened.facts().date_obs, opened.facts().date_obs_source) == (None, DateSource.NONE)
+
+
+def test_a_frame_with_a_broken_date_is_refused_not_guessed():
+    data = with_card(fits_bytes(sun().pixels, KSO_CARDS), "DATE-OBS", "'not a date'")
+    with pytest.raises(MissingKeywordError, match="DATE-OBS"):
+        open_bytes(data, "kanz_halph_fi_20240508_120000.fts", Limits()).facts()
+
+
+# -- pointing ---------------------------------------------------------------------------------
+
+
+def helio_header(**values: float) -> dict:
+    return {
+        **{"CTYPE1": "HPLN-TAN", "CTYPE2": "HPLT-TAN", "CUNIT1": "arcsec", "CUNIT2": "arcsec"},
+        **{"CRVAL1": 0.0, "CRVAL2": 0.0, "CROTA2": 0.0, "RSUN_OBS": 950.0},
+        **values,
+    }
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    scale=st.floats(0.3, 5),
+    x=st.floats(-100, 4000),
+    y=st.floats(-100, 4000),
+    value_x=st.floats(-1200, 1200),
+    value_y=st.floats(-1200, 1200),
+    roll=st.floats(-180, 180),
+)
+def test_the_suns_centre_lies_where_wcslib_puts_it(
+    scale: float, x: float, y: float, value_x: float, value_y: float, roll: float
+):
+    header = helio_header(
+        CDELT1=scale, CDELT2=scale, CRPIX1=x, CRPIX2=y, CRVAL1=value_x, CRVAL2=value_y, CROTA2=roll
+    )
+    pointing = wcs_pointing(header)
+    theirs = WCS(fits.Header(header)).all_world2pix([[0.0, 0.0]], 0)[0]
+    assert pointing is not None
+    # Ours is the flat approximation: over 1200 arcsec the projection bends by some 1e-5 of the way.
+    bend = 3e-5 * (abs(value_x) + abs(value_y)) / scale + 1e-6
+    assert np.hypot(pointing.center_x_px - theirs[0], pointing.center_y_px - theirs[1]) <= bend
+    assert pointing.radius_px == pytest.approx(950.0 / scale)
+    assert pointing.roll_deg == pytest.approx(roll)
+
+
+@pytest.mark.parametrize("gone", ["CDELT1", "CDELT2", "CRPIX1", "CRPIX2"])
+def test_half_a_wcs_is_refused(gone: str):
+    header = helio_header(CDELT1=1.0, CDELT2=1.0, CRPIX1=100.0, CRPIX2=100.0)
+    del header[gone]
+    with pytest.raises(MissingKeywordError):
+        wcs_pointing(header)
+
+
+@pytest.mark.parametrize("bad", [{"CDELT1": 0.0}, {"CDELT1": -1.0}, {"CDELT2": 0.0}])
+def test_an_impossible_plate_scale_is_refused(bad: dict):
+    with pytest.raises(MissingKeywordError):
+        wcs_pointing(helio_header(**({"CDELT1": 1.0, "CDELT2": 1.0, "CRPIX1": 1.0, "CRPIX2": 1.0} | bad)))
+
+
+def test_no_wcs_at_all_is_no_pointing_and_no_error():
+    assert wcs_pointing({"NAXIS": 2}) is None
+
+
+def test_a_radius_in_pixels_is_not_taken_for_arcseconds():
+    header = helio_header(CDELT1=1.0, CDELT2=1.0, CRPIX1=1.0, CRPIX2=1.0, RSUN_OBS=0.26)
+    pointing = wcs_pointing(header)
+    assert pointing is not None
+    assert pointing.rsun_arcsec == RSUN_1AU_ARCSEC
+
+
+@pytest.mark.parametrize("value", [10**30, float("inf"), float("nan"), True, "12", None])
+def test_what_is_no_usable_number_is_passed_over(value: object):
+    assert number({"A": value, "B": 2.5}, "A", "B") in (2.5, 1e30)
+
+
+ABSURD = ("0.0", "-1", "1E300", "-1E300", "1" + "0" * 18, "'text'", "T", "'0001-01-01T00:00:00_TAI'")
+
+
+@pytest.mark.parametrize("instrument", [kind.names[0] for kind in kinds()])
+@pytest.mark.parametrize("value", ABSURD)
+def test_an_absurd_value_of_any_keyword_is_unusable_input_at_most(instrument: str, value: str):
+    whole = helio_header(CDELT1=1.0, CDELT2=1.0, CRPIX1=8.0, CRPIX2=8.0)
+    whole |= {
+        "DATE-OBS": "2024-05-08T12:00:00",
+        "EXPTIME": 1.0,
+        "WAVELNTH": 193,
+        "BUNIT": "DN",
+        "SITE NAME": "x",
+    }
+    whole |= {"CENTER_X": 8.0, "CENTER_Y": 8.0, "SOLAR_R": 5.0, "ANGLE": 0.0, "TELESCOP": "KHPI"}
+    cards = {key: item for key, item in whole.items() if len(key) <= 8}
+    data = fits_bytes(np.ones((16, 16), np.int16), cards)
+    for key in cards:
+        broken = with_card(data, key, value)
+        try:
+            open_bytes(broken, "a.fits", Limits(), instrument=instrument).facts()
+        except UnusableInputError:
+            pass
+
+
+def test_a_header_card_longer_than_any_integer_does_not_break_recognition():
+    with pytest.raises(UnusableInputError):
+        open_bytes(claim(NAXIS=2, NAXIS1="9" * 19, NAXIS2=4), "a.fits", Limits())
