@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import numpy as np
@@ -45,8 +46,12 @@ def test_every_way_to_write_a_time_becomes_utc(text: str, utc: str):
     assert parse_time(text, "DATE-OBS") == datetime.fromisoformat(utc).replace(tzinfo=UTC)
 
 
+SINCE_2000 = (datetime.fromisoformat("2000-01-01"), datetime.fromisoformat("2026-01-01"))
+EPOCH = (datetime.fromisoformat("1970-01-02"), datetime.fromisoformat("2090-01-01"))
+
+
 @settings(max_examples=50, deadline=None)
-@given(st.datetimes(datetime(2000, 1, 1), datetime(2026, 1, 1)))
+@given(st.datetimes(*SINCE_2000))
 def test_tai_is_turned_into_utc_as_astropy_turns_it(moment: datetime):
     ours = parse_time(f"{moment:%Y.%m.%d_%H:%M:%S}_TAI", "T_REC")
     theirs = Time(moment.replace(microsecond=0), scale="tai").utc.to_datetime(
@@ -55,7 +60,7 @@ def test_tai_is_turned_into_utc_as_astropy_turns_it(moment: datetime):
     assert abs((ours - theirs).total_seconds()) < 1e-3
 
 
-@given(st.datetimes(datetime(1970, 1, 2), datetime(2090, 1, 1)), st.integers(-12, 12))
+@given(st.datetimes(*EPOCH), st.integers(-12, 12))
 def test_a_time_with_a_zone_keeps_its_moment(moment: datetime, hours: int):
     aware = moment.replace(tzinfo=timezone(timedelta(hours=hours)))
     assert parse_time(aware.isoformat(), "DATE-OBS") == aware
@@ -63,7 +68,7 @@ def test_a_time_with_a_zone_keeps_its_moment(moment: datetime, hours: int):
 
 @pytest.mark.parametrize("text", ["yesterday", "2024-13-45T00:00:00", "99/99/99", "2024-05-08T25:00:00", "'"])
 def test_a_broken_time_raises_and_names_the_keyword(text: str):
-    with pytest.raises(MissingKeywordError, match="DATE-OBS.*is not a time"):
+    with pytest.raises(MissingKeywordError, match=r"DATE-OBS.*is not a time"):
         header_date({"DATE-OBS": text})
 
 
@@ -77,10 +82,8 @@ def test_a_time_at_the_edge_of_the_calendar_is_an_unusable_keyword(text: str):
 
 @given(st.text(max_size=30))
 def test_no_text_whatever_breaks_the_parser(text: str):
-    try:
+    with suppress(MissingKeywordError):
         assert parse_time(text, "DATE-OBS").tzinfo is UTC
-    except MissingKeywordError:
-        pass
 
 
 @pytest.mark.parametrize(
@@ -218,10 +221,8 @@ def test_an_absurd_value_of_any_keyword_is_unusable_input_at_most(instrument: st
     data = fits_bytes(np.ones((16, 16), np.int16), cards)
     for key in cards:
         broken = with_card(data, key, value)
-        try:
+        with suppress(UnusableInputError):
             open_bytes(broken, "a.fits", Limits(), instrument=instrument).facts()
-        except UnusableInputError:
-            pass
 
 
 def test_a_header_card_longer_than_any_integer_does_not_break_recognition():

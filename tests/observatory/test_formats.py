@@ -7,6 +7,7 @@ import gzip
 import io
 import math
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.making import fits_bytes, kso_frame, pgm_bytes, picture_bytes, sun, tiled_fits_bytes
 from models.simulate.kso_fits import write_kso_fits
 from observatory.errors import TooLargeError, UnreadableFileError
 from observatory.frame import RowOrder
 from observatory.instruments import Limits, open_bytes, read_file
 from observatory.instruments.formats import open_container, unpack
+from tests.making import fits_bytes, kso_frame, pgm_bytes, picture_bytes, sun, tiled_fits_bytes
 
 LIMITS = Limits()
 
@@ -129,7 +130,7 @@ def test_scale_and_zero_are_applied_as_astropy_applies_them(scale: float, zero: 
 def test_blank_counts_become_no_number_whatever_the_scale(scale: float, zero: float, blank: int, dtype: str):
     # astropy leaves BLANK unapplied where the scale is trivial; the standard (4.0, 4.4.2.5) does not.
     found = open_container(scaled_fits(dtype, BSCALE=scale, BZERO=zero, BLANK=blank), LIMITS).pixels()
-    np.testing.assert_allclose(found, np.where(COUNTS == blank, np.nan, COUNTS * scale + zero), rtol=1e-6)
+    np.testing.assert_allclose(found, np.where(blank == COUNTS, np.nan, COUNTS * scale + zero), rtol=1e-6)
 
 
 def test_a_blank_pixel_is_no_number():
@@ -262,7 +263,7 @@ def test_a_themis_film_is_twenty_frames_each_with_its_own_time(real_frames: Path
     times = [opened.facts(n).date_obs for n in range(20)]
     assert times == sorted(set(times))
     assert {frame.shape for frame in (opened.frame(n).pixels for n in range(20))} == {(256, 256)}
-    assert all(2.5 < (b - a).total_seconds() < 3.5 for a, b in zip(times, times[1:], strict=False))
+    assert all(2.5 < (b - a).total_seconds() < 3.5 for a, b in pairwise(times))
 
 
 @settings(max_examples=30, deadline=None)

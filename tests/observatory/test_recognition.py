@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.making import KSO_CARDS, fits_bytes, kso_bytes, picture_bytes, sun, sun_picture
 from observatory.errors import AmbiguousInstrumentError, UnknownInstrumentError
 from observatory.frame import DateSource
 from observatory.instruments import Limits, families, instrument_names, kind_of, open_bytes, read_file
+from tests.making import KSO_CARDS, fits_bytes, kso_bytes, picture_bytes, sun, sun_picture
 
 LIMITS = Limits()
 PATCH = np.arange(64 * 64, dtype=np.int16).reshape(64, 64)
@@ -107,7 +107,7 @@ def test_two_claims_are_an_error_that_names_the_candidates():
 
 
 def test_a_grey_picture_without_a_disk_names_what_it_could_be():
-    with pytest.raises(AmbiguousInstrumentError, match="halpha.*allsky|allsky.*halpha"):
+    with pytest.raises(AmbiguousInstrumentError, match=r"halpha.*allsky|allsky.*halpha"):
         open_bytes(picture_bytes(NOISE[..., 0]), "a.png", LIMITS)
 
 
