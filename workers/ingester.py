@@ -21,11 +21,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
 from pathlib import Path
+from typing import Any
 
 import structlog
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
+from watchdog.observers.inotify import InotifyEmitter
 from watchdog.observers.polling import PollingObserver
 
 from observatory.errors import (
@@ -75,6 +76,16 @@ def watch_folders(settings: Settings) -> list[WatchFolder]:
     return own + [WatchFolder(path.resolve()) for path in settings.watch]
 
 
+class _Emitter(InotifyEmitter):
+    """Tells a file that was moved in from one that was just created, which the plain emitter does not.
+
+    (The library's own "full" emitter means to; in version 7.1 it loses the flag on the way.)
+    """
+
+    def build_and_queue_event(self, event: Any, *, full_events: bool = False) -> None:
+        super().build_and_queue_event(event, full_events=True)
+
+
 class Sign(Enum):
     """What was noticed at a path."""
 
@@ -112,8 +123,10 @@ class _Handler(FileSystemEventHandler):
     def on_any_event(self, event: FileSystemEvent) -> None:
         source, target = os.fsdecode(event.src_path), os.fsdecode(event.dest_path or "")
         if event.event_type == "moved":
-            self._notice(source, Sign.GONE)
-            self._notice(target, Sign.FOLDER if event.is_directory else Sign.CLOSED)
+            if source:
+                self._notice(source, Sign.GONE)
+            if target:
+                self._notice(target, Sign.FOLDER if event.is_directory else Sign.CLOSED)
         elif event.event_type == "closed":
             self._notice(source, Sign.CLOSED)
         elif event.event_type == "created":
@@ -246,6 +259,7 @@ class Ingester:
                 instrument=candidate.folder.instrument,
                 stations=self._settings.stations,
                 file_time=datetime.fromtimestamp(signature[1] / 1e9, UTC),
+                is_peek=True,
             )
             is_whole = opened.container.is_final and candidate.closed_at is not None
             if not is_whole and self._must_rest(candidate):
@@ -441,7 +455,9 @@ class Ingester:
 
     def _observer(self) -> BaseObserver:
         ingest = self._settings.ingest
-        observer = PollingObserver(timeout=ingest.polling_interval_s) if ingest.polling else Observer()
+        observer: BaseObserver = (
+            PollingObserver(timeout=ingest.polling_interval_s) if ingest.polling else BaseObserver(_Emitter)
+        )
         handler = _Handler(self._notice)
         for path in {folder.path for folder in self._folders}:
             observer.schedule(handler, str(path), recursive=True)

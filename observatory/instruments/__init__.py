@@ -182,6 +182,7 @@ def open_bytes(
     instrument: str | None = None,
     stations: Mapping[str, str] | None = None,
     file_time: datetime | None = None,
+    is_peek: bool = False,
 ) -> Opened:
     """Open a file's bytes and recognise the instrument.
 
@@ -191,16 +192,30 @@ def open_bytes(
         Name given by the caller; overrides recognition.
     stations : Mapping[str, str] | None
         Configured stations: own name to the name of a known instrument or kind.
+    is_peek : bool
+        Only instrument and facts are wanted, not the pixels; see `open_container`.
 
     Raises
     ------
     UnusableInputError
         When the file is damaged, too large, or of no known or one certain instrument.
     """
-    container = open_container(data, limits)
-    name = instrument or recognise(container, file_name)
+    container = open_container(data, limits, is_peek=is_peek)
+    name = instrument or _recognise_cheaply(container, data, file_name, limits, is_peek=is_peek)
     known_as = (stations or {}).get(name, name)
     return Opened(container, name, kind_of(known_as), known_as, file_name, file_time)
+
+
+def _recognise_cheaply(
+    container: Container, data: bytes, file_name: str, limits: Limits, *, is_peek: bool
+) -> str:
+    """Recognise; when a peeked container's header and name do not tell, look at the pixels after all."""
+    if not is_peek:
+        return recognise(container, file_name)
+    try:
+        return recognise(container, file_name, with_content=False)
+    except UnknownInstrumentError:
+        return recognise(open_container(data, limits), file_name)
 
 
 def read_file(
@@ -213,6 +228,4 @@ def read_file(
     """Read and open a file; see `open_bytes`."""
     data = read_bytes(path, limits)
     file_time = datetime.fromtimestamp(path.stat().st_mtime, tz=UTC)
-    return open_bytes(
-        data, path.name, limits, instrument=instrument, stations=stations, file_time=file_time
-    )
+    return open_bytes(data, path.name, limits, instrument=instrument, stations=stations, file_time=file_time)

@@ -31,6 +31,8 @@ from observatory.frame import RowOrder
 FITS_BLOCK = 2880
 _MAX_HEADER_BLOCKS = 2000  # 72 000 cards; the longest real header here has some 300
 _PIECE = 1 << 20
+_LEAST_GZIP = 18  # bytes of an empty gzip member
+_PEEK_PACKED, _PEEK_UNPACKED = 1 << 16, 1 << 17
 _NATIVE = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 _PICTURE_FORMATS = ("PNG", "JPEG", "JPEG2000", "TIFF")
 
@@ -116,7 +118,7 @@ def read_bytes(path: Path, limits: Limits) -> bytes:
         raise VanishedFileError(path.name, error.strerror or str(error)) from error
 
 
-def open_container(data: bytes, limits: Limits) -> Container:
+def open_container(data: bytes, limits: Limits, *, is_peek: bool = False) -> Container:
     """Open a file by its first bytes, whatever its name says.
 
     Parameters
@@ -124,6 +126,10 @@ def open_container(data: bytes, limits: Limits) -> Container:
     data : bytes
         The file as it lies on disk.
     limits : Limits
+    is_peek : bool
+        Only the headers are wanted: a gzipped FITS file then need not be unpacked, as the length
+        that gzip notes at its end tells whether the file is whole. Its pixels cannot be asked
+        for, and its checksum is verified by whoever reads them.
 
     Raises
     ------
@@ -132,6 +138,8 @@ def open_container(data: bytes, limits: Limits) -> Container:
     TooLargeError
         When it claims or unpacks to more than the limits allow.
     """
+    if is_peek and (peeked := _peek_gzipped_fits(data, limits)) is not None:
+        return peeked
     data = unpack(data, limits)
     if not data:
         raise UnreadableFileError("the file is empty")
@@ -142,6 +150,23 @@ def open_container(data: bytes, limits: Limits) -> Container:
         "the format is not recognised: "
         "FITS, PNG, JPEG, JPEG 2000, TIFF and PGM are read, also inside gzip or bzip2"
     )
+
+
+def _peek_gzipped_fits(data: bytes, limits: Limits) -> FitsContainer | None:
+    """Open a gzipped FITS file by its head and its noted length; None when that is not enough."""
+    if data[:2] != b"\x1f\x8b" or len(data) < _LEAST_GZIP:
+        return None
+    try:
+        head = isal_zlib.decompressobj(wbits=31).decompress(data[:_PEEK_PACKED], _PEEK_UNPACKED)
+    except IsalError:  # type: ignore[misc]
+        return None
+    length = int.from_bytes(data[-4:], "little")  # RFC 1952: modulo 2**32, of the last member
+    if not head.startswith(b"SIMPLE  =") or length > limits.max_unpacked_bytes:
+        return None
+    try:
+        return FitsContainer(head, limits, length)
+    except UnreadableFileError:
+        return None  # several members, a header that goes on, or a truncated file: unpack and see
 
 
 def unpack(data: bytes, limits: Limits) -> bytes:
@@ -208,9 +233,11 @@ class FitsContainer(Container):
 
     row_order = RowOrder.BOTTOM
 
-    def __init__(self, data: bytes, limits: Limits) -> None:
+    def __init__(self, data: bytes, limits: Limits, whole_length: int | None = None) -> None:
+        """Open; ``whole_length`` is the file's length when ``data`` is only its beginning."""
         self._data = data
-        self._header, self._offset, self._is_tiled = self._find_image(data)
+        length = len(data) if whole_length is None else whole_length
+        self._header, self._offset, self._is_tiled = self._find_image(data, length)
         prefix = "ZNAXIS" if self._is_tiled else "NAXIS"
         axes = int(self._header[prefix])
         sizes = [int(self._header[f"{prefix}{n}"]) for n in range(1, axes + 1)]
@@ -223,16 +250,16 @@ class FitsContainer(Container):
         limits.check_pixels(self._width * self._height)
 
     @staticmethod
-    def _find_image(data: bytes) -> tuple[Mapping[str, Any], int, bool]:
+    def _find_image(data: bytes, file_length: int) -> tuple[Mapping[str, Any], int, bool]:
         offset = 0
         while offset < len(data):
             if offset and data[offset : offset + 8] != b"XTENSION":
                 break  # bytes after the last HDU are allowed by the standard
             header, start = _fits_header(data, offset)
             length = _fits_data_length(header)
-            if start + length > len(data):
+            if start + length > file_length:
                 raise UnreadableFileError(
-                    f"the FITS file is truncated: {start + length:,} bytes announced, {len(data):,} there"
+                    f"the FITS file is truncated: {start + length:,} bytes announced, {file_length:,} there"
                 )
             if header.get("ZIMAGE") is True:
                 _check_tiles(header)
@@ -283,9 +310,11 @@ class FitsContainer(Container):
             return native
         if (scale, zero) == (1.0, 32768.0) and native.dtype == np.int16 and not has_blank:
             return (native.view(np.uint16) ^ np.uint16(0x8000)).view(np.uint16)
-        # float32 holds 24 bits: an unsigned 32-bit image (BZERO 2**31) must be scaled in float64 first.
-        wide = np.float32 if native.dtype.itemsize <= 2 else np.float64
-        real = (native.astype(wide) * wide(scale) + wide(zero)).astype(np.float32, copy=False)
+        # float32 holds 24 bits: 32-bit counts are scaled in float64 first.
+        if native.dtype.itemsize <= 2:
+            real = native.astype(np.float32) * np.float32(scale) + np.float32(zero)
+        else:
+            real = (native.astype(np.float64) * scale + zero).astype(np.float32)
         if has_blank:
             real[native == int(blank)] = np.nan
         return real
