@@ -1,6 +1,8 @@
 """docker-compose.yml: valid, closed, and everything that must not be lost is kept."""
 
 import re
+import shutil
+import subprocess
 
 import jsonschema
 import pytest
@@ -15,6 +17,18 @@ EVERY = pytest.mark.parametrize("name", SERVICES)
 
 def test_it_follows_the_compose_specification() -> None:
     jsonschema.validate(compose(), read_json(ROOT / "tests/deploy/schemas/compose-spec.json"))
+
+
+def test_compose_itself_takes_it() -> None:
+    asked = ["docker", "compose"]
+    if (
+        not shutil.which("docker")
+        or subprocess.run([*asked, "version"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("docker compose is not installed")
+    asked += ["--project-directory", str(ROOT), "--profile", "gpu", "config", "--quiet"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_all_parts_are_there() -> None:
@@ -116,6 +130,9 @@ def test_every_image_that_is_used_is_built_by_one_service() -> None:
         if "build" in service
     }
     assert built == {"heliowatch:cpu": "cpu", "heliowatch:gpu": "gpu"}
+    assert (
+        "build" in SERVICES["secrets"]
+    )  # everything depends on it: no part can start before the image is there
 
 
 @EVERY
