@@ -1,6 +1,6 @@
 """A burst of small files that overflows the inotify queue: does every one get its row in time?
 
-    python benchmarks/burst.py [--files 50000] [--url postgresql://…]
+    python -m benchmarks.burst [--files 50000] [--url postgresql://…]
 
 Starts `heliowatch ingest` as a process of its own (SQLite unless a URL is given, an in-memory queue that
 nobody hears), writes the files in a few seconds, and counts rows. Ends with 1 when one is missing.

@@ -1,0 +1,196 @@
+"""One H-alpha frame end to end against the original's way of doing it, in one run.
+
+    python -m benchmarks.halpha [--frames 120] [--size 2048]
+
+The original's way (SIQA): sunpy `Map`, crop, scikit-image's pyramid reduction to 128 x 128, contrast
+normalisation, then generator and classifiers at their published size in torch, with torch's own
+threads; once more as two processes of one thread each, its best case on two cores. Ours: file moved into
+a watched folder to result and preview committed, the embedded house with all its parts on SQLite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import tempfile
+import time
+import warnings
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from heliowatch import logs
+from heliowatch.house import upgrade
+from models.simulate.halpha import HalphaSun, HalphaTelescope
+from models.simulate.kso_fits import write_kso_fits
+from observatory.settings import LogSettings, load_settings
+from observatory.storage import frames
+from observatory.storage.frames import FrameFilter, Status
+from workers.ingester import WatchFolder
+from workers.station import Station
+
+_WARM_UP = 4
+
+
+def write_frames(folder: Path, count: int, size: int) -> list[Path]:
+    """Write gzipped KSO-style frames that differ by their noise."""
+    taken = HalphaSun(seed=5).frame(datetime(2026, 6, 1, 6, tzinfo=UTC), HalphaTelescope(size))
+    random = np.random.default_rng(0)
+    return [
+        write_kso_fits(
+            folder,
+            taken.pixels + random.integers(-3, 4, taken.pixels.shape, dtype=np.int16),
+            taken.date_obs + timedelta(seconds=6 * number),
+            taken.pointing,
+        )
+        for number in range(count)
+    ]
+
+
+class Original:
+    """The published pipeline, rebuilt from its description."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        import torch
+
+        from models.halpha_quality.network import PRESETS, Generator, MultiScale
+
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self._torch = torch
+        self._generator = Generator(PRESETS["full"]).eval()
+        self._classifier = MultiScale(PRESETS["full"]).eval()
+
+    def __call__(self, path: Path) -> float:
+        """Return the content loss of one frame."""
+        import sunpy.map
+        from skimage.transform import pyramid_reduce
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            chart = sunpy.map.Map(path)
+        side = 2 * round(1000 / float(chart.scale[0].value))
+        x, y = (round(float(axis.value)) for axis in chart.reference_pixel)
+        data = np.asarray(chart.data, dtype=float)
+        padded = np.pad(data, max(0, (side - min(data.shape)) // 2 + 1), mode="edge")
+        shift = (padded.shape[0] - data.shape[0]) // 2
+        x, y = x + shift, y + shift
+        square = padded[max(0, y - side // 2) : y + side // 2, max(0, x - side // 2) : x + side // 2]
+        small = pyramid_reduce(square, downscale=square.shape[0] / 128)
+        image = np.clip((small - np.median(small)) / small.std(), -1.5, 1.5) / 1.5
+        torch = self._torch
+        with torch.no_grad():
+            tensor = torch.from_numpy(image[None, None].astype(np.float32))
+            _, features = self._classifier(tensor)
+            _, others = self._classifier(self._generator(tensor))
+            return float(sum((a - b).abs().mean() for a, b in zip(features, others, strict=True)))
+
+
+def time_original(paths: list[Path]) -> list[float]:
+    """Seconds of each frame, one after the other, torch's own threads."""
+    original = Original()
+    for path in paths[:_WARM_UP]:
+        original(path)
+    taken = []
+    for path in paths[_WARM_UP:]:
+        start = time.perf_counter()
+        original(path)
+        taken.append(time.perf_counter() - start)
+    return taken
+
+
+def _original_worker(paths: list[Path], ready: object, go: object) -> None:
+    original = Original(threads=1)
+    original(paths[0])
+    ready.release()  # type: ignore[attr-defined]
+    go.wait()  # type: ignore[attr-defined]
+    for path in paths:
+        original(path)
+
+
+def rate_original_two(paths: list[Path]) -> float:
+    """Frames a second of two processes with one thread each."""
+    context = multiprocessing.get_context("spawn")
+    ready, go = context.Semaphore(0), context.Event()
+    halves = [paths[::2], paths[1::2]]
+    processes = [context.Process(target=_original_worker, args=(half, ready, go)) for half in halves]
+    for process in processes:
+        process.start()
+    for _ in processes:
+        ready.acquire()
+    start = time.perf_counter()
+    go.set()
+    for process in processes:
+        process.join()
+    return len(paths) / (time.perf_counter() - start)
+
+
+def time_ours(home: Path, single: list[Path], many: list[Path]) -> tuple[list[float], float]:
+    """Latencies of frames that come one at a time, and frames a second of many at once."""
+    incoming = home / "incoming"
+    incoming.mkdir()
+    settings = load_settings(data_dir=home / "data", watch=[incoming])
+    upgrade(settings)
+    with Station(settings, [WatchFolder(incoming.resolve())]) as station:
+        time.sleep(1)
+        for number, path in enumerate(single):
+            path.rename(incoming / path.name)
+            _until_done(station, number + 1)
+            time.sleep(0.1)
+        rows = frames.find(station.db, FrameFilter(), limit=1000, is_ascending=True)
+        latencies = [row["latency_s"] for row in rows][_WARM_UP:]
+        start = time.perf_counter()
+        for path in many:
+            path.rename(incoming / path.name)
+        _until_done(station, len(single) + len(many))
+        return latencies, len(many) / (time.perf_counter() - start)
+
+
+def _until_done(station: Station, count: int) -> None:
+    deadline = time.monotonic() + 300
+    while frames.counts(station.db)[Status.DONE] < count:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"not done within 300 s: {frames.counts(station.db)}")
+        time.sleep(0.005)
+
+
+def main() -> None:
+    """Measure both and print the ratios."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--frames", type=int, default=120)
+    parser.add_argument("--original-frames", type=int, default=16)
+    parser.add_argument("--size", type=int, default=2048)
+    arguments = parser.parse_args()
+    logs.configure(LogSettings(level="ERROR"))
+    with tempfile.TemporaryDirectory(prefix="heliowatch-bench-", ignore_cleanup_errors=True) as name:
+        home = Path(name)
+        staged = home / "staged"
+        staged.mkdir()
+        paths = write_frames(staged, 30 + _WARM_UP + arguments.frames, arguments.size)
+        originals = paths[: arguments.original_frames + _WARM_UP]
+        theirs = time_original(originals)
+        rate_two = rate_original_two(originals)
+        ours, rate = time_ours(home, paths[: 30 + _WARM_UP], paths[30 + _WARM_UP :])
+    latency_original, latency_ours = statistics.median(theirs), statistics.median(ours)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; frames {arguments.size}²"
+    )
+    print(
+        f"original, one process, torch's threads   {1000 * latency_original:7.1f} ms   {1 / latency_original:6.2f} /s"
+    )
+    print(f"original, two processes of one thread    {'':10s}   {rate_two:6.2f} /s")
+    print(f"ours, file moved in to result committed  {1000 * latency_ours:7.1f} ms   {rate:6.2f} /s")
+    print(f"latency ratio                            {latency_original / latency_ours:7.1f}   (target 10)")
+    print(f"throughput ratio                         {rate / rate_original:7.1f}   (target 20)")
+    print(f"throughput ratio to two processes        {rate / rate_two:7.1f}")
+    print(f"peak memory of this process              {peak:7.0f} MiB (both ways together)")
+
+
+if __name__ == "__main__":
+    main()
