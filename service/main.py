@@ -31,6 +31,7 @@ _ABOUT = (
     "Frames of solar and auroral observatories: what arrived, how good it is, and why not. "
     "Times are UTC and end in Z. Errors are `application/problem+json`."
 )
+_FAREWELL_S = 0.2  # the stream's thread only reads, and may notice the end a second later
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     422: {
         "description": "a parameter cannot be used: which, and what is allowed",
@@ -96,7 +97,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         restore()
         here.stream.close()
-        await run_in_threadpool(here.stream.join)
+        await run_in_threadpool(here.stream.join, _FAREWELL_S)
 
 
 def _close_on_signal(stream: EventStream) -> Any:

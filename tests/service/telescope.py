@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pytest
 import uvicorn
 from fastapi import FastAPI
 from PIL import Image
@@ -28,6 +29,9 @@ from observatory.storage.session import Database
 
 MODEL = ModelIdentity("halpha-quality", "1.0.0", "ab" * 32)
 DAY = datetime(2026, 6, 1, tzinfo=UTC)
+
+on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For tests whose fact does not touch the database."""
 
 
 def jpeg(shade: int = 128, size: int = 64) -> bytes:

@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 
 from observatory.analysis import Cause
 from observatory.frame import DateSource
-from tests.service.telescope import DAY, Telescope
+from tests.service.telescope import DAY, Telescope, on_sqlite
 
 FRAMES = "/api/v1/frames"
 PROMISED = set(
@@ -108,6 +108,7 @@ def test_pages_neither_lose_nor_repeat_while_frames_arrive(
     assert "link" not in answer.headers
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("query", "parameter", "allowed"),
     [
@@ -149,25 +150,27 @@ def test_a_cursor_of_the_other_order_is_refused(client: TestClient, telescope: T
     assert client.get(following + "&order=asc").status_code == 422
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "path",
     [
-        "/api/v1/frames/99",
-        "/api/v1/frames/99/results",
-        "/api/v1/frames/99/products",
-        "/api/v1/products/99/data",
-        "/api/v1/products/99/preview",
-        "/api/v1/latest/none.jpg",
-        "/api/v1/latest/none.json",
-        "/api/v1/nothing",
+        "frames/99",
+        "frames/99/results",
+        "frames/99/products",
+        "products/99/data",
+        "products/99/preview",
+        "latest/none.jpg",
+        "latest/none.json",
+        "nothing",
     ],
 )
 def test_what_is_not_there_is_a_problem(client: TestClient, path: str) -> None:
-    answer = client.get(path)
+    answer = client.get(f"/api/v1/{path}")
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+@on_sqlite
 @pytest.mark.parametrize("frame_id", ["0", "-1", "x", str(2**63), "1.5"])
 def test_an_impossible_id_is_a_problem(client: TestClient, frame_id: str) -> None:
     answer = client.get(f"{FRAMES}/{frame_id}")

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from observatory.storage.session import Database
-from tests.service.telescope import Telescope
+from tests.service.telescope import Telescope, on_sqlite
 
 
 @pytest.fixture
@@ -31,6 +31,7 @@ def test_the_etag_is_the_hash_of_the_bytes(client: TestClient, product: dict[str
     assert client.head(data(product)).headers["content-length"] == str(product["bytes"])
 
 
+@on_sqlite
 @pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', "*"])
 def test_who_has_it_gets_nothing(client: TestClient, product: dict[str, object], form: str) -> None:
     known = form.format(f'"{product["sha256"]}"')

@@ -13,7 +13,7 @@ from observatory.settings import InstrumentSettings, Settings
 from observatory.storage import workers
 from observatory.storage.session import Database
 from service.main import create_app
-from tests.service.telescope import DAY, Telescope
+from tests.service.telescope import DAY, Telescope, on_sqlite
 
 QUALITY = "/api/v1/quality"
 
@@ -47,6 +47,7 @@ def test_bins_hold_mean_extremes_and_the_degraded(client: TestClient, telescope:
     assert len(csv) == 2
 
 
+@on_sqlite
 @pytest.mark.parametrize("word", ["5", "0s", "5 minutes", "-5m", "9999d"])
 def test_a_bin_must_be_a_width_of_time(client: TestClient, word: str) -> None:
     answer = client.get(QUALITY, params={"bin": word})

@@ -1,0 +1,187 @@
+"""The live page in a real browser, against a real server."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from observatory.analysis import Cause
+from tests.service.telescope import DAY, Telescope, on_sqlite
+
+pytestmark = on_sqlite
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium here: `make test` installs it, or: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
+    """Opens a page and, at the end, insists that nothing went wrong in it."""
+    complaints: list[str] = []
+    contexts = []
+
+    def visit(path: str = "/", **options: Any) -> Any:
+        context = browser.new_context(**options)
+        context.set_default_timeout(8_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"{address}{path}")
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def fill(telescope: Telescope) -> datetime:
+    start = DAY + timedelta(hours=8)
+    for minute in range(5):
+        telescope.observe(0.9, with_picture=True, with_map=True, date_obs=start + timedelta(minutes=minute))
+    return start
+
+
+def test_frames_appear_without_a_reload(telescope: Telescope, open_page: Callable[..., Any]) -> None:
+    start = fill(telescope)
+    page = open_page()
+    page.wait_for_selector("#live[data-state=live]")
+    assert "clear" in page.inner_text(".tile")
+    page.evaluate("window.wasNotReloaded = true")
+
+    cloudy = telescope.observe(
+        0.12, (Cause.CLOUD, 0.8), with_picture=True, with_map=True, date_obs=start + timedelta(minutes=6)
+    )
+    page.wait_for_selector(f"#frame[data-frame='{cloudy}']")
+    page.wait_for_selector(".tile .verdict.degraded")
+    assert "0.12: cloud" in page.inner_text(".tile")
+    assert "80 %" in page.inner_text("#frame")
+    assert "degraded: cloud" in page.inner_text("#announce")
+    telescope.refuse("the file is empty", file_name="empty.fts")
+    page.wait_for_selector("#refusals:has-text('the file is empty')")
+    telescope.observe(None, instrument="aia-193", family="aia", with_picture=True)
+    page.wait_for_selector(".tile:has-text('aia-193')")
+    assert page.evaluate("window.wasNotReloaded")
+
+
+def test_a_first_frame_fills_an_empty_page(telescope: Telescope, open_page: Callable[..., Any]) -> None:
+    page = open_page()
+    page.wait_for_selector("#live[data-state=live]")
+    assert "Nothing has arrived yet" in page.inner_text("main")
+    telescope.observe(with_picture=True, date_obs=datetime.now(UTC))
+    page.wait_for_selector(".tile .verdict.clear")
+    page.wait_for_selector("#plot canvas")
+
+
+def test_a_frame_is_chosen_by_key_and_by_click_and_stays(
+    telescope: Telescope, open_page: Callable[..., Any]
+) -> None:
+    start = fill(telescope)
+    page = open_page()
+    page.wait_for_selector("#live[data-state=live]")
+    page.focus("#chart")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_selector("#frame[data-frame='4']")
+    assert "frame=4" in page.url
+    assert "clear 0.90" in page.get_attribute("#chart", "aria-valuetext")
+    page.keyboard.press("Home")
+    page.wait_for_selector("#frame[data-frame='1']")
+    telescope.observe(0.3, date_obs=start + timedelta(minutes=9))
+    page.wait_for_selector(".tile .verdict.degraded")
+    assert page.get_attribute("#frame", "data-frame") == "1"
+    box = page.locator("#chart .u-over").bounding_box()
+    page.mouse.click(box["x"] + box["width"] - 5, box["y"] + box["height"] - 5)
+    page.wait_for_selector("#frame:not([data-frame='1'])")
+    page.click("text=Back to live")
+    page.wait_for_selector("#frame[data-frame='6']")
+
+
+def test_the_map_lies_over_the_picture_and_can_be_taken_away(
+    telescope: Telescope, open_page: Callable[..., Any]
+) -> None:
+    fill(telescope)
+    page = open_page()
+    page.wait_for_selector("#live[data-state=live]")
+    assert page.locator("img.map").bounding_box() == page.locator("img.preview").bounding_box()
+    page.click("label.toggle")
+    assert not page.is_visible("img.map")
+    page.focus("#chart")
+    page.keyboard.press("Home")
+    page.wait_for_selector("#frame[data-frame='1']")
+    assert not page.is_visible("img.map")  # the choice is kept from frame to frame
+    page.focus("#show-map")
+    page.keyboard.press("Space")
+    assert page.is_visible("img.map")
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_a_phone_shows_it_without_scrolling_sideways(
+    telescope: Telescope, open_page: Callable[..., Any], path: str
+) -> None:
+    fill(telescope)
+    telescope.observe(0.1, (Cause.DEW_OR_SNOW, 0.9), date_obs=datetime.now(UTC))
+    telescope.refuse("x" * 300, file_name="y" * 200 + ".fits")
+    page = open_page(path, viewport={"width": 375, "height": 812})
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_all_words_have_contrast(telescope: Telescope, open_page: Callable[..., Any], scheme: str) -> None:
+    fill(telescope)
+    telescope.observe(0.1, (Cause.CLOUD, 0.9), date_obs=datetime.now(UTC), is_simulated=True)
+    telescope.refuse()
+    page = open_page(color_scheme=scheme)
+    page.wait_for_selector("#live[data-state=live]")
+    poor = page.evaluate(_CONTRAST)
+    assert poor == []
+
+
+_CONTRAST = """() => {
+  const light = (c) => { const v = c / 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
+  const parse = (word) => word.match(/[\\d.]+/g).map(Number);
+  const luminance = ([r, g, b]) => 0.2126 * light(r) + 0.7152 * light(g) + 0.0722 * light(b);
+  const ground = (e) => {
+    for (let up = e; up; up = up.parentElement) {
+      const colour = parse(getComputedStyle(up).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0.8) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const poor = [];
+  for (const e of document.querySelectorAll("body *")) {
+    const isWord = [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+    if (!isWord || !e.checkVisibility() || e.matches(".step.off, script")) continue;
+    const a = luminance(parse(getComputedStyle(e).color));
+    const b = luminance(ground(e));
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) poor.push(`${e.className || e.tagName} ${e.textContent.trim().slice(0, 20)} ${ratio.toFixed(2)}`);
+  }
+  return poor;
+}"""
+
+
+def test_without_javascript_everything_is_there(telescope: Telescope, open_page: Callable[..., Any]) -> None:
+    fill(telescope)
+    page = open_page(java_script_enabled=False)
+    assert "clear 0.90" in page.inner_text(".tile")
+    assert page.locator("svg.sketch circle").count() == 5
+    page.click("summary")
+    page.click("#listed tr:last-child a")
+    assert page.get_attribute("#frame", "data-frame") == "1"
+    assert "frame=1" in page.url
