@@ -1,8 +1,8 @@
 """Fit the score and the conformal calibration on frames whose truth is known.
 
 None of it may see the frames that test the model: simulated frames, and good frames of one's own
-with injected defects, go through the real inference path; a logistic regression turns what was
-measured into log-odds, and the log-odds of good frames are kept for the p-value.
+with injected defects, go through the real inference path; they set the scale of the severity and
+the causes' offsets, and the log-odds of good frames are kept for the p-value.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.halpha_quality.data import HEAD_CAUSES, transmission_severity
-from models.halpha_quality.inference import HalphaQuality
+from models.halpha_quality.inference import HalphaQuality, Reading
+from models.halpha_quality.mapping import ScoreMapping
 from models.halpha_quality.preparation import crop_disk
 from models.simulate.degrade import Degraded, degrade
 from models.simulate.halpha import HalphaSun, HalphaTelescope, SimulatedFrame
@@ -27,9 +28,9 @@ from observatory.sun import fit_limb, single_plane
 FloatArray = NDArray[np.floating]
 
 #: True transmission structure between R/12 and R/6 from which a frame is called degraded. The
-#: labels of Jarolim et al. (2020) change over at 0.55-0.65 % measured; the quiet Sun and an
+#: labels of Jarolim et al. (2020) change over at 0.57-0.67 % measured; the quiet Sun and an
 #: instrument's fixed pattern are about 0.35 % of that, in quadrature: 0.5 % is the cloud's own.
-BORDER_BAND = 0.0050
+BORDER_BAND = ScoreMapping.border
 #: Within this factor of the border a frame is left out of the fit: nobody could say.
 UNCERTAIN = 1.25
 #: The same for the rms over the whole disk: narrow trails and dust have little power in the band.
@@ -161,54 +162,64 @@ def _turned(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
 class Calibration:
     """Fitted score and the badness of good frames, sorted."""
 
-    weights: tuple[float, ...]
+    mapping: ScoreMapping
     badness: FloatArray
     cause_offsets: tuple[float, ...]
-    frames: int
 
 
-def calibrate(model: HalphaQuality, frames: Sequence[TrueFrame]) -> Calibration:
-    """Fit score weights, cause offsets and conformal scores.
+def calibrate(
+    model: HalphaQuality, frames: Sequence[TrueFrame], kind: str = "physical"
+) -> Calibration:
+    """Fit the scale of the severity, the causes' offsets and the conformal scores.
 
-    Two thirds of the frames fit the score and the offsets; the good ones of the other third (and
+    Two thirds of the frames fit the scale and the offsets; the good ones of the other third (and
     no frame that fitted anything) give the p-value, as split conformal prediction requires.
+
+    Raises
+    ------
+    ValueError
+        When there are too few frames of a kind.
     """
     readings = [model.read(as_frame(frame.pixels)) for frame in frames]
-    usable = [k for k, reading in enumerate(readings) if reading.features is not None]
-    fitting = [k for k in usable if k % 3 != 0]
-    clear = [k for k in fitting if frames[k].is_clear]
-    bad = [k for k in fitting if frames[k].is_degraded]
+    usable = [k for k, reading in enumerate(readings) if reading.judged]
+    bad = [k for k in usable if k % 3 != 0 and frames[k].is_degraded]
+    good = [k for k in usable if k % 3 != 0 and frames[k].cause is None]
     kept = [k for k in usable if k % 3 == 0 and frames[k].cause is None]
-    if not (clear and bad and kept):
+    if not (bad and good and kept):
         raise ValueError(f"{len(frames)} calibration frames are too few: ask for at least 50")
-    weights = _logistic(
-        np.array([readings[k].features for k in clear + bad]), np.array([0.0] * len(clear) + [1.0] * len(bad))
+    content = np.array([readings[k].measures["content_loss"] for k in good])
+    offset, slope = _severity_scale(readings, frames, [k for k in usable if k % 3 != 0])
+    mapping = ScoreMapping(
+        kind=kind,
+        severity_offset=round(offset, 4),
+        severity_slope=round(slope, 4),
+        content_mean=round(float(content.mean()), 5),
+        content_deviation=round(float(content.std()), 5),
     )
     logits = np.array([readings[k].cause_logits for k in bad])
     truth = np.array([[frames[k].cause == name for name in HEAD_CAUSES] for k in bad])
-    offsets = tuple(_best_offset(logits[:, c], truth[:, c]) for c in range(len(HEAD_CAUSES)))
-    features = np.array([readings[k].features for k in kept])
-    badness = np.sort(weights[0] + features @ weights[1:])
-    return Calibration(tuple(float(w) for w in weights), badness, offsets, len(frames))
+    offsets = np.array([_best_offset(logits[:, c], truth[:, c]) for c in range(len(HEAD_CAUSES))])
+    badness = [mapping.badness(readings[k].measures, readings[k].cause_logits + offsets) for k in kept]
+    return Calibration(mapping, np.sort(np.array(badness)), tuple(float(o) for o in offsets))
 
 
-def _logistic(features: FloatArray, truth: FloatArray, ridge: float = 1e-2) -> FloatArray:
-    """Logistic regression with balanced classes and weights held at or above 0.
-
-    Every feature grows with the damage, so a negative weight could only be an accident of the
-    sample; projected gradient steps keep it out.
-    """
-    design = np.column_stack([np.ones(len(features)), features])
-    share = np.where(truth > 0.5, 0.5 / max(truth.mean(), 1e-6), 0.5 / max(1 - truth.mean(), 1e-6))
-    weights = np.zeros(design.shape[1])
-    step = 4.0 / float(np.linalg.eigvalsh(design.T @ design / len(design))[-1])
-    for _ in range(20000):
-        odds = np.clip(design @ weights, -50, 50)
-        gradient = design.T @ (share * (1 / (1 + np.exp(-odds)) - truth)) / len(design)
-        gradient[1:] += ridge * weights[1:]
-        weights = weights - 0.5 * step * gradient
-        weights[1:] = np.maximum(weights[1:], 0.0)
-    return weights
+def _severity_scale(
+    readings: Sequence[Reading], frames: Sequence[TrueFrame], indices: Sequence[int]
+) -> tuple[float, float]:
+    """Line through the logarithms of estimated and true band rms of clouds near the border."""
+    near = [
+        k
+        for k in indices
+        if frames[k].cause in (Cause.CLOUD, Cause.THIN_CLOUD)
+        and 0.4 * BORDER_BAND < frames[k].band < 4 * BORDER_BAND
+    ]
+    if len(near) < 30:
+        return 0.0, 1.0
+    estimate = np.log([max(readings[k].measures["transmission_band_rms"], 1e-5) for k in near])
+    truth = np.log([frames[k].band for k in near])
+    slope = float(np.clip(np.std(truth) / max(np.std(estimate), 1e-6), 0.7, 1.4))
+    # Medians: a few clouds are hidden by the Sun's own structure and say nothing of the scale.
+    return float(np.median(truth - slope * estimate)), slope
 
 
 def _best_offset(logits: FloatArray, truth: NDArray[np.bool_]) -> float:

@@ -15,7 +15,8 @@ import torch
 from models.halpha_quality.calibrate import calibrate, calibration_frames
 from models.halpha_quality.data import HEAD_CAUSES, READERS
 from models.halpha_quality.facts import Thresholds
-from models.halpha_quality.inference import FEATURES, HalphaQuality
+from models.halpha_quality.inference import HalphaQuality
+from models.halpha_quality.mapping import ScoreMapping
 from models.halpha_quality.network import LossWeights, NetworkConfig, QualityNetwork
 from models.halpha_quality.options import ExportOptions
 from models.registry import read_manifest, sha256_of
@@ -50,10 +51,11 @@ def export(options: ExportOptions) -> Path:
     _write_manifest(options, target, parameters, state, difference)
     model = HalphaQuality(Runtime(), read_manifest(options.output / "manifest.toml"))
     real = real_training_frames(options.data)
-    found = calibrate(model, list(calibration_frames(options.calibrate, 41, real)))
+    frames = list(calibration_frames(options.calibrate, 41, real))
+    found = calibrate(model, frames, _score_kind(state["options"]))
     np.savez_compressed(options.output / "calibration.npz", badness=found.badness.astype(np.float32))
     parameters |= {
-        "score_weights": [round(w, 6) for w in found.weights],
+        "score": asdict(found.mapping),
         "cause_offsets": [round(o, 4) for o in found.cause_offsets],
     }
     _write_manifest(options, target, parameters, state, difference)
@@ -125,11 +127,16 @@ def _parameters(config: NetworkConfig, options: dict[str, Any]) -> dict[str, Any
         "preparation": options.get("preparation", "flattened"),
         "mode": options.get("mode", "classifier"),
         "causes": list(HEAD_CAUSES),
-        "features": list(FEATURES),
-        "score_weights": [0.0] * (1 + len(FEATURES)),
         "cause_offsets": [0.0] * len(HEAD_CAUSES),
+        "score": asdict(ScoreMapping(kind=_score_kind(options))),
         "thresholds": {entry.name: getattr(Thresholds(), entry.name) for entry in fields(Thresholds)},
     }
+
+
+def _score_kind(options: dict[str, Any]) -> str:
+    if not options.get("inject", True):
+        return "learned"
+    return "both" if options.get("bad") not in (None, "None") else "physical"
 
 
 def _write_manifest(

@@ -54,7 +54,7 @@ class Thresholds:
     spikes: float = 8e-5
     cut_off: float = 0.03
     exposure_share: float = 0.06
-    noise_share: float = 0.08
+    noise_share: float = 0.075
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def full_scale(dtype: np.dtype, top: float) -> float:
     if dtype == np.uint8:
         return 255.0
     steps = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 32767.0, 65535.0)
-    if dtype.kind in "iu":
-        steps = steps[3:]  # nobody writes 8 or 10 bits into 16-bit files of the Sun; dark frames are dark
+    if dtype.kind in "iu" and top > 255:
+        steps = steps[3:]  # 10-bit cameras are rare, dark 12-bit frames are not
     return next((value for value in steps if top <= value), max(top, 1.0))
 
 
@@ -99,8 +99,9 @@ def gather(plane: np.ndarray, fit: LimbFit | None) -> Facts:
     if not known.size:
         return Facts(0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, scale)
     # A hole is exactly zero amid light; in a dark frame zeros are nothing special.
-    holes = (on_disk == 0) if level > 0.05 * scale or level > 12 else np.zeros(on_disk.shape, bool)
-    missing = float(np.mean(holes | ~np.isfinite(on_disk)))
+    bright = level > 0.05 * scale or level > 12 or (fit is None and top > 0.2 * scale)
+    empty = (on_disk == 0) if bright else np.zeros(on_disk.shape, bool)
+    missing = float(np.mean(empty | ~np.isfinite(on_disk)))
     saturated = _saturated_share(known, top, scale)
     noise, spiked = _rows(plane, fit, level)
     share = level / scale
@@ -139,9 +140,13 @@ def _rows(plane: np.ndarray, fit: LimbFit | None, level: float) -> tuple[float, 
     y0, y1 = max(0, int(fit.center_y_px - reach)), min(height, int(fit.center_y_px + reach))
     if x1 - x0 < 16 or y1 - y0 < 8:
         return 0.0, 0.0
-    rows = np.nan_to_num(plane[y0 : y1 : max(1, (y1 - y0) // 96), x0:x1].astype(np.float32))
+    chosen = np.arange(y0 + 1, y1 - 1, max(3, (y1 - y0) // 96))
+    rows, up, down = (
+        np.nan_to_num(plane[chosen + shift, x0:x1].astype(np.float32)) for shift in (0, -1, 1)
+    )
     left, middle, right = rows[:, :-2], rows[:, 1:-1], rows[:, 2:]
-    above = middle - np.maximum(left, right)
+    around = np.maximum(np.maximum(left, right), np.maximum(up, down)[:, 1:-1])
+    above = middle - around
     curvature = np.abs(middle - 0.5 * (left + right)).ravel()[::3]
     noise = 1.4826 * float(np.median(curvature)) / 1.2247  # the deviation of x - (l + r)/2 is sqrt(1.5)
     # Flares and plage edges in compressed pictures reach a tenth of the level from pixel to pixel.

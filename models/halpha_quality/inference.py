@@ -12,14 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.halpha_quality import facts as native
+from models.halpha_quality.mapping import ScoreMapping
 from models.halpha_quality.preparation import (
     CROP_RADII,
+    NATURAL_CONTRAST,
     PREPARATIONS,
+    RAISED_CONTRAST,
     analysis_grid,
-    cloud_band,
+    band_rms,
     compand,
     crop_disk,
-    prepare_contrast,
+    flatten_square,
+    normalise_contrast,
+    remove_gradient,
 )
 from models.registry import ModelDescription, load, sha256_of
 from models.runtime import Runtime, Session
@@ -31,9 +36,6 @@ from observatory.sun import LimbFit, compare_pointing, fit_limb, single_plane
 FloatArray = NDArray[np.floating]
 
 _CALIBRATION = "calibration.npz"
-#: Contrast beyond which the band measure cuts cells: plage and filaments are stronger than the
-#: clouds that are hard to see, and thicker clouds are caught whatever the cut.
-_BAND_CLIP = 0.06
 _NOT_SEEN = 0.35  # share of the disk without data beyond which the rest is not judged
 
 
@@ -47,8 +49,8 @@ class Reading:
     facts : Facts
     measures : dict
         The numbers that `Quality.measures` will hold.
-    features : ndarray or None
-        What the score is computed from; None when there was no disk to judge.
+    judged : bool
+        Whether enough of a disk was seen for the network to judge it.
     region : ndarray (side, side) or None
     cause_logits : ndarray or None
     """
@@ -56,7 +58,7 @@ class Reading:
     fit: LimbFit | None
     facts: native.Facts
     measures: dict[str, float]
-    features: FloatArray | None
+    judged: bool
     region: FloatArray | None
     cause_logits: FloatArray | None
 
@@ -82,7 +84,7 @@ class HalphaQuality:
         self._runtime = runtime
         self.description = description or load(self.name)
         self._parameters: Mapping[str, Any] = self.description.parameters
-        self._weights = np.array(self._parameters["score_weights"], np.float64)
+        self._mapping = ScoreMapping(**self._parameters["score"])
         self._thresholds = native.Thresholds(**self._parameters["thresholds"])
         self._side = int(self._parameters["side"])
         self._preparation = str(self._parameters["preparation"])
@@ -115,7 +117,7 @@ class HalphaQuality:
         facts = native.gather(plane, fit)
         measures = facts.to_measures()
         if fit is None:
-            return Reading(None, facts, measures, None, None, None)
+            return Reading(None, facts, measures, False, None, None)
         measures |= _limb_measures(fit, frame)
         if facts.missing_fraction > 0 and plane.dtype.kind == "f":
             plane = np.nan_to_num(plane, posinf=0.0, neginf=0.0)
@@ -123,29 +125,27 @@ class HalphaQuality:
         usable = _usable_cells(plane, fit, facts, usable, self._side)
         disk = analysis_grid(self._side).disk
         if float(np.mean(usable[disk])) < 1 - _NOT_SEEN:
-            return Reading(fit, facts, measures, None, _region(None, usable), None)
+            return Reading(fit, facts, measures, False, _region(None, usable), None)
         everything = bool(usable[disk].all())
-        contrast, fine = prepare_contrast(square, None if everything else usable)
+        known = None if everything else usable
+        raw = flatten_square(square, known)
+        contrast, fine = normalise_contrast(remove_gradient(raw, known))
         image = compand(contrast)
         if self._preparation != "flattened":
-            image = PREPARATIONS[self._preparation](square, None if everything else usable)
+            image = PREPARATIONS[self._preparation](square, known)
         given = self.session.run({"image": image[None, None]})
-        band = cloud_band(contrast, _BAND_CLIP)
-        wide = cloud_band(contrast)
-        inside = analysis_grid(band.shape[0]).radius < 0.96
+        shrunk = min(1.0, NATURAL_CONTRAST / fine) if fine > RAISED_CONTRAST else 1.0
         measures |= {
             "fine_contrast": fine,
-            "band_rms": float(band[inside].std()),
-            "band_rms_unclipped": float(wide[inside].std()),
+            "band_rms": band_rms(contrast),
+            "structure_rms": band_rms(raw * np.float32(shrunk)),
             "content_loss": float(given["content_loss"][0]),
             "p_degraded": float(given["p_degraded"][0]),
             "transmission_rms": float(10.0 ** given["severity"][0, 0]),
             "transmission_band_rms": float(10.0 ** given["severity"][0, 1]),
         }
-        region = _region(given["region"][0], usable)
-        return Reading(
-            fit, facts, measures, features_of(measures), region, np.asarray(given["cause_logits"][0])
-        )
+        region = _region(given["region"][0], usable & ~_opaque(square, disk))
+        return Reading(fit, facts, measures, True, region, np.asarray(given["cause_logits"][0]))
 
     def judge(self, reading: Reading, shape: tuple[int, int]) -> Quality:
         """Turn what was measured into a score, causes and a p-value."""
@@ -153,8 +153,8 @@ class HalphaQuality:
             return self._no_disk(reading)
         native_causes = dict(native.causes_of(reading.facts, reading.fit, shape, self._thresholds))
         badness = -4.0  # nothing that could be judged speaks against it
-        if reading.features is not None:
-            badness = self._badness(reading.features)
+        if reading.judged:
+            badness = self.badness(reading)
         probabilities: dict[Cause, float] = {}
         if reading.cause_logits is not None and badness > 0:
             probabilities = self._cause_probabilities(reading.cause_logits)
@@ -168,9 +168,9 @@ class HalphaQuality:
         measures = reading.measures | {"badness": badness}
         return self._quality(score, badness, probabilities, measures, reading)
 
-    def _badness(self, features: FloatArray) -> float:
-        """Log-odds of being degraded; 0 is even odds."""
-        return float(self._weights[0] + features @ self._weights[1:])
+    def badness(self, reading: Reading) -> float:
+        """Log-odds of being degraded by what the network and the band measures found; 0 is even."""
+        return self._mapping.badness(reading.measures, reading.cause_logits + self._cause_offsets)
 
     def _cause_probabilities(self, logits: FloatArray) -> dict[Cause, float]:
         values = 1.0 / (1.0 + np.exp(-(logits + self._cause_offsets)))
@@ -184,7 +184,7 @@ class HalphaQuality:
         """No limb: black, white, holes or something else than the Sun."""
         facts = reading.facts
         cause = Cause.NO_TARGET
-        if facts.missing_fraction > 0.9:
+        if facts.missing_fraction > 0.05:
             cause = Cause.MISSING_DATA
         elif facts.saturated_fraction > 0.9 or facts.exposure_fraction > 0.97:
             cause = Cause.OVEREXPOSED
@@ -235,23 +235,6 @@ class HalphaQuality:
             return np.sort(stored["badness"].astype(np.float64))
 
 
-#: Names of `features_of`, in order; the manifest's `score_weights` are the constant, then these.
-FEATURES = ("log_band_rms", "log_transmission_band_rms", "log_content_loss", "logit_p_degraded")
-
-
-def features_of(measures: Mapping[str, float]) -> FloatArray:
-    """What the score is a logistic function of, centred so that the weights are of one order."""
-    p = float(np.clip(measures["p_degraded"], 1e-4, 1 - 1e-4))
-    return np.array(
-        [
-            np.log(max(measures["band_rms_unclipped"], 1e-5) / 0.006),
-            np.log(max(measures["transmission_band_rms"], 1e-5) / 0.006),
-            np.log(max(measures["content_loss"], 1e-4)),
-            np.log(p / (1 - p)),
-        ]
-    )
-
-
 def _limb_measures(fit: LimbFit, frame: Frame) -> dict[str, float]:
     measures = {
         "center_x_px": fit.center_x_px,
@@ -285,8 +268,14 @@ def _usable_cells(
     return seen & (grown < 3.0)
 
 
+def _opaque(square: FloatArray, disk: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cells so dark that something solid stands before them: the limb itself keeps a third."""
+    bright = float(np.percentile(square[disk][::5], 90))
+    return square < 0.15 * bright
+
+
 def _region(region: FloatArray | None, usable: NDArray[np.bool_]) -> FloatArray:
-    """Spoilt probability inside the disk; cells without data are spoilt for certain."""
+    """Spoilt probability inside the disk; cells without light or data are spoilt for certain."""
     disk = analysis_grid(usable.shape[0]).disk
     found = np.zeros(usable.shape, np.float32) if region is None else region
     return np.where(disk, np.where(usable, found, 1.0), 0.0).astype(np.float32)

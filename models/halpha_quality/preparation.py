@@ -226,6 +226,12 @@ def cloud_band(contrast: FloatArray, clip: float | None = None) -> FloatArray:
     return (low - lower) * disk
 
 
+def band_rms(contrast: FloatArray) -> float:
+    """Rms of `cloud_band` inside 0.96 solar radii."""
+    band = cloud_band(contrast)
+    return float(band[analysis_grid(band.shape[0]).radius < 0.96].std())
+
+
 #: From a cropped square (brightness, usable cells) to the network's input in -1..1.
 Preparation = Callable[[FloatArray, NDArray[np.bool_] | None], FloatArray]
 

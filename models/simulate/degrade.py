@@ -193,8 +193,8 @@ def thin_cloud(
         random,
         _FIELD_SIDE,
         float(np.clip(severity, 0.002, 0.1)),
-        random.uniform(0.35, 0.9),
-        random.uniform(2.6, 3.6),
+        random.uniform(0.35, 0.8),
+        random.uniform(2.6, 3.3),
         random.uniform(1.0, 4.0),
     )
     return add_transmission(pixels, pointing, field_, Cause.THIN_CLOUD)
@@ -390,18 +390,19 @@ def no_target(
 
 Degradation = Callable[[np.ndarray, Pointing, np.random.Generator, float], Degraded]
 
-#: Every degradation by its cause, with the range its severity is drawn from.
+#: Every degradation by its cause, with the range its severity is drawn from: strong enough to be
+#: seen and to matter; weaker ones are had by giving the severity.
 DEGRADATIONS: Mapping[Cause, tuple[Degradation, tuple[float, float]]] = {
     Cause.CLOUD: (cloud, (0.15, 0.9)),
-    Cause.THIN_CLOUD: (thin_cloud, (0.03, 0.1)),
-    Cause.CONTRAIL: (contrail, (0.04, 0.4)),
+    Cause.THIN_CLOUD: (thin_cloud, (0.05, 0.1)),
+    Cause.CONTRAIL: (contrail, (0.08, 0.4)),
     Cause.OCCULTATION: (occultation, (0.05, 0.6)),
-    Cause.DUST: (dust, (0.05, 0.4)),
+    Cause.DUST: (dust, (0.1, 0.4)),
     Cause.SEEING: (seeing, (0.02, 0.05)),
     Cause.DEFOCUS: (defocus, (0.02, 0.06)),
     Cause.TRACKING: (tracking, (0.04, 0.15)),
     Cause.OVEREXPOSED: (overexposed, (0.1, 0.95)),
-    Cause.UNDEREXPOSED: (underexposed, (0.93, 0.99)),
+    Cause.UNDEREXPOSED: (underexposed, (0.97, 0.99)),
     Cause.OFF_CENTRE: (off_centre, (0.08, 0.6)),
     Cause.MISSING_DATA: (missing_data, (0.02, 0.5)),
     Cause.SPIKES: (spikes, (2e-4, 5e-3)),

@@ -1,0 +1,83 @@
+"""From what was measured to one number: how a score comes about.
+
+Two measures speak of clouds. The network's `transmission_band_rms` knows the Sun's own structure and
+takes it out, so it is the better one where clouds are faint; `structure_rms`, taken straight from
+the picture, is the better one where clouds outshine the Sun's structure, and cannot be mistaken
+about them. So the first decides and orders faint cases, the second orders heavy ones. Contrails,
+occulting edges and dust have little power in the band and count by their own probability.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Index of the first cause that counts by its own probability (after cloud and thin_cloud).
+_FIRST_LOCAL = 2
+
+
+@dataclass(frozen=True)
+class ScoreMapping:
+    """Parameters of the score; all stand in the manifest.
+
+    Attributes
+    ----------
+    kind : str
+        ``physical`` (trained on injected defects), ``both`` (and on bad frames of one's own: the
+        worse of both answers) or ``learned`` (no injections: classifiers and content loss alone).
+    severity_offset, severity_slope : float
+        True band rms = exp(offset) * estimate**slope, fitted on simulated and good real frames
+        with injected clouds.
+    border : float
+        True band rms at which a frame is as likely degraded as not.
+    faint_weight : float
+        Log-odds per e-fold of band rms below the border.
+    ceiling : float
+        e-folds above the border at which the network's estimate is cut.
+    heavy_weight, heavy_reference : float
+        Log-odds per e-fold of `structure_rms`, and where it adds nothing.
+    content_mean, content_deviation : float
+        Of good frames: the published rule calls a frame bad at mean + 3 deviations.
+    """
+
+    kind: str = "physical"
+    severity_offset: float = 0.0
+    severity_slope: float = 1.0
+    border: float = 0.0050
+    faint_weight: float = 2.0
+    ceiling: float = 0.3
+    heavy_weight: float = 2.0
+    heavy_reference: float = 0.008
+    content_mean: float = 0.0
+    content_deviation: float = 1.0
+
+    def badness(self, measures: Mapping[str, float], cause_logits: NDArray[np.floating]) -> float:
+        """Log-odds of being degraded; the score is 1 / (1 + exp(badness))."""
+        if self.kind == "learned":
+            return max(self._classified(measures), self._content(measures))
+        worst = max(self._cloud(measures), float(np.max(cause_logits[_FIRST_LOCAL:])))
+        return max(worst, self._classified(measures)) if self.kind == "both" else worst
+
+    def calibrated_band(self, measures: Mapping[str, float]) -> float:
+        """The network's band rms on the scale of the truth."""
+        estimate = max(measures["transmission_band_rms"], 1e-6)
+        return float(np.exp(self.severity_offset) * estimate**self.severity_slope)
+
+    def _cloud(self, measures: Mapping[str, float]) -> float:
+        folds = float(np.log(self.calibrated_band(measures) / self.border))
+        # From none of it well below the border to all of it well above.
+        gate = 1.0 / (1.0 + np.exp(-4.0 * folds))
+        heavy = np.log(max(measures["structure_rms"], 1e-5) / self.heavy_reference)
+        return self.faint_weight * min(folds, self.ceiling) + self.heavy_weight * gate * float(heavy)
+
+    @staticmethod
+    def _classified(measures: Mapping[str, float]) -> float:
+        p = float(np.clip(measures["p_degraded"], 1e-6, 1 - 1e-6))
+        return float(np.log(p / (1 - p)))
+
+    def _content(self, measures: Mapping[str, float]) -> float:
+        beyond = (measures["content_loss"] - self.content_mean) / max(self.content_deviation, 1e-9)
+        return beyond - 3.0
