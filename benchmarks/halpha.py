@@ -177,6 +177,7 @@ def main() -> None:
         rate_two = rate_original_two(originals)
         ours, rate = time_ours(home, paths[: 30 + _WARM_UP], paths[30 + _WARM_UP :])
     latency_original, latency_ours = statistics.median(theirs), statistics.median(ours)
+    rate_original = 1 / latency_original
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; frames {arguments.size}²"

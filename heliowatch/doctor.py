@@ -65,6 +65,8 @@ def _guarded(name: str, look: Callable[[Settings], str], settings: Settings) -> 
         return Check(name, True, look(settings))
     except (HeliowatchError, OSError) as error:
         return Check(name, False, str(error))
+    except Exception as error:  # noqa: BLE001 - a doctor reports what is broken, whatever it is
+        return Check(name, False, f"defect: {type(error).__name__}: {error}")
 
 
 def _database(settings: Settings) -> str:
@@ -118,10 +120,11 @@ def _models(settings: Settings) -> str:
 
 
 def _device(settings: Settings) -> str:
+    from workers.pipelines import Pipelines
+
     runtime = Runtime(device=settings.runtime.device.value)
-    for model in registry.find_models().values():
-        given = runtime.session(model.path).providers
-    return f"{settings.runtime.device.value} asked for, {given[0]} given"
+    made = Pipelines(runtime).all()  # makes every network ready, as a worker does when it starts
+    return f"{settings.runtime.device.value} asked for, {runtime.provider} given; {len(made)} pipelines ready"
 
 
 def _effective(settings: Settings) -> Iterator[tuple[str, object]]:

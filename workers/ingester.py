@@ -30,6 +30,7 @@ from watchdog.observers.inotify import InotifyEmitter
 from watchdog.observers.polling import PollingObserver
 
 from observatory.errors import (
+    DefectError,
     HeliowatchError,
     SettingsError,
     UnreadableFileError,
@@ -247,6 +248,13 @@ class Ingester:
             return None if self._must_rest(candidate) else self._rejected(path, candidate, None, error)
         except UnusableInputError as error:
             return self._rejected(path, candidate, None, error)
+        except Exception as error:
+            # A defect of ours must not stop the other files; this one waits for the next start.
+            log.exception("file_defect", path=path)
+            if candidate.signature is not None:
+                self._seen[path] = candidate.signature
+            defect = DefectError(f"defect while reading: {type(error).__name__}: {error}")
+            return self._rejected(path, candidate, None, defect, Status.FAILED)
 
     def _read(self, path: str, candidate: Candidate, signature: Signature) -> Look | None:
         data = read_bytes(Path(path), self._limits)
@@ -323,7 +331,12 @@ class Ingester:
         )
 
     def _rejected(
-        self, path: str, candidate: Candidate, read: tuple[str, Signature] | None, error: UnusableInputError
+        self,
+        path: str,
+        candidate: Candidate,
+        read: tuple[str, Signature] | None,
+        error: HeliowatchError,
+        status: Status = Status.REJECTED,
     ) -> Look:
         now = datetime.now(UTC)
         digest, signature = read if read is not None else (None, None)
@@ -336,7 +349,7 @@ class Ingester:
             bytes=signature[0] if signature else 0,
             received_at=now,
             processed_at=now,
-            status=Status.REJECTED,
+            status=status,
             reason=str(error),
             instrument=candidate.folder.instrument,
             priority=self._priority,
@@ -387,6 +400,8 @@ class Ingester:
                     return  # the files stay where they are: the next start finds them
         for row in new:
             metrics.frames_ingested.labels(row.instrument or "unknown").inc()
+            if row.status is Status.REJECTED:
+                metrics.frames_processed.labels(row.instrument or "unknown", "rejected").inc()
         if is_calm:
             self._publisher.publish(tasks)
         # In a burst the sweeper publishes: rows first, nothing may wait behind the broker.
