@@ -44,10 +44,15 @@ class AllSky(Kind):
         return Facts(
             date_obs=date_obs,
             date_obs_source=source,
-            observatory=str(header["SITE NAME"]) if header.get("SITE NAME") else None,
+            observatory=_printable(str(header.get("SITE NAME", ""))) or None,
             exposure_time_s=number(header, "EXPTIME"),
             is_simulated=is_simulated(header),
         )
+
+
+def _printable(text: str) -> str:
+    """A camera's free text as the database can hold it: no control characters, not endless."""
+    return "".join(letter for letter in text if letter.isprintable())[:128]
 
 
 def _time(header: Mapping[str, Any], file_name: str) -> tuple[datetime | None, DateSource]:
