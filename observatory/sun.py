@@ -285,6 +285,7 @@ class _Rays:
 
 def _refine(plane: np.ndarray, circle: tuple[float, float, float]) -> LimbFit | None:
     """Two rounds of rays: a wide one to settle the circle, a narrow one to measure."""
+    rays: _Rays | None = None
     for half_width, count in ((0.045, 96), (0.028, _RAYS)):
         if not (np.isfinite(circle).all() and circle[2] >= _MIN_RADIUS_PX):
             return None
@@ -292,6 +293,7 @@ def _refine(plane: np.ndarray, circle: tuple[float, float, float]) -> LimbFit | 
         if rays is None:
             return None
         circle, accepted, residual = _fit_rays(rays, circle)
+    assert rays is not None  # for the type checker: the loop has run
     share = float(accepted.mean()) * rays.fraction_with_edge
     if share < _MIN_ACCEPTED or accepted.sum() < 24:
         return None

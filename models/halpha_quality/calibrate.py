@@ -97,11 +97,15 @@ def film(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
     if kind < 0.6:
         return bytes_
     _, packed = cv2.imencode(".jpg", bytes_, [cv2.IMWRITE_JPEG_QUALITY, int(random.uniform(60, 96))])
-    return cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE)
+    return np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE))
 
 
 def spoil(
-    pixels: np.ndarray, pointing: Pointing, cause: Cause, random: np.random.Generator, severity: float | None = None
+    pixels: np.ndarray,
+    pointing: Pointing,
+    cause: Cause,
+    random: np.random.Generator,
+    severity: float | None = None,
 ) -> TrueFrame:
     """Degrade a frame and note the true severities."""
     done = degrade(pixels, pointing, cause, random, severity)
@@ -167,9 +171,7 @@ class Calibration:
     cause_offsets: tuple[float, ...]
 
 
-def calibrate(
-    model: HalphaQuality, frames: Sequence[TrueFrame], kind: str = "physical"
-) -> Calibration:
+def calibrate(model: HalphaQuality, frames: Sequence[TrueFrame], kind: str = "physical") -> Calibration:
     """Fit the scale of the severity, the causes' offsets and the conformal scores.
 
     Two thirds of the frames fit the scale and the offsets; the good ones of the other third (and
@@ -217,7 +219,7 @@ def _severity_scale(
         return 0.0, 1.0
     estimate = np.log([max(readings[k].measures["transmission_band_rms"], 1e-5) for k in near])
     truth = np.log([frames[k].band for k in near])
-    slope = float(np.clip(np.std(truth) / max(np.std(estimate), 1e-6), 0.7, 1.4))
+    slope = float(np.clip(np.std(truth) / max(float(np.std(estimate)), 1e-6), 0.7, 1.4))
     # Medians: a few clouds are hidden by the Sun's own structure and say nothing of the scale.
     return float(np.median(truth - slope * estimate)), slope
 

@@ -94,7 +94,7 @@ READERS: dict[str, Reader] = {
     ".fit": read_fits,
     ".fz": read_fits,
     ".gz": read_fits,
-    ".npy": np.load,
+    ".npy": lambda path: np.asarray(np.load(path)),
 }
 
 
@@ -290,12 +290,15 @@ class InjectedDefects:
         transmission, causes = self._defects(random) if spoil else (None, np.zeros(len(HEAD_CAUSES)))
         if transmission is not None:
             taken = light * (1.0 - transmission)
-            light = light - taken + random.uniform(0, 0.4) * cv2.GaussianBlur(
-                cv2.resize(taken, (32, 32), interpolation=cv2.INTER_AREA), (0, 0), 5
-            ).repeat(light.shape[0] // 32, axis=0).repeat(light.shape[0] // 32, axis=1)
-        square = cv2.resize(
-            _camera(light, random), (self.side, self.side), interpolation=cv2.INTER_AREA
-        )
+            light = (
+                light
+                - taken
+                + random.uniform(0, 0.4)
+                * cv2.GaussianBlur(cv2.resize(taken, (32, 32), interpolation=cv2.INTER_AREA), (0, 0), 5)
+                .repeat(light.shape[0] // 32, axis=0)
+                .repeat(light.shape[0] // 32, axis=1)
+            )
+        square = cv2.resize(_camera(light, random), (self.side, self.side), interpolation=cv2.INTER_AREA)
         image = self.preparation(square, None)
         return _with_truth(image, transmission, causes, self.side)
 
@@ -325,7 +328,7 @@ class InjectedDefects:
         """Transmission on the base's grid and which causes made it."""
         count = 2 if random.random() < 0.12 else 1
         chosen = random.choice(len(HEAD_CAUSES), count, replace=False, p=(0.27, 0.31, 0.17, 0.12, 0.13))
-        transmission = np.ones((2 * self.side, 2 * self.side), np.float32)
+        transmission: FloatArray = np.ones((2 * self.side, 2 * self.side), np.float32)
         causes = np.zeros(len(HEAD_CAUSES))
         for index in chosen:
             transmission = transmission * self._one_defect(HEAD_CAUSES[index], random)
@@ -336,7 +339,7 @@ class InjectedDefects:
         if cause in ("cloud", "thin_cloud"):
             height = self._fields[random.integers(len(self._fields))]
             height = np.roll(height, random.integers(0, height.shape[0], 2), axis=(0, 1))
-            height = np.rot90(height, random.integers(4))
+            height = np.rot90(height, int(random.integers(4)))
             low, high = (0.12, 0.9) if cause == "cloud" else (0.004, 0.11)
             opacity = float(np.exp(random.uniform(np.log(low), np.log(high))))
             return transmission_of_height(height, opacity, random.uniform(0.25, 0.95))
@@ -411,7 +414,7 @@ def _camera(light: FloatArray, random: np.random.Generator) -> FloatArray:
         return bytes_.astype(np.float32)
     quality = int(random.uniform(55, 96))
     _, packed = cv2.imencode(".jpg", bytes_, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE).astype(np.float32)
+    return np.asarray(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE)).astype(np.float32)
 
 
 def transmission_severity(transmission: FloatArray, side: int) -> tuple[float, float]:
@@ -425,9 +428,7 @@ def transmission_severity(transmission: FloatArray, side: int) -> tuple[float, f
     return float(contrast[disk].std()), float(band[inside].std())
 
 
-def _with_truth(
-    image: FloatArray, transmission: FloatArray | None, causes: FloatArray, side: int
-) -> Sample:
+def _with_truth(image: FloatArray, transmission: FloatArray | None, causes: FloatArray, side: int) -> Sample:
     if transmission is None:
         region = np.zeros((side, side), np.float32)
         return Sample(image, 0.0, region, causes, np.full(2, -4.0), 1.0)
@@ -471,22 +472,20 @@ class LabelledBad:
         random = np.random.default_rng((self.seed, 23, step))
         samples = []
         for index in random.integers(0, len(self.bases), size):
-            square = np.rot90(self.bases.squares[index], random.integers(4))
+            square = np.rot90(self.bases.squares[index], int(random.integers(4)))
             square = square[:, ::-1] if random.random() < 0.5 else square
             small = cv2.resize(
                 np.ascontiguousarray(square), (self.side, self.side), interpolation=cv2.INTER_AREA
             )
             empty = np.zeros((self.side, self.side), np.float32)
             causes = np.zeros(len(HEAD_CAUSES))
-            samples.append(
-                Sample(self.preparation(small, None), 1.0, empty, causes, np.full(2, -2.0), 0.0)
-            )
+            samples.append(Sample(self.preparation(small, None), 1.0, empty, causes, np.full(2, -2.0), 0.0))
         return stack(samples)
 
 
 def prefetch(make: Callable[[int], Batch], start: int, stop: int, ahead: int = 4) -> Iterator[Batch]:
     """Make batches in a thread while the network trains on the one before."""
-    waiting: queue.Queue[Batch | BaseException | None] = queue.Queue(ahead)
+    waiting: queue.Queue[Batch | Exception | None] = queue.Queue(ahead)
     ended = threading.Event()
 
     def work() -> None:
@@ -496,14 +495,14 @@ def prefetch(make: Callable[[int], Batch], start: int, stop: int, ahead: int = 4
                     return
                 waiting.put(make(step))
             waiting.put(None)
-        except BaseException as error:  # handed to the consumer, raised there
+        except Exception as error:  # noqa: BLE001  handed to the consumer and raised there
             waiting.put(error)
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
         while (item := waiting.get()) is not None:
-            if isinstance(item, BaseException):
+            if isinstance(item, Exception):
                 raise item
             yield item
     finally:

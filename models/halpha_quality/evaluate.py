@@ -273,7 +273,9 @@ def summary(results: Mapping[str, Any]) -> str:
             f"Spearman {kso['spearman_all']:.3f} all, {kso['spearman_above_0.3']:.3f} above 0.3"
         )
         good = results["good_frames"]
-        lines.append(f"good BBSO and GONG: {len(good['called_degraded'])} of {good['frames']} called degraded")
+        lines.append(
+            f"good BBSO and GONG: {len(good['called_degraded'])} of {good['frames']} called degraded"
+        )
     injected, conformal = results["injected"], results["conformal"]
     lines.append(
         f"injected {injected['frames']}: macro-F1 {injected['macro_f1']:.3f}, "

@@ -114,7 +114,9 @@ def parity(network: QualityNetwork, target: Path, count: int = 8) -> float:
 
 def real_training_frames(data: Path | None) -> list[np.ndarray]:
     """Good BBSO frames of the training days, where the shared data is at hand."""
-    root = data or (Path(os.environ["HELIOWATCH_TEST_DATA"]) if os.environ.get("HELIOWATCH_TEST_DATA") else None)
+    root = data or (
+        Path(os.environ["HELIOWATCH_TEST_DATA"]) if os.environ.get("HELIOWATCH_TEST_DATA") else None
+    )
     if root is None:
         return []
     files = sorted((root / "halpha" / "bbso").glob("bbso_halph_f[lr]_*.jpg"))

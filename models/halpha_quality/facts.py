@@ -79,7 +79,7 @@ def full_scale(dtype: np.dtype, top: float) -> float:
     """The largest count that the camera can write, guessed from type and largest value."""
     if dtype == np.uint8:
         return 255.0
-    steps = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 32767.0, 65535.0)
+    steps: tuple[float, ...] = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 32767.0, 65535.0)
     if dtype.kind in "iu" and top > 255:
         steps = steps[3:]  # 10-bit cameras are rare, dark 12-bit frames are not
     return next((value for value in steps if top <= value), max(top, 1.0))
@@ -141,9 +141,7 @@ def _rows(plane: np.ndarray, fit: LimbFit | None, level: float) -> tuple[float, 
     if x1 - x0 < 16 or y1 - y0 < 8:
         return 0.0, 0.0
     chosen = np.arange(y0 + 1, y1 - 1, max(3, (y1 - y0) // 96))
-    rows, up, down = (
-        np.nan_to_num(plane[chosen + shift, x0:x1].astype(np.float32)) for shift in (0, -1, 1)
-    )
+    rows, up, down = (np.nan_to_num(plane[chosen + shift, x0:x1].astype(np.float32)) for shift in (0, -1, 1))
     left, middle, right = rows[:, :-2], rows[:, 1:-1], rows[:, 2:]
     around = np.maximum(np.maximum(left, right), np.maximum(up, down)[:, 1:-1])
     above = middle - around

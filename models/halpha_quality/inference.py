@@ -156,8 +156,8 @@ class HalphaQuality:
         if reading.judged:
             badness = self.badness(reading)
         probabilities: dict[Cause, float] = {}
-        if reading.cause_logits is not None and badness > 0:
-            probabilities = self._cause_probabilities(reading.cause_logits)
+        if reading.cause_logits is not None:
+            probabilities = self._cause_probabilities(reading, degraded=badness > 0)
         for cause, ratio in native_causes.items():
             # At the threshold even odds; twice beyond it 0.89.
             probabilities[cause] = max(probabilities.get(cause, 0.0), ratio**3 / (1 + ratio**3))
@@ -170,12 +170,25 @@ class HalphaQuality:
 
     def badness(self, reading: Reading) -> float:
         """Log-odds of being degraded by what the network and the band measures found; 0 is even."""
-        return self._mapping.badness(reading.measures, reading.cause_logits + self._cause_offsets)
+        return self._mapping.badness(reading.measures, self._logits(reading))
 
-    def _cause_probabilities(self, logits: FloatArray) -> dict[Cause, float]:
-        values = 1.0 / (1.0 + np.exp(-(logits + self._cause_offsets)))
+    def _logits(self, reading: Reading) -> FloatArray:
+        """Logits of the head's causes, shifted as calibrated."""
+        if reading.cause_logits is None:
+            return np.full(len(self._causes), -10.0)
+        return np.asarray(reading.cause_logits + self._cause_offsets)
+
+    def _cause_probabilities(self, reading: Reading, *, degraded: bool) -> dict[Cause, float]:
+        """Causes that the head names: of a degraded frame, and of one whose cloud can be seen.
+
+        A thin cloud may be seen and named although the frame is still of use.
+        """
+        logits = self._logits(reading)
+        if not degraded and not self._mapping.is_visible(reading.measures):
+            return {}
+        values = 1.0 / (1.0 + np.exp(-logits))
         found = {cause: float(v) for cause, v in zip(self._causes, values, strict=True) if v >= 0.5}
-        if not found:  # degraded, so name the likeliest rather than nothing
+        if degraded and not found:  # name the likeliest rather than nothing
             best = int(np.argmax(values))
             found = {self._causes[best]: float(values[best])}
         return found

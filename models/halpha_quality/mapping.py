@@ -39,6 +39,8 @@ class ScoreMapping:
         e-folds above the border at which the network's estimate is cut.
     heavy_weight, heavy_reference : float
         Log-odds per e-fold of `structure_rms`, and where it adds nothing.
+    visible_share : float
+        Share of the border from which a cloud can be seen and is named.
     content_mean, content_deviation : float
         Of good frames: the published rule calls a frame bad at mean + 3 deviations.
     """
@@ -51,6 +53,7 @@ class ScoreMapping:
     ceiling: float = 0.3
     heavy_weight: float = 2.0
     heavy_reference: float = 0.008
+    visible_share: float = 0.4
     content_mean: float = 0.0
     content_deviation: float = 1.0
 
@@ -60,6 +63,10 @@ class ScoreMapping:
             return max(self._classified(measures), self._content(measures))
         worst = max(self._cloud(measures), float(np.max(cause_logits[_FIRST_LOCAL:])))
         return max(worst, self._classified(measures)) if self.kind == "both" else worst
+
+    def is_visible(self, measures: Mapping[str, float]) -> bool:
+        """Whether a cloud that does not degrade the frame can be seen all the same."""
+        return self.kind != "learned" and (self.calibrated_band(measures) > self.visible_share * self.border)
 
     def calibrated_band(self, measures: Mapping[str, float]) -> float:
         """The network's band rms on the scale of the truth."""

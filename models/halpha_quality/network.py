@@ -9,6 +9,7 @@ value. To that we add a light U-Net that says where, what and how much.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -120,8 +121,12 @@ class Generator(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         widths = [config.filters * 2**level for level in range(config.depth + 1)]
-        layers: list[nn.Module] = [_reflected(1, widths[0], 7), nn.InstanceNorm2d(widths[0], affine=True), nn.ReLU()]
-        for narrow, wide in zip(widths[:-1], widths[1:], strict=True):
+        layers: list[nn.Module] = [
+            _reflected(1, widths[0], 7),
+            nn.InstanceNorm2d(widths[0], affine=True),
+            nn.ReLU(),
+        ]
+        for narrow, wide in pairwise(widths):
             layers += [_reflected(narrow, wide, 3, 2), nn.InstanceNorm2d(wide, affine=True), nn.ReLU()]
         layers += [_reflected(widths[-1], config.compression_channels, 3), nn.Sigmoid()]
         self.encoder = nn.Sequential(*layers)
@@ -149,9 +154,7 @@ class PatchNetwork(nn.Module):
         super().__init__()
         widths = [1] + [config.discriminator_filters * 2**k for k in range(config.feature_layers)]
         # No normalisation: it would hide the amplitude, and a cloud is little else.
-        self.layers = nn.ModuleList(
-            nn.Conv2d(a, b, 4, 2, 1) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.layers = nn.ModuleList(nn.Conv2d(a, b, 4, 2, 1) for a, b in pairwise(widths))
         self.logit = nn.Conv2d(widths[-1], 1, 1)
 
     def forward(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -243,9 +246,7 @@ class DiagnosisHead(nn.Module):
         power = [torch.sqrt((m * m).mean(dim=(2, 3)) + 1e-6) for m in maps]
         answers = self.answers(self.hidden(torch.cat(mean + power, dim=1)))
         count = len(HEAD_CAUSES)
-        return Diagnosis(
-            region, answers[:, :count], answers[:, count : count + 2], answers[:, count + 2]
-        )
+        return Diagnosis(region, answers[:, :count], answers[:, count : count + 2], answers[:, count + 2])
 
 
 class QualityNetwork(nn.Module):

@@ -20,15 +20,15 @@ class TrainOptions:
     )
     adversarial: str = field(default="lsgan", metadata={"help": "lsgan or wgan-gp"})
     preset: str = field(default="small", metadata={"help": "tiny, small (ships) or full (published size)"})
-    preparation: str = field(
-        default="flattened", metadata={"help": "flattened, contrast, image or peak"}
-    )
+    preparation: str = field(default="flattened", metadata={"help": "flattened, contrast, image or peak"})
     simulated: int = field(default=480, metadata={"help": "simulated good frames to add"})
     inject: bool = field(default=True, metadata={"help": "inject defects into good frames"})
     steps: int = field(default=4000, metadata={"help": "training steps"})
     batch: int = field(default=16, metadata={"help": "pictures in a step"})
     adversarial_every: int = field(default=2, metadata={"help": "steps between adversarial updates"})
-    learning_rate: float = field(default=2e-4, metadata={"help": "of Adam (0.5, 0.9) in the adversarial part"})
+    learning_rate: float = field(
+        default=2e-4, metadata={"help": "of Adam (0.5, 0.9) in the adversarial part"}
+    )
     head_learning_rate: float = field(default=1.5e-3, metadata={"help": "of Adam in the diagnosis head"})
     validation_share: float = field(default=0.2, metadata={"help": "last share of each folder, kept out"})
     validate_every: int = field(default=250, metadata={"help": "steps between validations and checkpoints"})

@@ -179,9 +179,7 @@ def normalise_contrast(contrast: FloatArray) -> tuple[FloatArray, float]:
     return contrast, fine
 
 
-def prepare_contrast(
-    square: FloatArray, usable: NDArray[np.bool_] | None = None
-) -> tuple[FloatArray, float]:
+def prepare_contrast(square: FloatArray, usable: NDArray[np.bool_] | None = None) -> tuple[FloatArray, float]:
     """From a cropped square to the contrast that is judged, and its fine-structure contrast."""
     return normalise_contrast(remove_gradient(flatten_square(square, usable), usable))
 

@@ -87,8 +87,7 @@ class Trainer:
             loss = loss + self.config.loss.gradient_penalty * self._gradient_penalty(real, made)
         else:
             parts = [
-                ((r - 1) ** 2).mean() + (m**2).mean()
-                for r, m in zip(real_logits, made_logits, strict=True)
+                ((r - 1) ** 2).mean() + (m**2).mean() for r, m in zip(real_logits, made_logits, strict=True)
             ]
             loss = torch.stack(parts).mean()
         self._update("discriminator", loss)
@@ -208,7 +207,8 @@ def head_losses(found: Diagnosis, data: Mapping[str, Tensor]) -> dict[str, Tenso
     causes = functional.binary_cross_entropy_with_logits(found.causes, data["causes"], reduction="none")
     severity = functional.smooth_l1_loss(found.severity, data["severity"], reduction="none", beta=0.1)
     return {
-        "region": 2 * (pixel.mean(dim=(1, 2)) * known).sum() / share + dice.sum() / has_region.sum().clamp(min=1),
+        "region": 2 * (pixel.mean(dim=(1, 2)) * known).sum() / share
+        + dice.sum() / has_region.sum().clamp(min=1),
         "causes": 3 * (causes.mean(dim=1) * known).sum() / share,
         "severity": (severity.mean(dim=1) * known).sum() / share,
         "head_degraded": functional.binary_cross_entropy_with_logits(found.degraded, data["degraded"]),
@@ -353,7 +353,9 @@ def validate(trainer: Trainer, check: InjectedDefects, batches: int = 6) -> dict
         mask = region.cpu().numpy() > 0.5
         intersect.append((mask & (batch.region > 0.5)).sum((1, 2))[spoilt])
         union.append((mask | (batch.region > 0.5)).sum((1, 2))[spoilt])
-        contents.append([content.cpu().numpy()[batch.degraded < 0.05].mean(), content.cpu().numpy()[spoilt].mean()])
+        contents.append(
+            [content.cpu().numpy()[batch.degraded < 0.05].mean(), content.cpu().numpy()[spoilt].mean()]
+        )
     row = {name: float(np.mean(values)) for name, values in sums.items()}
     row["val_iou"] = float(np.mean(np.concatenate(intersect) / np.maximum(np.concatenate(union), 1)))
     row["val_cause_f1"] = float(np.mean(2 * hits[0] / np.maximum(2 * hits[0] + hits[1] + hits[2], 1)))

@@ -112,9 +112,7 @@ def cloud_transmission(
     return transmission_of_height(fractal_field(random, side, slope, stretch), opacity, cover)
 
 
-def contrail_transmission(
-    random: np.random.Generator, side: int, opacity: float, width: float
-) -> FloatArray:
+def contrail_transmission(random: np.random.Generator, side: int, opacity: float, width: float) -> FloatArray:
     """One or two straight, slightly ragged bands across the disk; `width` is a share of the side."""
     y, x = np.mgrid[0:side, 0:side].astype(np.float32) / side - 0.5
     angle = random.uniform(0, np.pi)
@@ -162,7 +160,7 @@ def add_transmission(
 def transmission_truth(transmission: FloatArray, pointing: Pointing) -> tuple[BoolArray, float]:
     """Spoilt region and rms deviation of a transmission field over the disk."""
     height, width = transmission.shape
-    disk = _disk(height, width, pointing)
+    disk = _disk((height, width), pointing)
     opacity = 1.0 - transmission
     if not disk.any():
         return np.zeros_like(disk), 0.0
@@ -244,7 +242,9 @@ def dust(pixels: np.ndarray, pointing: Pointing, random: np.random.Generator, se
         cv2.circle(blob, (int(16 * x), int(16 * y)), int(16 * outer), 1.0, -1, cv2.LINE_AA, 4)
         if random.random() < 0.6:  # an obstructed aperture casts rings
             cv2.circle(blob, (int(16 * x), int(16 * y)), int(8 * outer), 0.3, -1, cv2.LINE_AA, 4)
-        field_ *= 1.0 - float(np.clip(severity, 0.01, 0.6)) * cv2.GaussianBlur(blob, (0, 0), 0.12 * outer + 0.3)
+        field_ *= 1.0 - float(np.clip(severity, 0.01, 0.6)) * cv2.GaussianBlur(
+            blob, (0, 0), 0.12 * outer + 0.3
+        )
     return add_transmission(pixels, pointing, field_, Cause.DUST, scattering=0.0)
 
 
@@ -299,7 +299,7 @@ def overexposed(
     pixels: np.ndarray, pointing: Pointing, random: np.random.Generator, severity: float
 ) -> Degraded:
     """Exposure so long that a share `severity` of the disk reaches the camera's full scale."""
-    disk = _disk(*pixels.shape[:2], pointing)
+    disk = _disk(pixels.shape, pointing)
     full = _full_scale(pixels)
     level = float(np.quantile(pixels[disk], 1.0 - np.clip(severity, 0.01, 0.999)))
     light = pixels.astype(np.float32) * (full / max(level, 1.0))
@@ -351,7 +351,7 @@ def missing_data(
     """Blocks or rows that never arrived, at zero (NaN in floating arrays)."""
     height, width = pixels.shape[:2]
     hole = np.zeros((height, width), bool)
-    disk = _disk(height, width, pointing)
+    disk = _disk((height, width), pointing)
     wanted = float(np.clip(severity, 0.005, 0.9)) * disk.sum()
     while (hole & disk).sum() < wanted:
         rows = max(1, int(random.uniform(0.02, 0.12) * height))
@@ -374,7 +374,7 @@ def spikes(pixels: np.ndarray, pointing: Pointing, random: np.random.Generator, 
     full = _full_scale(pixels)
     values = random.uniform(0.7, 1.0, int(hit.sum())) * full
     out[hit] = values.astype(pixels.dtype)
-    region = hit & _disk(*pixels.shape[:2], pointing)
+    region = hit & _disk(pixels.shape, pointing)
     return Degraded(out, Truth(Cause.SPIKES, region, float(severity)))
 
 
@@ -430,7 +430,8 @@ def degrade(
     return function(pixels, pointing, random, severity)
 
 
-def _disk(height: int, width: int, pointing: Pointing) -> BoolArray:
+def _disk(shape: tuple[int, ...], pointing: Pointing) -> BoolArray:
+    height, width = shape[:2]
     radius = disk_radius_map(height, width, pointing.center_x_px, pointing.center_y_px, pointing.radius_px)
     return radius < 0.96
 
@@ -444,14 +445,16 @@ def _everywhere(
     parameters: Mapping[str, float],
 ) -> Degraded:
     """What spoils the whole disk evenly."""
-    truth = Truth(cause, _disk(*pixels.shape[:2], pointing), float(severity), None, parameters)
+    truth = Truth(cause, _disk(pixels.shape, pointing), float(severity), None, parameters)
     return Degraded(_like(light, pixels), truth)
 
 
 def _aureole(light: FloatArray, radius_px: float) -> FloatArray:
     """Blur over a third of the solar radius, at a sixteenth of the resolution or 64 cells."""
     factor = max(1, min(light.shape[:2]) // 64)
-    small = cv2.resize(light, (light.shape[1] // factor, light.shape[0] // factor), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(
+        light, (light.shape[1] // factor, light.shape[0] // factor), interpolation=cv2.INTER_AREA
+    )
     small = cv2.GaussianBlur(small, (0, 0), max(0.5, radius_px / 3.0 / factor))
     return cv2.resize(small, (light.shape[1], light.shape[0]), interpolation=cv2.INTER_LINEAR)
 

@@ -363,7 +363,9 @@ def _draw_filament(random: np.random.Generator, texture: FloatArray, degree: flo
         if random.random() < 0.16:
             continue  # filaments are broken into pieces
         piece = np.round(points[k : k + 2] * 16).astype(np.int32)
-        cv2.polylines(layer, [piece], False, 1.0, max(1, int(width * random.uniform(0.5, 1.2))), cv2.LINE_AA, 4)
+        cv2.polylines(
+            layer, [piece], False, 1.0, max(1, int(width * random.uniform(0.5, 1.2))), cv2.LINE_AA, 4
+        )
     y0, y1 = int(points[:, 1].min() - 6 * degree), int(points[:, 1].max() + 6 * degree)
     rows = slice(max(0, y0), max(1, min(texture.shape[0], y1)))
     soft = cv2.GaussianBlur(layer[rows], (0, 0), max(0.5, 0.18 * degree))

@@ -9,7 +9,6 @@ that it is simulated.
 from __future__ import annotations
 
 import gzip
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -62,7 +61,7 @@ def write_kso_fits(
     # Level 1: a noisy frame hardly shrinks further, and the demonstration writes many.
     with temporary.open("wb") as raw, gzip.GzipFile("", "wb", compresslevel=1, fileobj=raw, mtime=0) as out:
         fits.HDUList([hdu]).writeto(out)
-    os.replace(temporary, path)
+    temporary.replace(path)
     return path
 
 

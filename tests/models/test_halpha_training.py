@@ -31,8 +31,8 @@ from models.halpha_quality.network import (  # noqa: E402
 )
 from models.halpha_quality.network import (  # noqa: E402
     PRESETS,
-    Quantiser,
     QualityNetwork,
+    Quantiser,
 )
 from models.halpha_quality.options import TrainOptions  # noqa: E402
 from models.halpha_quality.preparation import PREPARATIONS  # noqa: E402

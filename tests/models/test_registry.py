@@ -81,7 +81,7 @@ def test_an_unknown_model_is_told_with_those_that_exist(tmp_path: Path):
 @pytest.mark.parametrize("damage", ["no toml [", 'name = "one"'])
 def test_a_bad_manifest_is_a_model_error(tmp_path: Path, damage: str):
     (make_family(tmp_path, "first", "one") / "manifest.toml").write_text(damage)
-    with pytest.raises(ModelError, match="manifest.toml"):
+    with pytest.raises(ModelError, match=r"manifest\.toml"):
         find_models(tmp_path)
 
 
