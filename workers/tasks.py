@@ -8,9 +8,12 @@ type of an error decides what becomes of the frame.
 from __future__ import annotations
 
 import hashlib
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from typing import TypeVar
 
 import structlog
 from celery import shared_task
@@ -36,7 +39,9 @@ from workers.pipelines.base import Outcome, Stopwatch
 
 log = structlog.get_logger(__name__)
 
+_T = TypeVar("_T")
 _RETRY_TRANSIENT_S = 5.0
+_AWAIT_DATABASE_S = 1.0
 _MAX_BACKOFF_S = 60.0
 
 
@@ -71,19 +76,20 @@ def desk() -> Desk:
 def process_frame(frame_id: int) -> None:
     """Work on one frame, if it still waits."""
     at = desk()
-    claimed = frames.claim(at.db, frame_id, at.name, datetime.now(UTC))
+    claimed = _insist(lambda: frames.claim(at.db, frame_id, at.name, datetime.now(UTC)))
     if claimed is None:
         return
     bound = log.bind(frame_id=frame_id, instrument=claimed.instrument, file_name=claimed.file_name)
     try:
         outcome = work(at, claimed)
     except UnusableInputError as error:
-        frames.refuse(at.db, frame_id, at.name, Status.REJECTED, str(error), datetime.now(UTC))
-        bound.info("frame_rejected", reason=str(error))
+        reason = str(error)
+        _insist(lambda: frames.refuse(at.db, frame_id, at.name, Status.REJECTED, reason, datetime.now(UTC)))
+        bound.info("frame_rejected", reason=reason)
         outcome = "rejected"
     except (TransientError, MemoryError) as error:
         retry_at = datetime.now(UTC) + timedelta(seconds=_RETRY_TRANSIENT_S)
-        frames.give_back(at.db, frame_id, at.name, retry_at, is_counted=False)
+        _insist(lambda: frames.give_back(at.db, frame_id, at.name, retry_at, is_counted=False))
         bound.warning("frame_delayed", reason=str(error))
         outcome = "retried"
     except Exception as error:  # noqa: BLE001 - whatever is not in our tree is a defect
@@ -96,11 +102,25 @@ def _after_defect(at: Desk, claimed: Claimed, error: Exception) -> str:
     now = datetime.now(UTC)
     if claimed.attempts >= at.settings.worker.max_attempts:
         reason = f"defect after {claimed.attempts} attempts: {type(error).__name__}: {error}"
-        frames.refuse(at.db, claimed.id, at.name, Status.FAILED, reason, now)
+        _insist(lambda: frames.refuse(at.db, claimed.id, at.name, Status.FAILED, reason, now))
         return "failed"
     retry_at = now + timedelta(seconds=min(2.0**claimed.attempts, _MAX_BACKOFF_S))
-    frames.give_back(at.db, claimed.id, at.name, retry_at, is_counted=True)
+    _insist(lambda: frames.give_back(at.db, claimed.id, at.name, retry_at, is_counted=True))
     return "retried"
+
+
+def _insist(write: Callable[[], _T]) -> _T:
+    """Repeat a short write until the database takes it.
+
+    A claim that could not be ended would be taken back by nobody: this worker lives. Whoever
+    stops the worker meanwhile makes it silent, and the sweeper takes the frame back then.
+    """
+    while True:
+        try:
+            return write()
+        except TransientError as error:
+            log.warning("database_awaited", error=str(error))
+            time.sleep(_AWAIT_DATABASE_S)
 
 
 def work(at: Desk, claimed: Claimed) -> str:
