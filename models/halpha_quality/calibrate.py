@@ -79,6 +79,7 @@ def simulated_frame(random: np.random.Generator) -> SimulatedFrame:
         contrast=float(np.exp(random.uniform(np.log(0.3), np.log(1.5)))),
         seeing_px=float(random.uniform(0.5, 1.3)),
         gradient=float(np.exp(random.uniform(np.log(0.003), np.log(0.15)))),
+        flat_residual=float(np.exp(random.uniform(np.log(0.0002), np.log(0.008)))),
         limb_u=float(random.uniform(0.35, 0.85)),
         limb_v=float(random.uniform(-0.2, 0.1)),
         peak_counts=float(random.uniform(1800, 3600)),

@@ -58,6 +58,10 @@ BAND_GOOD, BAND_BAD = 0.0012, 0.0065
 RMS_GOOD, RMS_BAD = 0.004, 0.03
 
 
+#: Last day (YYYYMMDD) of the shared real frames that may fit anything: later ones test the model.
+LAST_TRAINING_DAY = "20150805"
+
+
 class Reader(Protocol):
     """Reads one file to an array (height, width) or (height, width, 3)."""
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.halpha_quality.calibrate import as_frame, film, simulated_frame, spoil
-from models.halpha_quality.data import HEAD_CAUSES, READERS
+from models.halpha_quality.data import HEAD_CAUSES, LAST_TRAINING_DAY, READERS
 from models.halpha_quality.inference import HalphaQuality
 from models.halpha_quality.options import EvaluateOptions
 from models.halpha_quality.preparation import crop_disk
@@ -151,8 +151,6 @@ def evaluate_folders(model: HalphaQuality, good: Path, bad: Path) -> dict[str, A
 
 def held_out_frames(root: Path) -> list[np.ndarray]:
     """Good frames of the days that no training saw: BBSO from 2015-08-07, and GONG."""
-    from models.halpha_quality.export import LAST_TRAINING_DAY
-
     bbso = sorted((root / "bbso").glob("bbso_halph_fl_*.jpg"))
     frames = [READERS[".jpg"](path) for path in bbso if path.name.split("_")[3] > LAST_TRAINING_DAY]
     return frames + [READERS[".fz"](path) for path in sorted((root / "gong").glob("*.fz"))]

@@ -13,7 +13,7 @@ import onnx
 import torch
 
 from models.halpha_quality.calibrate import calibrate, calibration_frames
-from models.halpha_quality.data import HEAD_CAUSES, READERS
+from models.halpha_quality.data import HEAD_CAUSES, LAST_TRAINING_DAY, READERS
 from models.halpha_quality.facts import Thresholds
 from models.halpha_quality.inference import HalphaQuality
 from models.halpha_quality.mapping import ScoreMapping
@@ -25,9 +25,6 @@ from observatory.errors import ModelError
 
 OPSET = 17
 _PARITY = 2e-4  # largest difference from torch; float32 sums in another order
-
-#: Last day (YYYYMMDD) of real frames that may fit anything: later ones test the model.
-LAST_TRAINING_DAY = "20150805"
 
 
 def export(options: ExportOptions) -> Path:

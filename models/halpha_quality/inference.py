@@ -144,8 +144,10 @@ class HalphaQuality:
             "transmission_rms": float(10.0 ** given["severity"][0, 0]),
             "transmission_band_rms": float(10.0 ** given["severity"][0, 1]),
         }
-        region = _region(given["region"][0], usable & ~_opaque(square, disk))
-        return Reading(fit, facts, measures, True, region, np.asarray(given["cause_logits"][0]))
+        logits = np.asarray(given["cause_logits"][0])
+        seen = np.float32(self._mapping.visibility(measures, logits + self._cause_offsets))
+        region = _region(given["region"][0] * seen, usable & ~_opaque(square, disk))
+        return Reading(fit, facts, measures, True, region, logits)
 
     def judge(self, reading: Reading, shape: tuple[int, int]) -> Quality:
         """Turn what was measured into a score, causes and a p-value."""

@@ -68,6 +68,15 @@ class ScoreMapping:
         """Whether a cloud that does not degrade the frame can be seen all the same."""
         return self.kind != "learned" and (self.calibrated_band(measures) > self.visible_share * self.border)
 
+    def visibility(self, measures: Mapping[str, float], cause_logits: NDArray[np.floating]) -> float:
+        """How far the region map counts, 0 to 1: it tells where, whatever the strength.
+
+        Cells of a frame that is far from the border are not spoilt, so the map fades there.
+        """
+        if self.kind == "learned" or float(np.max(cause_logits[_FIRST_LOCAL:])) > 0:
+            return 1.0
+        return float(min(1.0, (self.calibrated_band(measures) / (0.6 * self.border)) ** 2))
+
     def calibrated_band(self, measures: Mapping[str, float]) -> float:
         """The network's band rms on the scale of the truth."""
         estimate = max(measures["transmission_band_rms"], 1e-6)

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.simulate.degrade import fractal_field
 from observatory.frame import Pointing
 from observatory.sun import mu_of_radius
 
@@ -47,6 +48,8 @@ class HalphaTelescope:
         Gaussian sigma of the long-exposure blur.
     gradient : float
         Largest deviation of the smooth instrument gradient (flat-field error, vignette).
+    flat_residual : float
+        Rms of what the flat field leaves behind at all scales (filter, dust, fringes).
     scattered : float
         Share of the light in the broad halo.
     limb_u, limb_v : float
@@ -64,6 +67,7 @@ class HalphaTelescope:
     contrast: float = 1.0
     seeing_px: float | None = None
     gradient: float = 0.03
+    flat_residual: float = 0.0005
     scattered: float = 0.015
     limb_u: float = 0.62
     limb_v: float = -0.12
@@ -178,7 +182,12 @@ class HalphaSun:
         blur = telescope.seeing_px if telescope.seeing_px is not None else telescope.size_px / 1700.0
         sun = cv2.GaussianBlur(sun, (0, 0), max(0.3, blur))
         sun = (1 - telescope.scattered) * sun + telescope.scattered * _halo(sun)
-        return sun * smooth_gradient(sun.shape, telescope.gradient, (self.seed, 7)) * telescope.peak_counts
+        sun *= smooth_gradient(sun.shape, telescope.gradient, (self.seed, 7))
+        if telescope.flat_residual > 0:
+            residual = fractal_field(np.random.default_rng((self.seed, 9)), 256, 3.3)
+            residual = cv2.resize(residual, sun.shape[::-1], interpolation=cv2.INTER_LINEAR)
+            sun *= 1 + np.float32(telescope.flat_residual) * residual
+        return sun * np.float32(telescope.peak_counts)
 
     def _off_limb(self, geometry: _Geometry, days: float, telescope: HalphaTelescope) -> FloatArray:
         """Prominences: where one of the Sun's stands within some degrees of the limb."""
