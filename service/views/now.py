@@ -19,6 +19,7 @@ _LISTED = 60
 _REFUSALS = 5
 _LATE = 3.0  # cadences without a frame after which a camera counts as late
 _PLOTTED = 5000
+_PATIENCE_S = 10.0
 _SKETCHED = 300
 
 Frame = dict[str, Any]
@@ -33,6 +34,8 @@ class Tile:
     strip: Sequence[Frame]
     age_s: float | None
     cadence_s: float | None
+    waits_s: float | None
+    """How long a newer frame has been waiting for a worker."""
 
     @property
     def is_late(self) -> bool:
@@ -166,10 +169,11 @@ def tiles(here: Context, base: str) -> list[Tile]:
 
 def tile(here: Context, name: str, base: str) -> Tile:
     """One instrument."""
+    arrived = frames.find(here.db, FrameFilter(instrument=name), limit=1)
     found = frames.find(here.db, FrameFilter(instrument=name, status=Status.DONE), limit=_STRIP)
     shaped = frames_as_json(here.db, found, base)
     station = here.settings.instruments.get(name)
-    newest = shaped[0] if shaped else None
+    newest = shaped[0] if shaped else next(iter(frames_as_json(here.db, arrived, base)), None)
     seen_at = None if newest is None else newest["date_obs"] or newest["received_at"]
     return Tile(
         name=name,
@@ -177,7 +181,16 @@ def tile(here: Context, name: str, base: str) -> Tile:
         strip=shaped[::-1],
         age_s=None if seen_at is None else (utc_now() - seen_at).total_seconds(),
         cadence_s=station.cadence_s if station else None,
+        waits_s=_waits_s(arrived),
     )
+
+
+def _waits_s(arrived: Sequence[Mapping[str, Any]]) -> float | None:
+    """Seconds that the newest frame waits; None when it does not, or only for a moment."""
+    if not arrived or arrived[0]["status"] not in (Status.RECEIVED, Status.PROCESSING):
+        return None
+    seconds = (utc_now() - arrived[0]["received_at"]).total_seconds()
+    return seconds if seconds > _PATIENCE_S else None
 
 
 def day(here: Context, instrument: str, on: dt.date | None, base: str) -> Day | None:

@@ -33,6 +33,9 @@ DAY = datetime(2026, 6, 1, tzinfo=UTC)
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For tests whose fact does not touch the database."""
 
+on_postgres = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+"""For tests of what only a server can do: go away."""
+
 
 def jpeg(shade: int = 128, size: int = 64) -> bytes:
     buffer = io.BytesIO()

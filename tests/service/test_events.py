@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 from observatory.storage import events
 from observatory.storage.session import Database
 from service.stream import EventStream
-from tests.service.telescope import Telescope, in_thread, on_sqlite
+from tests.service.telescope import Telescope, in_thread, on_postgres, on_sqlite
 
 Wait = Callable[..., None]
 
@@ -178,11 +178,10 @@ def test_an_id_from_another_database_is_answered_with_what_is_there(
     assert listener.heard[0]["data"]["missed"] is True
 
 
+@on_postgres
 def test_the_stream_outlives_a_lost_database_connection(
     address: str, telescope: Telescope, db: Database, eventually: Wait
 ) -> None:
-    if db.is_sqlite:
-        pytest.skip("SQLite has no connection to lose")
     import psycopg
 
     with listening(address) as listener:

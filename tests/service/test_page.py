@@ -145,3 +145,11 @@ def test_words_are_those_of_people() -> None:
     assert words.size(5_000_000_000) == "5.0 GB"
     assert words.printable("a\nb\x00☉") == "a\\nb\\x00☉"
     assert words.long_day(date(2026, 6, 1)) == "Monday 1 June 2026"
+
+
+def test_a_tile_tells_of_a_frame_that_no_worker_takes(client: TestClient, telescope: Telescope) -> None:
+    telescope.receive(received_at=datetime.now(UTC) - timedelta(seconds=30))
+    page = client.get("/").text
+    assert "waiting" in page and "a newer frame waits for 3" in page
+    telescope.observe()
+    assert "a newer frame waits" not in client.get("/").text

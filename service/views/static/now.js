@@ -217,6 +217,7 @@
 
   function announce(result) {
     if (!result.quality) return;
+    document.title = `${result.quality.is_degraded ? "⚠" : "✓"} ${result.instrument} · Heliowatch`;
     const word = result.quality.is_degraded ? "degraded" : "clear";
     if (word === lastWord) return; // only changes: a camera every 6 s must not talk all day
     lastWord = word;
