@@ -117,6 +117,12 @@ def faults(
     house: House, broker: RedisServer, *, with_flush: bool
 ) -> list[tuple[float, str, Callable[[], object]]]:
     """What goes wrong, and when, as a share of the feeding time."""
+
+    def restart_redis() -> None:
+        broker.kill()
+        time.sleep(2)
+        broker.start()
+
     plan: list[tuple[float, str, Callable[[], object]]] = [
         (
             0.15,
@@ -124,14 +130,14 @@ def faults(
             lambda: house.kill_worker("worker-0", with_children=True),
         ),
         (0.28, "worker 1 killed alone", lambda: house.kill_worker("worker-1", with_children=False)),
-        (0.40, "Redis killed and started", lambda: (broker.kill(), time.sleep(2), broker.start())),
+        (0.40, "Redis killed and started", restart_redis),
         (
             0.55,
             "worker 0 killed with its children",
             lambda: house.kill_worker("worker-0", with_children=True),
         ),
         (0.65, "worker 1 killed alone", lambda: house.kill_worker("worker-1", with_children=False)),
-        (0.75, "Redis killed and started", lambda: (broker.kill(), time.sleep(2), broker.start())),
+        (0.75, "Redis killed and started", restart_redis),
         (
             0.85,
             "worker 0 killed with its children",
