@@ -181,7 +181,7 @@ def _cells(name: str, row: dict | None) -> tuple[str, ...]:
     if row["status"] != Status.DONE:
         verdict = row["reason"] or "still waiting"
     elif score is None:
-        verdict = "stored and shown; its analysis is not part of this version"
+        verdict = "stored and shown; not analysed yet"
     else:
         verdict = f"⚠ degraded: {causes or 'unknown'}" if row["is_degraded"] else "✓ clear"
     return (
