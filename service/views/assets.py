@@ -44,6 +44,7 @@ def _templates() -> Jinja2Templates:
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=select_autoescape(["html"]),
         undefined=StrictUndefined,
+        auto_reload=False,  # a running process must not mix its code with newer templates
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -15,6 +22,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from observatory.settings import Settings
 from observatory.storage import events
 from observatory.storage.session import Database
 from service.stream import EventStream
@@ -128,9 +136,8 @@ def test_none_is_lost_and_none_doubled_between_replay_and_live(
 def test_a_listener_behind_the_memory_reads_the_database(
     app: FastAPI, telescope: Telescope, db: Database, eventually: Wait
 ) -> None:
-    app.state.context.stream.__init__(db, memory=3)
+    app.state.context = replace(app.state.context, stream=EventStream(db, memory=3))
     with in_thread(app) as address, listening(address, "?after=0") as listener:
-        telescope.db = db
         for _ in range(10):
             telescope.receive()
         eventually(lambda: len(listener.heard) == 10, "not all were heard")
@@ -216,8 +223,44 @@ def test_the_server_stops_promptly_with_open_streams(app: FastAPI, telescope: Te
 
 
 @on_sqlite
+def test_a_signal_ends_a_server_with_open_streams(
+    settings: Settings, db: Database, telescope: Telescope, eventually: Wait
+) -> None:
+    port = _free_port()
+    script = (
+        "import uvicorn; from observatory.settings import load_settings; from service.main import create_app; "
+        f"uvicorn.run(create_app(load_settings(data_dir={str(settings.data_dir)!r}, database_url={db.url!r})), "
+        f"port={port}, log_level='error')"
+    )
+    root = Path(__file__).parents[2]
+    server = subprocess.Popen([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(root)})
+    try:
+        eventually(lambda: _answers(port), "the server did not start")
+        listener = Listener(f"http://127.0.0.1:{port}")
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(5) in (0, -signal.SIGTERM)
+        assert listener.ended.wait(1)
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(port: int) -> bool:
+    try:
+        return httpx2.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+@on_sqlite
 def test_silence_is_filled_and_moves_the_id_on(app: FastAPI, telescope: Telescope, db: Database) -> None:
-    app.state.context.stream.__init__(db, keep_alive_s=0.1)
+    app.state.context = replace(app.state.context, stream=EventStream(db, keep_alive_s=0.1))
     with in_thread(app) as address:
         telescope.receive()
         query = "?after=0&instrument=other"

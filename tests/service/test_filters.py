@@ -1,0 +1,82 @@
+"""What parameters mean, whatever is written in them."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.filters import (
+    MAX_ID,
+    TimeRange,
+    parse_bin,
+    parse_time_range,
+    parse_wavelength,
+    read_cursor,
+    write_cursor,
+)
+from service.problems import ParameterError
+from service.remembered import Remembered
+
+moments = st.datetimes(timezones=st.just(UTC))
+
+
+@given(moments, st.integers(0, MAX_ID), st.sampled_from(["asc", "desc"]))
+def test_a_cursor_comes_back_as_it_was(moment: datetime, frame_id: int, order: str) -> None:
+    assert read_cursor(write_cursor(moment, frame_id, order), order) == (moment, frame_id)
+
+
+@given(st.text())
+def test_any_other_word_is_refused_as_a_cursor(word: str) -> None:
+    with contextlib.suppress(ParameterError):
+        read_cursor(word, "asc")
+
+
+@given(moments, moments)
+def test_a_time_range_comes_back_as_it_was(start: datetime, end: datetime) -> None:
+    if start < end:
+        assert parse_time_range(f"{start.isoformat()}/{end.isoformat()}") == TimeRange(start, end)
+
+
+@given(st.text())
+def test_any_word_is_a_time_range_or_a_value_error(word: str) -> None:
+    with contextlib.suppress(ValueError):
+        assert isinstance(parse_time_range(word), TimeRange)
+
+
+@pytest.mark.parametrize(
+    ("word", "nm"),
+    [("193A", 19.3), ("193 Angstrom", 19.3), ("6562.8Å", 656.28), ("656.28nm", 656.28), ("1.083um", 1083)],
+)
+def test_wavelengths_carry_their_unit(word: str, nm: float) -> None:
+    assert parse_wavelength(word) == pytest.approx(nm)
+
+
+@pytest.mark.parametrize(("word", "seconds"), [("30s", 30), ("5m", 300), ("1h", 3600), ("1d", 86400)])
+def test_bins_are_widths_of_time(word: str, seconds: int) -> None:
+    assert parse_bin(word) == seconds
+
+
+def test_a_cheap_question_is_asked_every_time_and_a_failed_one_again() -> None:
+    answers = iter([1, 2, ValueError("gone"), 3])
+
+    def ask() -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    remembered = Remembered(ask, share=float("inf"))
+    assert (remembered.get(), remembered.get()) == (1, 2)
+    with pytest.raises(ValueError, match="gone"):
+        remembered.get()
+    assert remembered.get() == 3
+
+
+def test_a_dear_answer_is_kept() -> None:
+    answers = iter([1, 2])
+    remembered = Remembered(lambda: next(answers), share=1e-12)
+    assert (remembered.get(), remembered.get()) == (1, 1)
