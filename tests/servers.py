@@ -35,6 +35,9 @@ def _as_postgres(command: list[str]) -> list[str]:
     return ["runuser", "-u", "postgres", "--", *command] if os.geteuid() == 0 else command
 
 
+_JOURNAL = ("--appendonly", "yes", "--appendfsync", "everysec", "--save", "")  # as in production
+
+
 class PostgresServer:
     """A throw-away Postgres cluster."""
 
@@ -89,8 +92,7 @@ class RedisServer:
                 "Redis is not installed: `make test` installs it, or: apt-get install redis-server"
             )
         self._process = subprocess.Popen(
-            [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.home)]
-            + ["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""],
+            [program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.home), *_JOURNAL],
             stdout=subprocess.DEVNULL,
         )
         deadline = time.monotonic() + 10
