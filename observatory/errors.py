@@ -6,9 +6,24 @@
 Any exception outside this tree counts as a defect.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class HeliowatchError(Exception):
-    """Root of all errors that Heliowatch raises on purpose."""
+    """Root of all errors that Heliowatch raises on purpose; they cross between processes."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is pickled by its message, which is not what our constructors take.
+        return _rebuilt, (type(self), self.args, self.__dict__)
+
+
+def _rebuilt(kind: type[HeliowatchError], args: tuple[Any, ...], state: dict[str, Any]) -> HeliowatchError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class TransientError(HeliowatchError):

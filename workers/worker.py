@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import threading
+from concurrent.futures import ProcessPoolExecutor
 
 import structlog
 from celery import Celery
@@ -11,7 +13,8 @@ from celery.signals import worker_process_init, worker_process_shutdown
 from celery.worker import WorkController
 from celery.worker import state as worker_state
 
-from observatory.settings import Settings
+from observatory.settings import Device, Settings
+from observatory.storage.session import Database
 from workers import metrics, tasks
 from workers.app import make_app, queue_names
 from workers.context import Heartbeat
@@ -32,6 +35,8 @@ def start_desk(settings: Settings) -> Heartbeat:
     desk = tasks.sit_down(settings)
     desk.db.check_schema()
     pipelines = desk.pipelines.all()
+    for pipeline in pipelines:
+        pipeline.warm_up()
     facts = {
         "models": [
             {
@@ -86,12 +91,28 @@ def run_worker(settings: Settings, queues: list[str] | None = None) -> int:
 
 
 def check_ready(settings: Settings) -> None:
-    """Open database and models once and close them again, before anything is forked."""
+    """Open database and models once and close them again, before anything is forked.
+
+    A device other than the CPU is tried in a process of its own: what a CUDA context leaves
+    behind in this one would break the children that are forked from it.
+    """
+    db = Database(settings.resolved_database_url)
+    db.check_schema()
+    db.dispose()
+    if settings.runtime.device is Device.CPU:
+        provider = _try_models(settings)
+    else:
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as other:
+            provider = other.submit(_try_models, settings).result()
+    log.info("provider_given", device=settings.runtime.device.value, provider=provider)
+
+
+def _try_models(settings: Settings) -> str:
+    """Make and run every network; return the provider that was given."""
     desk = tasks.Desk(settings)
-    desk.db.check_schema()
-    desk.pipelines.all()
-    log.info("provider_given", device=desk.runtime.device, provider=desk.runtime.provider)
-    desk.db.dispose()
+    for pipeline in desk.pipelines.all():
+        pipeline.warm_up()
+    return desk.runtime.provider
 
 
 class EmbeddedWorker:

@@ -68,6 +68,15 @@ class Pipeline(ABC):
         """Networks that this pipeline runs."""
         return ()
 
+    def warm_up(self) -> None:
+        """Make the sessions and run them once, so that a device not given shows now.
+
+        Raises
+        ------
+        ProviderUnavailableError, ModelError
+        """
+        return None
+
     def quality(self, frame: Frame) -> Quality | None:
         """Score one frame and nothing else; None where there is no score yet for its kind."""
         return None

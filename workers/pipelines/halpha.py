@@ -24,6 +24,9 @@ class HalphaPipeline(Pipeline):
     def models(self) -> tuple[ModelIdentity, ...]:
         return (self._quality.identity,)
 
+    def warm_up(self) -> None:
+        self._quality.warm_up()
+
     def quality(self, frame: Frame) -> Quality:
         return self._quality.analyse(frame)
 
