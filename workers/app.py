@@ -72,4 +72,8 @@ def _transport_options(settings: Settings) -> dict[str, object]:
         "socket_connect_timeout": 3,
         "socket_keepalive": True,
         "health_check_interval": 10,
+        # Publishing gives up at once (the sweeper comes later); by default it holds the ingester for
+        # six seconds each time. Workers wait for a broker by `broker_connection_max_retries`.
+        "max_retries": 1,
+        "interval_start": 0,
     }
