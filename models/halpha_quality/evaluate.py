@@ -103,7 +103,14 @@ def evaluate_labelled_kso(model: HalphaQuality, folder: Path) -> dict[str, Any]:
     scores = np.array([quality.score for quality in found])
     confusion = Confusion.of([found[k].is_degraded for k in judged], [bool(degraded[k]) for k in judged])
     above = content > CLEAR_CONTENT
-    names = ("band_rms", "structure_rms", "transmission_rms", "transmission_band_rms", "content_loss")
+    names = (
+        "band_rms",
+        "structure_rms",
+        "cloud_rms",
+        "transmission_rms",
+        "transmission_band_rms",
+        "content_loss",
+    )
     return {
         "frames": len(rows),
         "clear": int(clear.sum()),

@@ -144,6 +144,7 @@ class HalphaQuality:
             "transmission_rms": float(10.0 ** given["severity"][0, 0]),
             "transmission_band_rms": float(10.0 ** given["severity"][0, 1]),
         }
+        measures["cloud_rms"] = self._mapping.cloud_rms(measures)
         logits = np.asarray(given["cause_logits"][0])
         seen = np.float32(self._mapping.visibility(measures, logits + self._cause_offsets))
         region = _region(given["region"][0] * seen, usable & ~_opaque(square, disk))

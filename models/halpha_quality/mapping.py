@@ -1,10 +1,12 @@
 """From what was measured to one number: how a score comes about.
 
-Two measures speak of clouds. The network's `transmission_band_rms` knows the Sun's own structure and
-takes it out, so it is the better one where clouds are faint; `structure_rms`, taken straight from
-the picture, is the better one where clouds outshine the Sun's structure, and cannot be mistaken
-about them. So the first decides and orders faint cases, the second orders heavy ones. Contrails,
-occulting edges and dust have little power in the band and count by their own probability.
+Three measures speak of clouds, all of the structure between R/12 and R/6. The network's
+`transmission_band_rms` knows the Sun's own structure and takes it out, but its scale wanders on
+cameras it never saw. `band_rms`, taken straight from the picture less its slow gradient, has the
+right scale but counts plage too; it bounds the cloud from above. Their weighted geometric mean,
+never above the bound, is the estimate that decides. `structure_rms`, with the gradient left in,
+orders the heavy cases, where clouds outshine everything. Contrails, occulting edges and dust have
+little power in the band and count by their own probability.
 """
 
 from __future__ import annotations
@@ -31,8 +33,10 @@ class ScoreMapping:
     severity_offset, severity_slope : float
         True band rms = exp(offset) * estimate**slope, fitted on simulated and good real frames
         with injected clouds.
+    network_share : float
+        Weight of the network's logarithm in the estimate; the rest is `band_rms`.
     border : float
-        True band rms at which a frame is as likely degraded as not.
+        Estimated band rms at which a frame is as likely degraded as not.
     faint_weight : float
         Log-odds per e-fold of band rms below the border.
     ceiling : float
@@ -48,7 +52,8 @@ class ScoreMapping:
     kind: str = "physical"
     severity_offset: float = 0.0
     severity_slope: float = 1.0
-    border: float = 0.0050
+    network_share: float = 0.4
+    border: float = 0.0062
     faint_weight: float = 2.0
     ceiling: float = 0.3
     heavy_weight: float = 2.0
@@ -66,7 +71,7 @@ class ScoreMapping:
 
     def is_visible(self, measures: Mapping[str, float]) -> bool:
         """Whether a cloud that does not degrade the frame can be seen all the same."""
-        return self.kind != "learned" and (self.calibrated_band(measures) > self.visible_share * self.border)
+        return self.kind != "learned" and (self.cloud_rms(measures) > self.visible_share * self.border)
 
     def visibility(self, measures: Mapping[str, float], cause_logits: NDArray[np.floating]) -> float:
         """How far the region map counts, 0 to 1: it tells where, whatever the strength.
@@ -75,15 +80,21 @@ class ScoreMapping:
         """
         if self.kind == "learned" or float(np.max(cause_logits[_FIRST_LOCAL:])) > 0:
             return 1.0
-        return float(min(1.0, (self.calibrated_band(measures) / (0.6 * self.border)) ** 2))
+        return float(min(1.0, (self.cloud_rms(measures) / (0.6 * self.border)) ** 2))
 
     def calibrated_band(self, measures: Mapping[str, float]) -> float:
         """The network's band rms on the scale of the truth."""
         estimate = max(measures["transmission_band_rms"], 1e-6)
         return float(np.exp(self.severity_offset) * estimate**self.severity_slope)
 
+    def cloud_rms(self, measures: Mapping[str, float]) -> float:
+        """Estimated rms of the cloud's transmission between R/12 and R/6."""
+        bound = max(measures["band_rms"], 1e-5)
+        mean = self.calibrated_band(measures) ** self.network_share * bound ** (1 - self.network_share)
+        return float(min(mean, bound))
+
     def _cloud(self, measures: Mapping[str, float]) -> float:
-        folds = float(np.log(self.calibrated_band(measures) / self.border))
+        folds = float(np.log(self.cloud_rms(measures) / self.border))
         # From none of it well below the border to all of it well above.
         gate = 1.0 / (1.0 + np.exp(-4.0 * folds))
         heavy = np.log(max(measures["structure_rms"], 1e-5) / self.heavy_reference)

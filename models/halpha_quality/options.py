@@ -32,7 +32,7 @@ class TrainOptions:
     head_learning_rate: float = field(default=1.5e-3, metadata={"help": "of Adam in the diagnosis head"})
     validation_share: float = field(default=0.2, metadata={"help": "last share of each folder, kept out"})
     validate_every: int = field(default=250, metadata={"help": "steps between validations and checkpoints"})
-    calibrate: int = field(default=1500, metadata={"help": "frames that fit the score and the p-value"})
+    calibrate: int = field(default=2400, metadata={"help": "frames that fit the score and the p-value"})
     threads: int = field(default=0, metadata={"help": "torch threads; 0 leaves torch's own choice"})
     device: str = field(default="cpu", metadata={"help": "cpu or cuda"})
     seed: int = field(default=1, metadata={"help": "seed of weights, simulation and injections"})
@@ -69,5 +69,5 @@ class ExportOptions:
         default=None,
         metadata={"help": "real good frames for the calibration (default: HELIOWATCH_TEST_DATA)"},
     )
-    calibrate: int = field(default=1500, metadata={"help": "simulated frames for the conformal calibration"})
+    calibrate: int = field(default=2400, metadata={"help": "frames that fit the score and the p-value"})
     version: str = field(default="1.0.0", metadata={"help": "version to write into the manifest"})
