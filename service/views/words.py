@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
-_AGES = ((86400 * 2, "d", 86400), (3600 * 2, "h", 3600), (60 * 2, "min", 60), (0, "s", 1))
+_YEAR_S = 31_557_600  # Julian, as IAU counts
+_AGES = (
+    (_YEAR_S * 2, "y", _YEAR_S),
+    (86400 * 2, "d", 86400),
+    (3600 * 2, "h", 3600),
+    (60 * 2, "min", 60),
+    (0, "s", 1),
+)
 
 
 def age(seconds: float) -> str:
@@ -60,6 +67,10 @@ def size(count: int) -> str:
 
 def seconds(value: float) -> str:
     """Duration with a fitting precision."""
+    if value < 1e-3:
+        return f"{value * 1e6:.3g} µs"
+    if value < 1:
+        return f"{value * 1e3:.3g} ms"
     return f"{value:.0f} s" if value >= 10 else f"{value:.2f} s"
 
 

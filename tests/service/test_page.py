@@ -133,7 +133,15 @@ def test_addresses_keep_the_path_a_proxy_serves_below(
 
 @pytest.mark.parametrize(
     ("seconds", "word"),
-    [(-3, "0 s"), (59.9, "59 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (172800, "2 d")],
+    [
+        (-3, "0 s"),
+        (59.9, "59 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7200, "2 h"),
+        (172800, "2 d"),
+        (63115200, "2 y"),
+    ],
 )
 def test_ages_are_round(seconds: float, word: str) -> None:
     assert words.age(seconds) == word
@@ -141,6 +149,12 @@ def test_ages_are_round(seconds: float, word: str) -> None:
 
 def test_words_are_those_of_people() -> None:
     assert words.size(999) == "999 B"
+    assert [words.seconds(value) for value in (2.5e-6, 0.03, 1.5, 12.3)] == [
+        "2.5 µs",
+        "30 ms",
+        "1.50 s",
+        "12 s",
+    ]
     assert words.size(4_200_000) == "4.2 MB"
     assert words.size(5_000_000_000) == "5.0 GB"
     assert words.printable("a\nb\x00☉") == "a\\nb\\x00☉"
@@ -150,6 +164,6 @@ def test_words_are_those_of_people() -> None:
 def test_a_tile_tells_of_a_frame_that_no_worker_takes(client: TestClient, telescope: Telescope) -> None:
     telescope.receive(received_at=datetime.now(UTC) - timedelta(seconds=30))
     page = client.get("/").text
-    assert "waiting" in page and "a newer frame waits for 3" in page
+    assert "waiting for a worker: 3" in page
     telescope.observe()
-    assert "a newer frame waits" not in client.get("/").text
+    assert "waiting for a worker" not in client.get("/").text

@@ -108,9 +108,8 @@
   function range() {
     const first = points.t[0];
     const last = points.t[points.t.length - 1];
-    const middle = (first + last) / 2;
-    const half = Math.max((last - first) / 2, 1800) * 1.04;
-    return [middle - half, middle + half];
+    const span = Math.max(last - first, 3600);
+    return [last - 1.03 * span, last + 0.03 * span]; // a young day grows from the right
   }
 
   function nearest(u, x, y) {
@@ -257,6 +256,7 @@
   // ---- time ----
 
   function age(s) {
+    if (s >= 63115200) return `${Math.floor(s / 31557600)} y`;
     if (s >= 172800) return `${Math.floor(s / 86400)} d`;
     if (s >= 7200) return `${Math.floor(s / 3600)} h`;
     if (s >= 120) return `${Math.floor(s / 60)} min`;
