@@ -143,7 +143,9 @@ def _rows(plane: np.ndarray, fit: LimbFit | None, level: float) -> tuple[float, 
     chosen = np.arange(y0 + 1, y1 - 1, max(3, (y1 - y0) // 96))
     rows, up, down = (np.nan_to_num(plane[chosen + shift, x0:x1].astype(np.float32)) for shift in (0, -1, 1))
     left, middle, right = rows[:, :-2], rows[:, 1:-1], rows[:, 2:]
-    around = np.maximum(np.maximum(left, right), np.maximum(up, down)[:, 1:-1])
+    beside = np.maximum(up, down)
+    around = np.maximum(np.maximum(left, right), beside[:, 1:-1])
+    around = np.maximum(around, np.maximum(beside[:, :-2], beside[:, 2:]))
     above = middle - around
     curvature = np.abs(middle - 0.5 * (left + right)).ravel()[::3]
     noise = 1.4826 * float(np.median(curvature)) / 1.2247  # the deviation of x - (l + r)/2 is sqrt(1.5)

@@ -191,6 +191,9 @@ class HalphaQuality:
             return {}
         values = 1.0 / (1.0 + np.exp(-logits))
         found = {cause: float(v) for cause, v in zip(self._causes, values, strict=True) if v >= 0.5}
+        pair = {Cause.CLOUD, Cause.THIN_CLOUD} & found.keys()
+        if len(pair) == 2:  # one deck of clouds: thick or thin, not both
+            del found[min(pair, key=lambda cause: found[cause])]
         if degraded and not found:  # name the likeliest rather than nothing
             best = int(np.argmax(values))
             found = {self._causes[best]: float(values[best])}

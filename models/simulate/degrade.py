@@ -218,7 +218,8 @@ def occultation(
     along = (x - pointing.center_x_px) * np.cos(angle) + (y - pointing.center_y_px) * np.sin(angle)
     along = along / pointing.radius_px
     if random.random() < 0.4:  # foliage
-        along = along + 0.12 * fractal_field(random, _FIELD_SIDE, 2.4)
+        # Leaves are as far out of focus as the edge.
+        along = along + 0.12 * cv2.GaussianBlur(fractal_field(random, _FIELD_SIDE, 2.4), (0, 0), 4)
     edge = 1.0 - 2.0 * float(np.clip(severity, 0.04, 0.7))
     field_ = 1.0 / (1.0 + np.exp(np.clip((along - edge) / random.uniform(0.01, 0.05), -50, 50)))
     return add_transmission(
