@@ -12,6 +12,7 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
+import yaml
 from pydantic import BaseModel, Field, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -20,7 +21,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
-from observatory.errors import SettingsError
+from observatory.errors import SettingsError, UnknownInstrumentError
 from observatory.instruments import instrument_names, kind_of
 from observatory.instruments.formats import Limits
 
@@ -43,7 +44,10 @@ class InstrumentSettings(BaseModel, extra="forbid"):
     @field_validator("kind")
     @classmethod
     def _is_known(cls, value: str) -> str:
-        kind_of(value)
+        try:
+            kind_of(value)
+        except UnknownInstrumentError as error:
+            raise ValueError(str(error)) from error  # pydantic then says which setting it is
         return value
 
 
@@ -211,7 +215,7 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError(f"HELIOWATCH_CONFIG names {config_path()}, which is not there")
     try:
         return Settings(_secrets_dir=secrets, **overrides)  # type: ignore[arg-type]
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, yaml.YAMLError) as error:
         raise SettingsError(_readable(error)) from error
 
 
