@@ -1,0 +1,56 @@
+"""The migrations make the very schema that the code speaks of, and can be undone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from alembic import command
+from sqlalchemy import inspect
+
+import migrations
+from observatory.storage.schema import SCHEMA_REVISION, metadata
+from observatory.storage.session import Database
+from tests.servers import PostgresServer
+
+
+def test_the_code_wants_the_newest_revision():
+    assert migrations.head() == SCHEMA_REVISION
+
+
+def test_after_an_upgrade_nothing_is_left_to_migrate(database_url: str):
+    migrations.upgrade(database_url)
+    command.check(migrations.config(database_url))
+
+
+def test_an_upgrade_of_a_new_schema_changes_nothing(database_url: str):
+    migrations.upgrade(database_url)
+    migrations.upgrade(database_url)
+    database = Database(database_url)
+    database.check_schema()
+    database.dispose()
+
+
+def test_a_downgrade_to_the_base_leaves_no_table_and_can_be_upgraded_again(database_url: str):
+    migrations.upgrade(database_url)
+    command.downgrade(migrations.config(database_url), "base")
+    database = Database(database_url)
+    with database.read() as connection:
+        assert set(inspect(connection).get_table_names()) <= {"alembic_version", "sqlite_sequence"}
+    assert database.revision() is None
+    migrations.upgrade(database_url)
+    with database.read() as connection:
+        assert set(metadata.tables) <= set(inspect(connection).get_table_names())
+    database.dispose()
+
+
+def test_services_that_start_together_migrate_one_after_the_other(postgres: PostgresServer):
+    url = postgres.new_database()
+    script = f"import migrations; migrations.upgrade({url!r})"
+    home = Path(migrations.__file__).parents[1]
+    started = [subprocess.Popen([sys.executable, "-c", script], cwd=home) for _ in range(3)]
+    assert [process.wait(timeout=60) for process in started] == [0, 0, 0]
+    database = Database(url)
+    database.check_schema()
+    database.dispose()

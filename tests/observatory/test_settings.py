@@ -1,0 +1,97 @@
+"""Settings: who wins, and what is said of a value that cannot work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from observatory.errors import SettingsError
+from observatory.settings import Settings, load_settings
+
+pytestmark = pytest.mark.usefixtures("settings")  # a folder of our own, an environment without ours
+
+
+def write(text: str, path: str = "heliowatch.yaml") -> None:
+    Path(path).write_text(text)
+
+
+def test_without_anything_it_is_embedded_on_sqlite(tmp_path: Path):
+    made = load_settings()
+    assert made.is_embedded
+    assert made.resolved_database_url == f"sqlite:///{tmp_path}/var/heliowatch/heliowatch.db"
+    assert made.product_dir == Path("var/heliowatch/products")
+
+
+def test_the_file_wins_over_defaults_secrets_over_the_file_and_the_environment_over_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write("database_url: postgresql://file/x\nservice: {port: 1001, host: 0.0.0.0}\nlog: {level: DEBUG}\n")
+    assert load_settings().database_url == "postgresql://file/x"
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    (secrets / "heliowatch_database_url").write_text("postgresql://secret/x\n")
+    monkeypatch.setenv("HELIOWATCH_SECRETS_DIR", str(secrets))
+    assert load_settings().database_url == "postgresql://secret/x"
+    monkeypatch.setenv("HELIOWATCH_DATABASE_URL", "postgresql://environment/x")
+    monkeypatch.setenv("HELIOWATCH_SERVICE__PORT", "1002")
+    made = load_settings()
+    assert made.database_url == "postgresql://environment/x"
+    assert (made.service.port, made.service.host, made.log.level) == (1002, "0.0.0.0", "DEBUG")
+    assert load_settings(database_url="sqlite:///given.db").database_url == "sqlite:///given.db"
+
+
+def test_another_file_can_be_named(monkeypatch: pytest.MonkeyPatch):
+    write("log: {level: ERROR}\n", "other.yaml")
+    monkeypatch.setenv("HELIOWATCH_CONFIG", "other.yaml")
+    assert load_settings().log.level == "ERROR"
+
+
+def test_a_named_file_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HELIOWATCH_CONFIG", "nowhere.yaml")
+    with pytest.raises(SettingsError, match=r"nowhere\.yaml, which is not there"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("servce: {port: 1}", "servce"),
+        ("service: {prt: 1}", r"service\.prt"),
+        ("service: {port: many}", r"service\.port"),
+        ("service: {port: 99999}", r"service\.port"),
+        ("worker: {lease_s: 1}", "lease_s must be at least twice"),
+        ("runtime: {device: abacus}", r"runtime\.device.*cpu"),
+        ("limits: {max_pixels: -1}", r"limits\.max_pixels"),
+        ("instruments: {mine: {kind: hubble}}", "kso-halpha"),
+        ("instruments: {aia-193: {kind: halpha}}", "known instrument of another kind"),
+        ("instruments: {mine: {}}", r"instruments\.mine\.kind"),
+        ("- a list", "settings"),
+        ("a: [unclosed", "settings"),
+    ],
+)
+def test_a_wrong_value_is_named(text: str, words: str):
+    write(text)
+    with pytest.raises(SettingsError, match=f"(?s){words}"):
+        load_settings()
+
+
+def test_several_wrong_values_are_all_named():
+    write("service: {port: many}\nlimits: {max_pixels: 0}\n")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_station_is_configured_without_code(tmp_path: Path):
+    write(
+        f"instruments: {{roof: {{kind: allsky, watch: [{tmp_path}], patterns: ['*.jpg'], cadence_s: 20}}}}\n"
+    )
+    made = load_settings()
+    assert made.stations == {"roof": "allsky"}
+    assert made.instruments["roof"].watch == [tmp_path]
+
+
+def test_the_settings_know_their_json_schema():
+    schema = Settings.model_json_schema()
+    assert "instruments" in schema["properties"]
