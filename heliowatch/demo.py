@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
 
-from heliowatch.house import make_server, upgrade
+from heliowatch.house import make_server, stop_server, upgrade
 from heliowatch.simulation import SimulatedObservatory
 from observatory.analysis import Cause
 from observatory.instruments import Limits, read_file
@@ -85,7 +85,7 @@ def run_demo(load: Callable[..., Settings], *, port: int | None, should_exit: bo
                     _go_on(incoming, address)
                 return 0 if is_complete else 1
             finally:
-                server.should_exit = True
+                stop_server(server)
 
 
 def _serve(settings: Settings, db: Database, port: int | None) -> tuple[uvicorn.Server, str]:

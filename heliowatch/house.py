@@ -138,6 +138,12 @@ def make_server(
     return uvicorn.Server(config)
 
 
+def stop_server(server: uvicorn.Server) -> None:
+    """End a server that runs in another thread, with the streams that browsers hold open."""
+    server.config.app.state.context.stream.close()  # type: ignore[union-attr]
+    server.should_exit = True
+
+
 @contextmanager
 def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
     """Call ``stop`` on SIGTERM and SIGINT while inside."""

@@ -12,9 +12,8 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 import structlog
@@ -46,19 +45,9 @@ class Encoded:
 def encode(event: events.Event) -> Encoded:
     """Write an event in the format of server-sent events."""
     wire = format_sse_event(
-        data_str=orjson.dumps(with_z(event.payload)).decode(), event=event.type, id=str(event.seq)
+        data_str=orjson.dumps(event.payload).decode(), event=event.type, id=str(event.seq)
     )
     return Encoded(event.seq, event.instrument, wire)
-
-
-def with_z(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Payload with its times ending in Z, as everywhere in the interface."""
-    changed = dict(payload)
-    for name in ("date_obs", "received_at"):
-        value = changed.get(name)
-        if isinstance(value, str) and value.endswith("+00:00"):
-            changed[name] = value[:-6] + "Z"
-    return changed
 
 
 class EventStream:

@@ -73,9 +73,10 @@ class Halpha(Kind):
 
     def facts(self, instrument: str, header: Mapping[str, Any], file_name: str) -> Facts:
         date_obs, source = dated(header, file_name)
-        exposure = number(header, "EXPTIME", "EXP_TIME", "EXPOSURE")
-        if exposure is not None and header.get("TELESCOP") == "KHPI":
-            exposure /= 1000.0  # Kanzelhöhe writes milliseconds
+        exposure = number(header, "EXPTIME", "EXPOSURE")
+        milliseconds = number(header, "EXP_TIME")  # Kanzelhöhe's keyword
+        if exposure is None and milliseconds is not None:
+            exposure = milliseconds / 1000.0
         return Facts(
             date_obs=date_obs,
             date_obs_source=source,

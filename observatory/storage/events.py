@@ -17,12 +17,12 @@ import orjson
 from sqlalchemy import Connection, delete, func, insert, select, text
 
 from observatory.storage.schema import events
-from observatory.storage.session import Database
+from observatory.storage.session import Database, as_storage_error
 
 CHANNEL = "heliowatch_events"
 _LOCK_KEY = 0x68656C696F  # "helio"
 _POLL_SQLITE_S = 0.005
-_POLL_POSTGRES_S = 1.0
+_POLL_POSTGRES_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def append(db: Database, connection: Connection, new: Sequence[NewEvent]) -> Non
                 "type": item.type,
                 "instrument": item.instrument,
                 "frame_id": item.frame_id,
-                "payload": orjson.loads(orjson.dumps(item.payload)),
+                "payload": orjson.loads(orjson.dumps(item.payload, option=orjson.OPT_UTC_Z)),
                 "created_at": now,
             }
             for item in new
@@ -111,10 +111,11 @@ def wait_for_change(db: Database, stop: threading.Event, on_change: Callable[[],
     StorageUnavailableError
         When the database goes away; the caller tries again.
     """
-    if db.is_sqlite:
-        _watch_sqlite(db, stop, on_change)
-    else:
-        _listen_postgres(db, stop, on_change)
+    with as_storage_error():
+        if db.is_sqlite:
+            _watch_sqlite(db, stop, on_change)
+        else:
+            _listen_postgres(db, stop, on_change)
 
 
 def _watch_sqlite(db: Database, stop: threading.Event, on_change: Callable[[], None]) -> None:

@@ -557,6 +557,7 @@ def quality_series(
 
     Frames without a `date_obs` have no place on a time axis and are left out.
     """
+    # `moment` is `date_obs` where there is one, and has the index.
     conditions: list[ColumnElement[bool]] = [
         frames.c.quality_score.is_not(None),
         frames.c.date_obs.is_not(None),
@@ -564,9 +565,9 @@ def quality_series(
     if instrument is not None:
         conditions.append(frames.c.instrument == instrument)
     if time_from is not None:
-        conditions.append(frames.c.date_obs >= time_from)
+        conditions.append(frames.c.moment >= time_from)
     if time_to is not None:
-        conditions.append(frames.c.date_obs < time_to)
+        conditions.append(frames.c.moment < time_to)
     with db.read() as connection:
         if bin_s is None:
             query = (
@@ -578,7 +579,7 @@ def quality_series(
                     frames.c.is_degraded,
                 )
                 .where(*conditions)
-                .order_by(frames.c.date_obs.desc(), frames.c.id.desc())
+                .order_by(frames.c.moment.desc(), frames.c.id.desc())
                 .limit(limit)
             )
             return [dict(row) for row in connection.execute(query).mappings()][::-1]

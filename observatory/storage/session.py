@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.sql.schema import Table
 
 from observatory.errors import SchemaOutdatedError, SettingsError, StorageUnavailableError
@@ -66,7 +67,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Open a transaction that only reads."""
-        with _as_ours(), self.engine.connect() as connection:
+        with as_storage_error(), self.engine.connect() as connection:
             connection = connection.execution_options(heliowatch_read=True)
             with connection.begin():
                 yield connection
@@ -74,7 +75,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """Open a transaction that writes; committed at the end, rolled back by an exception."""
-        with _as_ours(), self.engine.begin() as connection:
+        with as_storage_error(), self.engine.begin() as connection:
             yield connection
 
     def insert_new(
@@ -123,17 +124,27 @@ class Database:
 
 
 @contextmanager
-def _as_ours() -> Iterator[None]:
+def as_storage_error() -> Iterator[None]:
+    """Turn what the drivers raise when the database is away into `StorageUnavailableError`."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
-        raise StorageUnavailableError(
-            "the database", str(error.orig).strip().splitlines()[0][:200]
-        ) from error
     except DBAPIError as error:
-        if error.connection_invalidated:
-            raise StorageUnavailableError("the database", "the connection was lost") from error
+        if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
+            raise StorageUnavailableError("the database", _first_line(error.orig or error)) from error
         raise
+    except (PoolTimeoutError, OSError) as error:
+        raise StorageUnavailableError("the database", _first_line(error)) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] == "psycopg" and type(error).__name__ in _DRIVER_LOST:
+            raise StorageUnavailableError("the database", _first_line(error)) from error
+        raise
+
+
+_DRIVER_LOST = {"OperationalError", "InterfaceError", "AdminShutdown"}  # psycopg's own, on a raw connection
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
 
 
 def _prepare_sqlite(connection: Any, _: Any) -> None:
