@@ -18,7 +18,7 @@ from observatory.sun import LimbFit
 
 BoolArray = NDArray[np.bool_]
 
-_SAMPLES_ACROSS = 512
+_SAMPLES_ACROSS = 256
 
 
 @dataclass(frozen=True)
