@@ -116,7 +116,11 @@ def serve_until_stopped(
     settings: Settings, db: Database, host: str | None = None, port: int | None = None
 ) -> None:
     """Run the service in this thread until SIGTERM or Ctrl-C."""
-    make_server(settings, db, host, port).run()
+    server = make_server(settings, db, host, port)
+    # uvicorn raises the signal once more when it has stopped; unheard, it would kill this process
+    # before the worker beside it has finished its frames and signed off.
+    with stop_on_signals(lambda: None):
+        server.run()
 
 
 def make_server(
