@@ -211,6 +211,7 @@ def simulate(
     """Play an observatory: simulated Kanzelhöhe H-alpha frames at real cadence."""
     from heliowatch.simulation import run_simulation
 
+    _settings()  # logs go to stderr
     run_simulation(folder, frames, cadence, size, degraded, seed, start)
 
 
@@ -255,6 +256,7 @@ def models_train(context: typer.Context, family: Family) -> None:
     """Train a family: `heliowatch models train FAMILY --help` lists its options."""
     from heliowatch.families import run
 
+    _settings()  # logs go to stderr
     run("train", family, context.args)
 
 
@@ -263,6 +265,7 @@ def models_evaluate(context: typer.Context, family: Family) -> None:
     """Measure a family on frames with known answers."""
     from heliowatch.families import run
 
+    _settings()  # logs go to stderr
     run("evaluate", family, context.args)
 
 
@@ -271,6 +274,7 @@ def models_export(context: typer.Context, family: Family) -> None:
     """Turn a checkpoint into ONNX, checked against torch."""
     from heliowatch.families import run
 
+    _settings()  # logs go to stderr
     run("export", family, context.args)
 
 

@@ -76,10 +76,10 @@ class FrameReport:
     def as_json(self) -> dict[str, Any]:
         """One object with the names of the public face."""
         if self.error is not None:
-            return {"file": self.file, "error": self.error}
+            return {"file": _text(self.file), "error": _text(self.error)}
         said = quality_payload(self.quality) if self.quality else {}
         return {
-            "file": self.file,
+            "file": _text(self.file),
             "frame": self.frame,
             "instrument": self.instrument,
             "date_obs": self.date_obs.isoformat().replace("+00:00", "Z") if self.date_obs else None,
@@ -89,6 +89,11 @@ class FrameReport:
             "causes": said.get("causes", []),
             "model": said.get("model"),
         }
+
+
+def _text(name: str) -> str:
+    """Write a name that is no UTF-8 with its odd bytes escaped, as JSON and terminals need it."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 class Desk:
@@ -194,7 +199,7 @@ def _write(report: FrameReport, frame: Frame, outcome: Outcome, out: Path) -> li
             {"analysis": item.analysis, "model_sha256": item.model.sha256, **item.payload}
             for item in outcome.findings
         ],
-        "products": [path.name for path in written],
+        "products": [_text(path.name) for path in written],
     }
     written.append(
         _save(out / f"{start}.results.json", orjson.dumps(results, option=orjson.OPT_INDENT_2) + b"\n")
