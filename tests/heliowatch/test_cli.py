@@ -1,0 +1,377 @@
+"""The command line keeps its promises: exit codes, names, formats, messages without tracebacks."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+import structlog
+from PIL import Image
+
+import heliowatch
+from heliowatch import cli, logs
+from tests.making import fits_bytes, kso_frame, pgm_bytes, picture_bytes
+
+pytestmark = pytest.mark.usefixtures("settings")  # a folder of our own, an environment without ours
+
+SAMPLES = Path(heliowatch.__file__).parent / "samples"
+CLEAR = SAMPLES / "bbso_halph_fl_20150801_174814.jpg"
+PROMISED = {"file", "frame", "instrument", "date_obs", "score", "is_degraded", "p_value", "causes", "model"}
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[dict]:
+        return [orjson.loads(line) for line in self.out.splitlines()]
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process; logging is left alone, as it outlives a test."""
+    monkeypatch.setattr(logs, "configure", lambda _: None)
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory(), cache_logger_on_first_use=False)
+
+    def call(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["heliowatch", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        captured = capsys.readouterr()
+        return Ended(code, captured.out, captured.err)
+
+    yield call
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def black(tmp_path: Path) -> Path:
+    path = tmp_path / "bbso_halph_fl_20150801_000000.png"
+    path.write_bytes(picture_bytes(np.zeros((300, 300), np.uint8)))
+    return path
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    path = tmp_path / "broken.fits"
+    path.write_bytes(b"")
+    return path
+
+
+def shell(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a process of its own."""
+    home = str(Path(heliowatch.__file__).parents[1])
+    return subprocess.run(
+        [sys.executable, "-m", "heliowatch.cli", *map(str, arguments)],
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([home, os.environ.get("PYTHONPATH", "")]),
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+# -- score ------------------------------------------------------------------------------------
+
+
+def test_a_clear_frame_ends_with_0(run: Run):
+    ended = run("score", CLEAR, "--format", "json")
+    assert (ended.code, ended.err) == (0, "")
+    (line,) = ended.lines
+    assert set(line) == PROMISED
+    assert line["instrument"] == "bbso-halpha"
+    assert line["date_obs"] == "2015-08-01T17:48:14Z"
+    assert 0.5 < line["score"] <= 1
+    assert (line["is_degraded"], line["causes"]) == (False, [])
+    assert 0 < line["p_value"] <= 1
+    assert line["model"].startswith("halpha_quality ")
+
+
+def test_a_degraded_frame_ends_with_3_and_says_why(run: Run, black: Path):
+    ended = run("score", CLEAR, black, "--format", "json")
+    assert ended.code == 3
+    assert [line["is_degraded"] for line in ended.lines] == [False, True]
+    assert ended.lines[1]["causes"][0] == {
+        "cause": "underexposed",
+        "probability": pytest.approx(0.95, abs=0.1),
+    }
+
+
+def test_a_failed_input_ends_with_1_and_the_others_are_scored_in_order(run: Run, black: Path, broken: Path):
+    ended = run("score", broken, black, "nowhere.fits", CLEAR, "--format", "json")
+    assert ended.code == 1
+    assert [line["file"] for line in ended.lines] == [str(broken), str(black), "nowhere.fits", str(CLEAR)]
+    assert set(ended.lines[0]) == {"file", "error"}
+    assert "empty" in ended.lines[0]["error"]
+    assert "nowhere.fits could not be opened" in ended.lines[2]["error"]
+    assert "score" in ended.lines[3]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("score",),
+        ("score", "x.png", "--format", "xml"),
+        ("score", "x.png", "--colour"),
+        ("frobnicate",),
+        ("analyse",),
+        ("simulate", "out", "--frames", "0"),
+        ("worker", "--processes", "0"),
+    ],
+)
+def test_wrong_usage_ends_with_2(run: Run, arguments: tuple[str, ...]):
+    assert run(*arguments).code == 2
+
+
+def test_an_instrument_that_nobody_knows_is_named_with_those_that_are(run: Run):
+    ended = run("score", CLEAR, "--instrument", "hubble")
+    assert ended.code in (1, 2)
+    assert "kso-halpha" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_named_instrument_overrides_recognition(run: Run, tmp_path: Path):
+    noise = np.random.default_rng(1).integers(0, 255, (100, 100)).astype(np.uint8)
+    (tmp_path / "x.png").write_bytes(picture_bytes(noise))
+    assert run("score", "x.png", "--format", "json").code == 1
+    ended = run("score", "x.png", "--format", "json", "-i", "allsky")
+    assert (ended.code, ended.lines[0]["instrument"], ended.lines[0]["score"]) == (0, "allsky", None)
+
+
+def test_every_frame_of_a_film_has_its_line(run: Run, tmp_path: Path):
+    (tmp_path / "themis01.pgm").write_bytes(pgm_bytes([np.full((32, 32), n, np.uint16) for n in range(3)]))
+    assert [line["frame"] for line in run("score", "themis01.pgm", "--format", "json").lines] == [0, 1, 2]
+
+
+def test_a_table_for_programs_has_a_column_for_every_name(run: Run, black: Path, broken: Path):
+    ended = run("score", black, broken, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(ended.out)))
+    assert set(rows[0]) == PROMISED | {"error"}
+    assert rows[0]["is_degraded"] == "True"
+    assert rows[0]["causes"].startswith("underexposed:0.")
+    assert (rows[1]["file"], rows[1]["score"]) == (str(broken), "")
+    assert "empty" in rows[1]["error"]
+
+
+def test_the_table_for_people_says_the_verdict_in_words(run: Run, black: Path, broken: Path):
+    out = run("score", CLEAR, black, broken).out
+    assert "clear" in out
+    assert "degraded: underexposed" in out
+    assert "the file is empty" in out
+
+
+def test_strange_names_come_through(run: Run, tmp_path: Path):
+    name = "kanz_halph a\nb ü.fts.gz"
+    kso_frame(tmp_path).rename(tmp_path / name)
+    assert run("score", name, "--format", "json").lines[0]["file"] == name
+    assert run("score", name).code in (0, 3)
+    bytes_name = Path(os.fsdecode(b"kanz_halph_\xff.fts.gz"))
+    (tmp_path / name).rename(tmp_path / bytes_name)
+    for form in ("json", "table", "csv"):
+        assert run("score", bytes_name, "--format", form).code in (0, 3)
+
+
+def test_not_a_traceback_but_a_line_for_settings_that_cannot_work(run: Run, tmp_path: Path):
+    (tmp_path / "heliowatch.yaml").write_text("service: {port: many}\n")
+    ended = run("score", CLEAR)
+    assert ended.code == 2
+    assert ended.err.startswith("heliowatch: settings: service.port:")
+    assert ended.out == ""
+
+
+# -- analyse ----------------------------------------------------------------------------------
+
+
+def test_analyse_writes_what_is_promised(run: Run, tmp_path: Path):
+    path = kso_frame(tmp_path)
+    ended = run("analyse", path, "--out", "made", "--format", "json")
+    assert ended.code in (0, 3)
+    stem = path.name.removesuffix(".fts.gz")
+    assert {item.name for item in (tmp_path / "made").iterdir()} == {
+        f"{stem}.results.json",
+        f"{stem}.preview.jpg",
+        f"{stem}.region-map.png",
+    }
+    said = orjson.loads((tmp_path / "made" / f"{stem}.results.json").read_bytes())
+    assert set(said) >= PROMISED
+    assert said["results"][0]["analysis"] == "quality"
+    assert len(said["results"][0]["model_sha256"]) == 64
+    with Image.open(tmp_path / "made" / f"{stem}.region-map.png") as region:
+        assert (region.size, region.mode) == ((256, 256), "L")
+
+
+def test_analyse_of_frames_without_a_score_writes_their_preview(run: Run, tmp_path: Path):
+    pixels = np.random.default_rng(1).gamma(2, 100, (128, 128)).astype(np.float32)
+    (tmp_path / "aia_193_x.fits").write_bytes(fits_bytes(pixels))
+    assert run("analyse", "aia_193_x.fits", "--out", "made").code == 0
+    assert {item.name for item in (tmp_path / "made").iterdir()} == {
+        "aia_193_x.results.json",
+        "aia_193_x.preview.jpg",
+    }
+
+
+def test_analyse_names_the_frames_of_a_film_apart(run: Run, tmp_path: Path):
+    (tmp_path / "themis01.pgm").write_bytes(pgm_bytes([np.full((32, 32), n, np.uint16) for n in range(3)]))
+    run("analyse", "themis01.pgm", "--out", "made")
+    previews = sorted(item.name for item in (tmp_path / "made").glob("*.preview.jpg"))
+    assert len(previews) == 3
+
+
+# -- the rest ---------------------------------------------------------------------------------
+
+
+def test_help_imports_nothing_heavy():
+    script = (
+        "import sys\nfrom heliowatch import cli\nsys.argv = ['heliowatch', '--help']\n"
+        "try:\n    cli.main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "heavy = {'numpy', 'astropy', 'celery', 'fastapi', 'onnxruntime', 'cv2', 'sqlalchemy', 'pydantic', 'torch'}\n"
+        "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
+    )
+    home = str(Path(heliowatch.__file__).parents[1])
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=home, capture_output=True, text=True, timeout=60
+    )
+    assert ended.stderr.strip() == "[]"
+    for verb in ("score", "analyse", "up", "ingest", "worker", "serve", "backfill", "demo", "simulate", "db"):
+        assert f" {verb} " in ended.stdout
+    assert "models" in ended.stdout
+    assert "doctor" in ended.stdout
+
+
+def test_data_goes_to_stdout_and_logs_to_stderr(tmp_path: Path):
+    ended = shell("simulate", tmp_path / "dome", "--frames", 1, "--cadence", 0, "--size", 128)
+    assert ended.returncode == 0
+    assert ended.stdout == ""
+    assert "exposed" in ended.stderr
+
+
+def test_the_version_is_printed(run: Run):
+    ended = run("--version")
+    assert (ended.code, ended.out.strip()) == (0, heliowatch.__version__)
+
+
+def test_models_are_listed_and_verified(run: Run):
+    listed = run("models", "list", "--format", "json")
+    by_name = {line["name"]: line for line in listed.lines}
+    assert len(by_name["halpha_quality"]["sha256"]) == 64
+    verified = run("models", "verify")
+    assert (verified.code, "halpha_quality" in verified.out) == (0, True)
+    assert "halpha_quality" in run("models", "list").out
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate", "export"])
+def test_a_familys_own_options_are_explained(run: Run, verb: str):
+    ended = run("models", verb, "halpha_quality", "--help")
+    assert ended.code == 0
+    assert f"heliowatch models {verb} halpha_quality" in ended.out
+
+
+def test_a_family_that_nobody_knows_is_said(run: Run):
+    ended = run("models", "train", "nothing")
+    assert ended.code in (1, 2)
+    assert ended.err.startswith("heliowatch: ")
+
+
+def test_simulate_writes_frames_that_say_so_and_the_same_seed_writes_the_same(run: Run, tmp_path: Path):
+    options = ("--frames", 3, "--cadence", 0, "--size", 128, "--seed", 5, "--start", "2024-05-08T12:00:00Z")
+    for name in ("one", "two"):
+        assert run("simulate", tmp_path / name, *options).code == 0
+    one, two = (sorted((tmp_path / name).iterdir()) for name in ("one", "two"))
+    assert [path.name for path in one] == [
+        "kanz_halph_fi_20240508_120000.fts.gz",
+        "kanz_halph_fi_20240508_120006.fts.gz",
+        "kanz_halph_fi_20240508_120012.fts.gz",
+    ]
+    assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
+    from observatory.instruments import Limits, read_file
+
+    assert all(read_file(path, Limits()).facts().is_simulated for path in one)
+
+
+def test_a_start_that_is_no_time_is_said(run: Run, tmp_path: Path):
+    ended = run("simulate", tmp_path, "--frames", 1, "--start", "noon")
+    assert ended.code in (1, 2)
+    assert "'noon' is not a time" in ended.err
+
+
+def test_the_schema_is_brought_up_to_date_and_told(run: Run):
+    before = run("db", "current")
+    assert (before.code, "found nothing" in before.out) == (1, True)
+    assert run("db", "upgrade").code == 0
+    after = run("db", "current")
+    assert (after.code, "found 0001, wanted 0001" in after.out) == (0, True)
+
+
+@pytest.mark.parametrize("verb", ["serve", "ingest"])
+def test_nothing_starts_on_an_empty_database(run: Run, tmp_path: Path, verb: str):
+    ended = run(verb, tmp_path) if verb == "ingest" else run(verb)
+    assert ended.code == 2
+    assert "heliowatch db upgrade" in ended.err
+
+
+def test_a_folder_to_watch_must_be_named_and_be_there(run: Run, tmp_path: Path):
+    run("db", "upgrade")
+    nothing = run("ingest")
+    assert (nothing.code, "no folder to watch" in nothing.err) == (2, True)
+    missing = run("ingest", tmp_path / "nowhere", "--once")
+    assert (missing.code, "create it first" in missing.err) == (2, True)
+
+
+def test_up_refuses_a_broker_of_its_own(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HELIOWATCH_BROKER_URL", "redis://127.0.0.1:1/0")
+    ended = run("up", "--watch", "x")
+    assert (ended.code, "broker_url names another" in ended.err) == (2, True)
+
+
+# -- doctor -----------------------------------------------------------------------------------
+
+
+def test_the_doctor_names_every_check_and_where_each_setting_came_from(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "heliowatch.yaml").write_text("service: {port: 8123}\n")
+    monkeypatch.setenv("HELIOWATCH_LOG__LEVEL", "DEBUG")
+    ended = run("doctor", "--json")
+    report = orjson.loads(ended.out)
+    checks = {check["name"]: check["is_ok"] for check in report["checks"]}
+    assert set(checks) == {"database", "broker", "product folder", "watch folders", "models", "device"}
+    sources = {item["name"]: (item["value"], item["source"]) for item in report["settings"]}
+    assert sources["service.port"] == (8123, "file heliowatch.yaml")
+    assert sources["log.level"] == ("DEBUG", "environment HELIOWATCH_LOG__LEVEL")
+    assert sources["service.host"] == ("127.0.0.1", "default")
+    assert ended.code == (0 if all(checks.values()) else 1)
+
+
+def test_the_doctor_finds_what_is_wrong_and_hides_passwords(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HELIOWATCH_BROKER_URL", "redis://:s3cret@127.0.0.1:1/0")
+    monkeypatch.setenv("HELIOWATCH_DATABASE_URL", "postgresql://me:s3cret@127.0.0.1:1/x")
+    monkeypatch.setenv("HELIOWATCH_WATCH", f'["{tmp_path}/nowhere"]')
+    ended = run("doctor")
+    assert ended.code == 1
+    for words in ("✗ database", "✗ broker", "✗ watch folders", "nowhere"):
+        assert words in ended.out
+    assert "s3cret" not in ended.out + ended.err
+    assert "s3cret" not in run("doctor", "--json").out

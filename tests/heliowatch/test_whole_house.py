@@ -1,0 +1,110 @@
+"""The commands that run the whole house: demo, backfill, ingest beside worker, up."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import heliowatch
+from observatory.settings import Settings
+from observatory.storage import frames
+from observatory.storage.session import Database
+from tests.making import kso_frame
+from tests.servers import free_port
+
+pytestmark = pytest.mark.usefixtures("settings")
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    home = str(Path(heliowatch.__file__).parents[1])
+    return subprocess.Popen(
+        [sys.executable, "-m", "heliowatch.cli", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([home, os.environ.get("PYTHONPATH", "")])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def shell(*arguments: object) -> subprocess.CompletedProcess[str]:
+    process = start(*arguments)
+    out, err = process.communicate(timeout=180)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def test_the_demo_finishes_every_sample_frame_and_ends_with_0():
+    ended = shell("demo", "--exit", "--port", 0)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    samples = Path(heliowatch.__file__).parent / "samples"
+    for sample in samples.iterdir():
+        if sample.suffix != ".md":
+            assert sample.name in ended.stdout
+    assert "simulated" in ended.stdout
+    assert "missing" not in ended.stdout
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_backfill_takes_an_archive_once_and_goes_on_where_it_ended(tmp_path: Path):
+    archive = tmp_path / "archive" / "2024"
+    archive.mkdir(parents=True)
+    for number in range(3):
+        kso_frame(archive, number)
+    first = shell("backfill", tmp_path / "archive", "--workers", 1)
+    assert (first.returncode, first.stdout.strip()) == (0, "3 done, 0 rejected, 0 failed")
+    kso_frame(archive, 3)
+    (archive / "broken.fits").write_bytes(b"SIMPLE  =")
+    second = shell("backfill", tmp_path / "archive")
+    assert (second.returncode, second.stdout.strip()) == (1, "1 done, 1 rejected, 0 failed")
+    third = shell("backfill", tmp_path / "archive", "--until", "2024-05-08T12:00:06Z")
+    assert (third.returncode, third.stdout.strip()) == (0, "0 done, 0 rejected, 0 failed")
+
+
+def test_a_backfill_of_a_time_takes_that_time_alone(tmp_path: Path):
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    for number in range(4):
+        kso_frame(archive, number)
+    span = ("--since", "2024-05-08T12:00:06Z", "--until", "2024-05-08T12:00:18Z")
+    ended = shell("backfill", archive, *span)
+    assert ended.stdout.strip() == "2 done, 0 rejected, 0 failed"
+    wrong = shell("backfill", archive, "--since", "tomorrow")
+    assert (wrong.returncode, "--since 'tomorrow' is not a time" in wrong.stderr) == (2, True)
+
+
+def test_up_scores_what_falls_into_its_folder_answers_and_ends_on_sigterm(
+    tmp_path: Path, settings: Settings, eventually: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HELIOWATCH_DATA_DIR", str(settings.data_dir))
+    port = free_port()
+    process = start("up", "--watch", tmp_path / "incoming", "--port", port)
+    address = f"http://127.0.0.1:{port}"
+    try:
+
+        def answers() -> bool:
+            assert process.poll() is None, process.communicate()
+            try:
+                with urllib.request.urlopen(f"{address}/readyz", timeout=2) as answer:
+                    return answer.status == 200
+            except OSError:
+                return False
+
+        eventually(answers, "the service never was ready", 60)
+        kso_frame(tmp_path / "incoming", 1)
+        db = Database(settings.resolved_database_url)
+        eventually(lambda: frames.counts(db)["done"] == 1, "the frame was not scored")
+        with urllib.request.urlopen(f"{address}/api/v1/frames", timeout=5) as answer:
+            body = json.load(answer)
+        assert "kanz_halph_fi_20240508_120006.fts.gz" in json.dumps(body)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) == 0
+    finally:
+        process.kill()
+        process.communicate()
