@@ -38,6 +38,7 @@ def test_a_bad_file_is_refused_with_its_reason(name: str):
 BOMBS = (
     "gzip bomb",
     "bzip2 bomb",
+    "a tile that is a gzip bomb",
     "PNG bomb",
     "50 000 squared PNG",
     "50 000 squared FITS",
