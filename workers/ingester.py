@@ -41,7 +41,7 @@ from observatory.instruments import Opened, open_bytes
 from observatory.instruments.formats import read_bytes
 from observatory.settings import Settings
 from observatory.storage import frames
-from observatory.storage.frames import Arrival, NewFrame, Priority, Status, path_text
+from observatory.storage.frames import Arrival, NewFrame, Priority, Status, path_text, plain_text
 from observatory.storage.session import Database
 from workers import metrics
 from workers.publisher import Publisher
@@ -304,7 +304,7 @@ class Ingester:
             yield NewFrame(
                 sha256=digest,
                 frame_index=index,
-                file_name=opened.file_name.encode("utf-8", "backslashreplace").decode(),
+                file_name=plain_text(opened.file_name),
                 path=path_text(Path(path)),
                 bytes=size,
                 received_at=now,
@@ -340,7 +340,7 @@ class Ingester:
     ) -> Look:
         now = datetime.now(UTC)
         digest, signature = read if read is not None else (None, None)
-        name = os.path.basename(path).encode("utf-8", "backslashreplace").decode()  # noqa: PTH119
+        name = plain_text(os.path.basename(path))  # noqa: PTH119
         log.info("file_rejected", file_name=name, reason=str(error))
         row = NewFrame(
             sha256=digest,
@@ -350,7 +350,7 @@ class Ingester:
             received_at=now,
             processed_at=now,
             status=status,
-            reason=str(error),
+            reason=plain_text(str(error)),
             instrument=candidate.folder.instrument,
             priority=self._priority,
             closed_at=candidate.closed_at,

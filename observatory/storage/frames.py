@@ -140,6 +140,11 @@ def text_path(word: str) -> Path:
     return Path(word)
 
 
+def plain_text(text: str) -> str:
+    """Text as both databases keep it: a name's odd bytes escaped, and NUL, which Postgres refuses."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
 def register(
     db: Database,
     new: Sequence[NewFrame],
@@ -327,7 +332,7 @@ def refuse(db: Database, frame_id: int, worker: str, status: Status, reason: str
                 frames.c.claimed_by == worker,
                 frames.c.status == Status.PROCESSING,
             )
-            .values(status=status, reason=reason[:2000], processed_at=now, claimed_by=None)
+            .values(status=status, reason=plain_text(reason[:2000]), processed_at=now, claimed_by=None)
             .returning(*_EVENT_COLUMNS)
         ).one_or_none()
         if row is not None:
