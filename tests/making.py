@@ -47,7 +47,7 @@ def kso_frame(path: Path, number: int = 0, size_px: int = 256) -> Path:
 
 def kso_bytes(number: int = 0, size_px: int = 256) -> bytes:
     """A good KSO-style frame, gzipped."""
-    return gzip.compress(fits_bytes(sun(number, size_px).pixels, KSO_CARDS | {"FRAMENO": number}), 1)
+    return gzip.compress(fits_bytes(sun(number, size_px).pixels, KSO_CARDS | {"FRAMENO": number}), 1, mtime=0)
 
 
 def fits_bytes(data: np.ndarray | None, cards: dict[str, Any] | None = None) -> bytes:

@@ -74,8 +74,11 @@ def watching() -> Callable[..., Any]:
     ) -> Iterator[Ingester]:
         named = [item if isinstance(item, WatchFolder) else WatchFolder(item) for item in folders]
         ingester = Ingester(settings, db, Publisher(make_app(settings)), named, **options)
+        ready, scan = threading.Event(), ingester.scan
+        ingester.scan = lambda: (scan(), ready.set())[0]  # after the first scan it hears events
         thread = threading.Thread(target=ingester.run, name="ingester", daemon=True)
         thread.start()
+        assert ready.wait(timeout=20), "the ingester never began"
         try:
             yield ingester
             assert thread.is_alive(), "the ingester died"

@@ -17,7 +17,7 @@ from observatory.settings import Settings, load_settings
 from observatory.storage import frames
 from observatory.storage.frames import Priority
 from observatory.storage.session import Database
-from tests.making import drop, fits_bytes, kso_bytes, kso_frame, pgm_bytes, sun_picture
+from tests.making import drop, fits_bytes, kso_bytes, kso_frame, pgm_bytes, picture_bytes, sun_picture
 from workers.app import make_app
 from workers.ingester import Ingester, WatchFolder, watch_folders
 from workers.publisher import Publisher
@@ -358,6 +358,35 @@ def test_a_defect_in_reading_one_file_does_not_stop_the_others(
     broken = by_name["kanz_halph_brittle.fts.gz"]
     assert broken["status"] == "failed"
     assert "ZeroDivisionError" in broken["reason"]
+
+
+ODD = os.fsdecode(b"odd_\xff\xfe")
+
+
+@pytest.mark.parametrize("fault", ["none", "unknown", "ambiguous", "link", "defect"])
+def test_a_name_that_is_no_utf8_has_its_row_whatever_is_wrong_with_it(
+    db: Database,
+    settings: Settings,
+    incoming: Path,
+    rows: Rows,
+    monkeypatch: pytest.MonkeyPatch,
+    fault: str,
+):
+    noise = np.random.default_rng(1).integers(0, 255, (40, 40, 3)).astype(np.uint8)
+    path = incoming / f"{ODD}.png"
+    if fault == "link":
+        path.symlink_to(incoming / f"{ODD}_gone.png")
+    elif fault == "none":
+        path.write_bytes(sun_picture())
+    else:
+        path.write_bytes(picture_bytes(noise if fault == "unknown" else noise[..., 0]))
+    if fault == "defect":
+        monkeypatch.setattr("workers.ingester.open_bytes", lambda _, name, *__, **___: {}[name])
+    once(settings, db, incoming)
+    (row,) = rows(db)
+    assert row["status"] == {"none": "received", "defect": "failed"}.get(fault, "rejected")
+    assert row["file_name"] == "odd_\\udcff\\udcfe.png"
+    assert frames.text_path(row["path"]) == path
 
 
 @pytest.mark.parametrize("site", ["x" * 500, "nul\0inside"], ids=["long", "nul"])

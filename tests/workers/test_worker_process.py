@@ -20,6 +20,7 @@ from observatory.errors import ProviderUnavailableError
 from observatory.settings import Settings
 from observatory.storage import events, frames
 from observatory.storage import workers as heartbeats
+from observatory.storage.frames import Priority
 from observatory.storage.session import Database
 from tests.making import kso_frame, pgm_bytes
 from tests.servers import PostgresServer, RedisServer
@@ -132,6 +133,78 @@ def test_a_killed_worker_and_a_wiped_queue_lose_no_frame(
     finally:
         second.terminate()
         second.wait(timeout=20)
+    done = [event for event in events.after(db, 0, 1000) if event.type == "result"]
+    assert len(done) == 40
+
+
+def test_live_frames_go_before_an_archives(
+    production: Settings, db: Database, tmp_path: Path, eventually: Callable[..., None]
+):
+    app = make_app(production)
+    for name, first, priority in (("archive", 0, Priority.BACKFILL), ("live", 20, Priority.LIVE)):
+        folder = tmp_path / name
+        folder.mkdir()
+        for number in range(first, first + 20):
+            (folder / f"themis{number:02d}.pgm").write_bytes(
+                pgm_bytes([np.full((300, 300), number, np.uint16)])
+            )
+        Ingester(production, db, Publisher(app), [WatchFolder(folder)], priority=priority).once()
+    line, environment = command(production, "worker", "--processes", "1")
+    process = subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: frames.counts(db)["done"] == 40, "not all frames were finished", 60)
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+    order = [event.payload["file_name"] for event in events.after(db, 0, 1000) if event.type == "result"]
+    live = [place for place, name in enumerate(order) if int(name[6:8]) >= 20]
+    assert max(live) < 20 + 3  # but for what was handed out in the first moment
+
+
+def cut_connections(db: Database) -> None:
+    """End every session of the database but this one, as a restart of Postgres does."""
+    from sqlalchemy import text
+
+    with db.write() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+
+
+def test_a_database_that_cuts_its_connections_while_we_work_loses_and_strands_nothing(
+    production: Settings,
+    db: Database,
+    incoming: Path,
+    redis_server: RedisServer,
+    eventually: Callable[..., None],
+):
+    for number in range(40):
+        (incoming / f"themis{number:02d}.pgm").write_bytes(
+            pgm_bytes([np.full((600, 600), number, np.uint16)])
+        )
+    quick = production.model_copy(
+        update={"sweeper": production.sweeper.model_copy(update={"unclaimed_s": 0.5})}
+    )
+    ingest(quick, db, incoming)
+    line, environment = command(quick, "worker", "--processes", "2")
+    process = subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL)
+    sweeper = Sweeper(quick, db, Publisher(make_app(quick)))
+
+    def goes_on(least: int) -> Callable[[], bool]:
+        return lambda: (sweeper.sweep(), frames.counts(db)["done"] >= least)[1]
+
+    try:
+        for least in (3, 10, 20):
+            eventually(goes_on(least), "the worker stopped", 60)
+            cut_connections(db)
+        eventually(goes_on(40), "frames were lost or stranded", 60)
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+    assert frames.counts(db)["failed"] == frames.counts(db)["rejected"] == 0
     done = [event for event in events.after(db, 0, 1000) if event.type == "result"]
     assert len(done) == 40
 
