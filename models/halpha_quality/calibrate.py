@@ -54,6 +54,11 @@ class TrueFrame:
         )
 
     @property
+    def is_visible(self) -> bool:
+        """Spoilt enough to ask for the cause."""
+        return self.cause is not None and (self.band > 0.4 * BORDER_BAND or self.rms > 0.4 * BORDER_RMS)
+
+    @property
     def is_degraded(self) -> bool:
         """Beyond doubt."""
         return self.cause is not None and (
@@ -75,7 +80,7 @@ def simulated_frame(random: np.random.Generator) -> SimulatedFrame:
         radius_px=float(size * random.uniform(0.42, 0.485)),
         center_offset_px=(float(random.normal(0, 2)), float(random.normal(0, 2))),
         roll_deg=float(random.uniform(-30, 30)),
-        contrast=float(np.exp(random.uniform(np.log(0.3), np.log(1.5)))),
+        contrast=float(np.exp(random.uniform(np.log(0.3), np.log(2.4)))),
         seeing_px=float(random.uniform(0.5, 1.3)),
         gradient=float(np.exp(random.uniform(np.log(0.003), np.log(0.15)))),
         flat_residual=float(np.exp(random.uniform(np.log(0.0002), np.log(0.008)))),
@@ -134,12 +139,12 @@ def calibration_frames(
     """Good frames and frames with transmission defects.
 
     Of the spoilt frames two in five are real where real ones are given. Of the good frames, whose
-    distribution is the p-value, one in 25: so few real ones know little of how cameras differ.
+    distribution is the p-value, one in 50: so few real ones know little of how cameras differ.
     """
     random = np.random.default_rng((seed, 31))
     for _ in range(count):
         clean = random.random() < clean_share
-        if len(real) and random.random() < (0.04 if clean else 0.4):
+        if len(real) and random.random() < (0.02 if clean else 0.4):
             pixels = _turned(real[int(random.integers(len(real)))], random)
             fit = fit_limb(pixels)
             if fit is None:
@@ -195,38 +200,36 @@ def calibrate(model: HalphaQuality, frames: Sequence[TrueFrame], kind: str = "ph
     if not (bad and good and kept):
         raise ValueError(f"{len(frames)} calibration frames are too few: ask for at least 50")
     content = np.array([readings[k].measures["content_loss"] for k in good])
-    offset, slope = _severity_scale(readings, frames, usable)
+    offset = _severity_offset(readings, frames, usable)
     mapping = ScoreMapping(
         kind=kind,
         severity_offset=round(offset, 4),
-        severity_slope=round(slope, 4),
         content_mean=round(float(content.mean()), 5),
         content_deviation=round(float(content.std()), 5),
     )
-    logits = np.array([readings[k].cause_logits for k in bad])
-    truth = np.array([[frames[k].cause == name for name in HEAD_CAUSES] for k in bad])
+    seen = [k for k in usable if frames[k].is_visible]
+    logits = np.array([readings[k].cause_logits for k in seen])
+    truth = np.array([[frames[k].cause == name for name in HEAD_CAUSES] for k in seen])
     offsets = np.array([_best_offset(logits[:, c], truth[:, c]) for c in range(len(HEAD_CAUSES))])
     badness = [mapping.badness(readings[k].measures, readings[k].cause_logits + offsets) for k in kept]
     return Calibration(mapping, np.sort(np.array(badness)), tuple(float(o) for o in offsets))
 
 
-def _severity_scale(
+def _severity_offset(
     readings: Sequence[Reading], frames: Sequence[TrueFrame], indices: Sequence[int]
-) -> tuple[float, float]:
-    """Line through the logarithms of estimated and true band rms of clouds near the border."""
+) -> float:
+    """Logarithm of true over estimated band rms of clouds near the border."""
     near = [
         k
         for k in indices
         if frames[k].cause in (Cause.CLOUD, Cause.THIN_CLOUD)
-        and 0.4 * BORDER_BAND < frames[k].band < 4 * BORDER_BAND
+        and 0.5 * BORDER_BAND < frames[k].band < 3 * BORDER_BAND
     ]
-    if len(near) < 30:
-        return 0.0, 1.0
+    if len(near) < 10:
+        return 0.0
     estimate = np.log([max(readings[k].measures["transmission_band_rms"], 1e-5) for k in near])
-    truth = np.log([frames[k].band for k in near])
-    slope = float(np.clip(np.std(truth) / max(float(np.std(estimate)), 1e-6), 0.7, 1.4))
-    # Medians: a few clouds are hidden by the Sun's own structure and say nothing of the scale.
-    return float(np.median(truth - slope * estimate)), slope
+    # The median: a few clouds are hidden by the Sun's own structure and say nothing of the scale.
+    return float(np.median(np.log([frames[k].band for k in near]) - estimate))
 
 
 def _best_offset(logits: FloatArray, truth: NDArray[np.bool_]) -> float:

@@ -94,16 +94,19 @@ def gather(plane: np.ndarray, fit: LimbFit | None) -> Facts:
     inside = _inside(sample.shape, step, fit)
     on_disk = sample[inside]
     known = on_disk[np.isfinite(on_disk)]
-    level = float(np.median(known[:: max(1, len(known) // 8192)])) if known.size else 0.0
+    # The upper quartile: half of the disk may be behind a dome or in holes.
+    level = float(np.percentile(known[:: max(1, len(known) // 8192)], 75)) if known.size else 0.0
     scale = full_scale(plane.dtype, top)
     if not known.size:
         return Facts(0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, scale)
     # A hole is exactly zero amid light; in a dark frame zeros are nothing special.
-    bright = level > 0.05 * scale or level > 12 or (fit is None and top > 0.2 * scale)
+    noise, spiked = _rows(plane, fit, level)
+    bright = level > max(8.0 * noise, min(0.1 * scale, 40.0))
+    if fit is None:  # no disk to speak of: only what is bright somewhere can have holes
+        bright = top > 0.25 * scale and (plane.dtype == np.uint8 or top > 255)
     empty = (on_disk == 0) if bright else np.zeros(on_disk.shape, bool)
     missing = float(np.mean(empty | ~np.isfinite(on_disk)))
     saturated = _saturated_share(known, top, scale)
-    noise, spiked = _rows(plane, fit, level)
     share = level / scale
     return Facts(saturated, missing, spiked, share, noise / max(level, 1e-6), level, top, scale)
 

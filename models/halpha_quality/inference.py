@@ -39,6 +39,17 @@ _CALIBRATION = "calibration.npz"
 _NOT_SEEN = 0.35  # share of the disk without data beyond which the rest is not judged
 
 
+#: How sure the head must be of a cause where a fact has already disturbed what it sees.
+_DOUBT = {
+    Cause.OVEREXPOSED: 1.1,  # a saturated disk is flat or torn: nothing can be said
+    Cause.UNDEREXPOSED: 1.1,
+    Cause.SEEING: 0.95,
+    Cause.DEFOCUS: 0.95,
+    Cause.TRACKING: 0.95,
+    Cause.MISSING_DATA: 0.9,
+}
+
+
 @dataclass(frozen=True)
 class Reading:
     """All that was found of a frame before it is scored.
@@ -161,6 +172,8 @@ class HalphaQuality:
         probabilities: dict[Cause, float] = {}
         if reading.cause_logits is not None:
             probabilities = self._cause_probabilities(reading, degraded=badness > 0)
+            needed = max((_DOUBT[cause] for cause in native_causes if cause in _DOUBT), default=0.0)
+            probabilities = {c: p for c, p in probabilities.items() if p >= needed}
         for cause, ratio in native_causes.items():
             # At the threshold even odds; twice beyond it 0.89.
             probabilities[cause] = max(probabilities.get(cause, 0.0), ratio**3 / (1 + ratio**3))

@@ -30,9 +30,9 @@ class ScoreMapping:
     kind : str
         ``physical`` (trained on injected defects), ``both`` (and on bad frames of one's own: the
         worse of both answers) or ``learned`` (no injections: classifiers and content loss alone).
-    severity_offset, severity_slope : float
-        True band rms = exp(offset) * estimate**slope, fitted on simulated and good real frames
-        with injected clouds.
+    severity_offset : float
+        True band rms = exp(offset) * estimate, fitted on simulated and good real frames with
+        injected clouds.
     network_share : float
         Weight of the network's logarithm in the estimate; the rest is `band_rms`.
     border : float
@@ -45,13 +45,14 @@ class ScoreMapping:
         Log-odds per e-fold of `structure_rms`, and where it adds nothing.
     visible_share : float
         Share of the border from which a cloud can be seen and is named.
+    local_ceiling : float
+        Largest log-odds that a contrail, an occulting edge or dust adds by its probability.
     content_mean, content_deviation : float
         Of good frames: the published rule calls a frame bad at mean + 3 deviations.
     """
 
     kind: str = "physical"
     severity_offset: float = 0.0
-    severity_slope: float = 1.0
     network_share: float = 0.4
     border: float = 0.0062
     faint_weight: float = 2.0
@@ -59,6 +60,7 @@ class ScoreMapping:
     heavy_weight: float = 2.0
     heavy_reference: float = 0.008
     visible_share: float = 0.4
+    local_ceiling: float = 1.5
     content_mean: float = 0.0
     content_deviation: float = 1.0
 
@@ -66,7 +68,9 @@ class ScoreMapping:
         """Log-odds of being degraded; the score is 1 / (1 + exp(badness))."""
         if self.kind == "learned":
             return max(self._classified(measures), self._content(measures))
-        worst = max(self._cloud(measures), float(np.max(cause_logits[_FIRST_LOCAL:])))
+        # Certainty is not severity: a sure contrail is no worse than a heavy cloud.
+        local = min(float(np.max(cause_logits[_FIRST_LOCAL:])), self.local_ceiling)
+        worst = max(self._cloud(measures), local)
         return max(worst, self._classified(measures)) if self.kind == "both" else worst
 
     def is_visible(self, measures: Mapping[str, float]) -> bool:
@@ -84,8 +88,7 @@ class ScoreMapping:
 
     def calibrated_band(self, measures: Mapping[str, float]) -> float:
         """The network's band rms on the scale of the truth."""
-        estimate = max(measures["transmission_band_rms"], 1e-6)
-        return float(np.exp(self.severity_offset) * estimate**self.severity_slope)
+        return float(np.exp(self.severity_offset)) * max(measures["transmission_band_rms"], 1e-6)
 
     def cloud_rms(self, measures: Mapping[str, float]) -> float:
         """Estimated rms of the cloud's transmission between R/12 and R/6."""
