@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from redis import Redis
 
 import migrations
 from models.runtime import Runtime
@@ -33,7 +34,8 @@ from workers.sweeper import Sweeper
 
 @pytest.fixture
 def production(settings: Settings, postgres: PostgresServer, redis_server: RedisServer) -> Settings:
-    """Settings as in production: Postgres and Redis."""
+    """Settings as in production: an empty Postgres and an empty Redis."""
+    Redis.from_url(redis_server.url).flushall()
     url = postgres.new_database()
     migrations.upgrade(url)
     return settings.model_copy(update={"database_url": url, "broker_url": redis_server.url})
@@ -122,8 +124,6 @@ def test_a_killed_worker_and_a_wiped_queue_lose_no_frame(
     finally:
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
-    from redis import Redis
-
     Redis.from_url(redis_server.url).flushall()
     assert frames.counts(db)["done"] < 40
     sweeper = Sweeper(quick, db, Publisher(make_app(quick)))
