@@ -63,8 +63,6 @@ def test_a_backfill_takes_an_archive_once_and_goes_on_where_it_ended(tmp_path: P
     (archive / "broken.fits").write_bytes(b"SIMPLE  =")
     second = shell("backfill", tmp_path / "archive")
     assert (second.returncode, second.stdout.strip()) == (1, "1 done, 1 rejected, 0 failed")
-    third = shell("backfill", tmp_path / "archive", "--until", "2024-05-08T12:00:06Z")
-    assert (third.returncode, third.stdout.strip()) == (0, "0 done, 0 rejected, 0 failed")
 
 
 def test_a_backfill_of_a_time_takes_that_time_alone(tmp_path: Path):
