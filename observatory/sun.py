@@ -358,7 +358,9 @@ def _sample_limb(
         return None
     angle, x, y = angle[seen], x[seen], y[seen]
     values = cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    profile = cv2.GaussianBlur(np.nan_to_num(values.astype(np.float32)), (0, 0), sigmaX=1.2, sigmaY=0.01)
+    profile = cv2.GaussianBlur(
+        np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0), (0, 0), sigmaX=1.2, sigmaY=0.01
+    )
     return _edges(profile, offset, angle, radius, float(seen.mean()))
 
 

@@ -144,7 +144,10 @@ def _rows(plane: np.ndarray, fit: LimbFit | None, level: float) -> tuple[float, 
     if x1 - x0 < 16 or y1 - y0 < 8:
         return 0.0, 0.0
     chosen = np.arange(y0 + 1, y1 - 1, max(3, (y1 - y0) // 96))
-    rows, up, down = (np.nan_to_num(plane[chosen + shift, x0:x1].astype(np.float32)) for shift in (0, -1, 1))
+    rows, up, down = (
+        np.nan_to_num(plane[chosen + shift, x0:x1].astype(np.float32), posinf=0.0, neginf=0.0)
+        for shift in (0, -1, 1)
+    )
     left, middle, right = rows[:, :-2], rows[:, 1:-1], rows[:, 2:]
     beside = np.maximum(up, down)
     around = np.maximum(np.maximum(left, right), beside[:, 1:-1])

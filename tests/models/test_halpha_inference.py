@@ -190,3 +190,33 @@ def test_real_frames_meet_the_promise(model: HalphaQuality):
     assert kso["spearman_above_0.3"] >= 0.9
     good = evaluate_good(model, root)
     assert good["called_degraded"] == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 1 << 30),
+    kind=st.sampled_from(["u1", "i2", "u2", ">i2", "i4", "f4", "f8", "?"]),
+    side=st.integers(64, 180),
+    scale=st.sampled_from([1e-6, 1.0, 200.0, 3e4, 1e25]),
+    disks=st.integers(0, 3),
+    holes=st.booleans(),
+)
+def test_no_picture_raises(
+    model: HalphaQuality, seed: int, kind: str, side: int, scale: float, disks: int, holes: bool
+):
+    random = np.random.default_rng(seed)
+    picture = random.normal(0, 0.1, (side, side + int(random.integers(60))))
+    y, x = np.indices(picture.shape)
+    for _ in range(disks):
+        cx, cy, radius = random.uniform(-20, side + 20, 3)
+        picture += np.hypot(x - cx, y - cy) < radius
+    picture = picture * scale
+    if "f" in kind and holes:
+        picture[random.random(picture.shape) < 0.2] = random.choice([np.nan, np.inf, -np.inf])
+    elif "f" not in kind:
+        picture = np.clip(picture, 0, 250)
+    quality = model.analyse(as_frame(picture.astype(kind)))
+    assert 0 <= quality.score <= 1
+    assert quality.p_value is not None and 0 < quality.p_value <= 1
+    assert all(np.isfinite(value) for value in quality.measures.values())
+    assert all(0 <= entry.probability <= 1 for entry in quality.causes)
