@@ -5,8 +5,9 @@ that defects can be injected physically and any preparation applied afterwards. 
 files are read as they are; another format or preparation is one function:
 
 >>> READERS[".raw"] = lambda path: np.fromfile(path, np.uint16).reshape(2048, 2048)
->>> def squared(square, usable=None):
-...     return np.clip(square / square.max(), 0, 1) ** 2 * 2 - 1
+>>> PREPARATIONS["squared"] = lambda square, usable=None: (
+...     np.clip(square / square.max(), 0, 1) ** 2 * 2 - 1
+... )
 """
 
 from __future__ import annotations

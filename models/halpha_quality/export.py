@@ -134,7 +134,7 @@ def _parameters(config: NetworkConfig, options: dict[str, Any]) -> dict[str, Any
 
 def _score_kind(options: dict[str, Any]) -> str:
     if not options.get("inject", True):
-        return "learned"
+        return "content" if options.get("mode") == "one_class" else "learned"
     return "both" if options.get("bad") not in (None, "None") else "physical"
 
 

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 #: Index of the first cause that counts by its own probability (after cloud and thin_cloud).
 _FIRST_LOCAL = 2
+#: Kinds whose network learned severities from injected defects.
+_INJECTED = ("physical", "both")
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class ScoreMapping:
     ----------
     kind : str
         ``physical`` (trained on injected defects), ``both`` (and on bad frames of one's own: the
-        worse of both answers) or ``learned`` (no injections: classifiers and content loss alone).
+        worse of both answers), ``learned`` (no injections: classifiers and content loss alone) or
+        ``content`` (nor bad frames: content loss alone).
     severity_offset : float
         True band rms = exp(offset) * estimate, fitted on simulated and good real frames with
         injected clouds.
@@ -66,6 +69,8 @@ class ScoreMapping:
 
     def badness(self, measures: Mapping[str, float], cause_logits: NDArray[np.floating]) -> float:
         """Log-odds of being degraded; the score is 1 / (1 + exp(badness))."""
+        if self.kind == "content":
+            return self._content(measures)
         if self.kind == "learned":
             return max(self._classified(measures), self._content(measures))
         # Certainty is not severity: a sure contrail is no worse than a heavy cloud.
@@ -75,14 +80,14 @@ class ScoreMapping:
 
     def is_visible(self, measures: Mapping[str, float]) -> bool:
         """Whether a cloud that does not degrade the frame can be seen all the same."""
-        return self.kind != "learned" and (self.cloud_rms(measures) > self.visible_share * self.border)
+        return self.kind in _INJECTED and (self.cloud_rms(measures) > self.visible_share * self.border)
 
     def visibility(self, measures: Mapping[str, float], cause_logits: NDArray[np.floating]) -> float:
         """How far the region map counts, 0 to 1: it tells where, whatever the strength.
 
         Cells of a frame that is far from the border are not spoilt, so the map fades there.
         """
-        if self.kind == "learned" or float(np.max(cause_logits[_FIRST_LOCAL:])) > 0:
+        if self.kind not in _INJECTED or float(np.max(cause_logits[_FIRST_LOCAL:])) > 0:
             return 1.0
         return float(min(1.0, (self.cloud_rms(measures) / (0.6 * self.border)) ** 2))
 

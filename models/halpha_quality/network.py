@@ -55,7 +55,10 @@ class NetworkConfig:
         Filters of their first convolution and number of strided 4x4 convolutions, all of which
         count for the content loss.
     head_filters : int
-        Filters of the diagnosis head; 0 leaves it out.
+        Filters of the diagnosis head.
+    classified : bool
+        Whether the classifiers learned good from bad; in one-class training they are copies of
+        the discriminators, whose logits say something else, and only their features count.
     """
 
     side: int = 128
@@ -68,6 +71,7 @@ class NetworkConfig:
     discriminator_filters: int = 8
     feature_layers: int = 4
     head_filters: int = 16
+    classified: bool = True
     loss: LossWeights = field(default_factory=LossWeights)
 
 
@@ -273,11 +277,13 @@ class QualityNetwork(nn.Module):
         _, made_features = self.classifier(made)
         found = self.head(image, (image - made).abs())
         # The classifiers see patches, the head sees the disk: the mean of both logits.
-        p_degraded = torch.sigmoid(0.5 * (mean_logit(logits) + found.degraded))
+        logit = found.degraded
+        if self.config.classified:
+            logit = 0.5 * (mean_logit(logits) + logit)
         return (
             made,
             content_loss(features, made_features),
-            p_degraded,
+            torch.sigmoid(logit),
             torch.sigmoid(found.region[:, 0]),
             found.causes,
             found.severity,

@@ -6,7 +6,7 @@ disk's own brightness, on a square of +-1000 arcsec. Training and inference shar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -258,8 +258,8 @@ def prepare_peak(square: FloatArray, usable: NDArray[np.bool_] | None = None) ->
     return np.clip(square * (2.0 / max(peak, 1e-6)) - 1.0, -1.0, 1.0).astype(np.float32)
 
 
-#: Add your own here, or pass a callable to `data.convert` and `train`.
-PREPARATIONS: Mapping[str, Preparation] = {
+#: Add your own here, before training and wherever the network is used: the manifest keeps its name.
+PREPARATIONS: dict[str, Preparation] = {
     "flattened": prepare_flattened,
     "contrast": prepare_contrast_normalised,
     "image": prepare_image,

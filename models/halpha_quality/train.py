@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -215,19 +215,18 @@ def head_losses(found: Diagnosis, data: Mapping[str, Tensor]) -> dict[str, Tenso
     }
 
 
-def train(options: TrainOptions, preparation: Preparation | None = None) -> Path:
+def train(options: TrainOptions) -> Path:
     """Train, draw, export; returns the run's folder.
 
     Parameters
     ----------
     options : TrainOptions
-    preparation : Preparation, optional
-        One of your own instead of the named one.
+        `preparation` names an entry of `PREPARATIONS`; put one of your own there first.
 
     Raises
     ------
     ValueError
-        When there is nothing good to learn from, or one_class is given bad frames.
+        When there is nothing good to learn from, or an option is unknown.
     """
     from models.halpha_quality.export import export
 
@@ -236,8 +235,13 @@ def train(options: TrainOptions, preparation: Preparation | None = None) -> Path
     if options.mode not in ("classifier", "one_class") or options.adversarial not in ("lsgan", "wgan-gp"):
         raise ValueError("mode is classifier or one_class; adversarial is lsgan or wgan-gp")
     options.output.mkdir(parents=True, exist_ok=True)
-    config = PRESETS[options.preset]
-    prepare = preparation or PREPARATIONS[options.preparation]
+    if options.preparation not in PREPARATIONS or options.preset not in PRESETS:
+        known = (*PREPARATIONS, *PRESETS)
+        raise ValueError(
+            f"{options.preparation} or {options.preset} is unknown; there are {', '.join(known)}"
+        )
+    config = replace(PRESETS[options.preset], classified=options.mode == "classifier")
+    prepare = PREPARATIONS[options.preparation]
     training, validation, bad = load_bases(options, config.side)
     trainer = Trainer(options, config)
     checkpoint = options.output / _CHECKPOINT

@@ -133,10 +133,11 @@ def test_a_reader_of_ones_own_is_one_line(folders: tuple[Path, Path], tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("mode", "adversarial"), [("classifier", "lsgan"), ("one_class", "wgan-gp")], ids=lambda value: value
+    ("mode", "adversarial", "inject"),
+    [("classifier", "lsgan", True), ("one_class", "wgan-gp", True), ("classifier", "lsgan", False)],
 )
 def test_two_steps_train_resume_and_export(
-    folders: tuple[Path, Path], tmp_path: Path, mode: str, adversarial: str, monkeypatch
+    folders: tuple[Path, Path], tmp_path: Path, mode: str, adversarial: str, inject: bool, monkeypatch
 ):
     monkeypatch.delenv("HELIOWATCH_TEST_DATA", raising=False)
     options = TrainOptions(
@@ -145,6 +146,7 @@ def test_two_steps_train_resume_and_export(
         output=tmp_path / "run",
         mode=mode,
         adversarial=adversarial,
+        inject=inject,
         preset="tiny",
         simulated=4,
         steps=2,
@@ -163,7 +165,15 @@ def test_two_steps_train_resume_and_export(
     model = HalphaQuality(Runtime(), read_manifest(run / "manifest.toml"))
     quality = model.analyse(as_frame(READERS[".png"](folders[0] / "0.png")))
     assert 0 <= quality.score <= 1 and quality.region_map is not None
-    if mode == "classifier":
+    assert (
+        model.description.parameters["score"]["kind"]
+        == {
+            ("classifier", True): "both",
+            ("one_class", True): "physical",
+            ("classifier", False): "learned",
+        }[(mode, inject)]
+    )
+    if mode == "classifier" and inject:
         train(dataclasses.replace(options, steps=3))
         assert load_network(run / "checkpoint.pt")[1]["step"] == 3
         with (run / "metrics.csv").open() as stored:
