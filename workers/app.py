@@ -46,6 +46,9 @@ def make_app(settings: Settings) -> Celery:
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         worker_prefetch_multiplier=0 if settings.is_embedded else 1,
+        # A child warms its networks up before it says that it is up; CUDA alone takes longer than
+        # the default of 4 s, after which it would be killed and started again, for ever.
+        worker_proc_alive_timeout=120.0,
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
         worker_enable_remote_control=False,

@@ -137,6 +137,11 @@ def test_a_killed_worker_and_a_wiped_queue_lose_no_frame(
     assert len(done) == 40
 
 
+def test_children_may_take_long_to_warm_up(production: Settings):
+    # On a device the first session takes many seconds; Celery kills children that are not up in time.
+    assert make_app(production).conf.worker_proc_alive_timeout >= 60
+
+
 def test_live_frames_go_before_an_archives(
     production: Settings, db: Database, tmp_path: Path, eventually: Callable[..., None]
 ):
