@@ -114,11 +114,13 @@ def _pointing(header: Mapping[str, Any]) -> Pointing | None:
     if center[0] is None or center[1] is None or radius is None or radius <= 0:
         return None
     rsun = number(header, "RSUN_OBS", "RSUN_ARC", "SOLAR-R") or RSUN_1AU_ARCSEC
+    angle = number(header, "ANGLE")
     return Pointing(
         center_x_px=center[0] - 1,
         center_y_px=center[1] - 1,
         radius_px=radius,
         rsun_arcsec=rsun,
-        roll_deg=number(header, "ANGLE", "CROTA2"),
+        # Kanzelhöhe's ANGLE has the other sign: PCi_j = R(-ANGLE), where CROTA2 means R(CROTA2).
+        roll_deg=number(header, "CROTA2") if angle is None else -angle,
         source="header",
     )
