@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -210,6 +211,15 @@ def test_a_kso_frame_comes_back_as_it_was_written(tmp_path: Path):
     assert frame.pointing.center_x_px == pytest.approx(taken.pointing.center_x_px, abs=1e-3)
     assert frame.pointing.center_y_px == pytest.approx(taken.pointing.center_y_px, abs=1e-3)
     assert frame.pointing.radius_px == pytest.approx(taken.pointing.radius_px, abs=1e-3)
+
+
+def test_the_roll_of_a_kso_frame_keeps_its_sign(tmp_path: Path):
+    taken = sun()
+    rolled = replace(taken.pointing, roll_deg=20.0)
+    path = write_kso_fits(tmp_path, taken.pixels, datetime(2024, 5, 8, tzinfo=UTC), rolled)
+    pointing = read_file(path, LIMITS).facts().pointing
+    assert pointing is not None
+    assert pointing.roll_deg == 20.0
 
 
 def test_a_frames_pixels_are_not_to_be_written_to(tmp_path: Path):
