@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import migrations
-from observatory.storage import frames
+from observatory.storage import catalogue
 from observatory.storage.session import Database
 
 _SIZE = 16  # pixels on a side
@@ -76,7 +76,7 @@ def main() -> int:
             count = 0
             while count < arguments.files and time.perf_counter() - start < arguments.within:
                 time.sleep(0.25)
-                count = sum(frames.counts(db).values())
+                count = sum(catalogue.counts(db).values())
             took_s = time.perf_counter() - start
         finally:
             process.terminate()

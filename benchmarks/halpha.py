@@ -29,8 +29,9 @@ from heliowatch.house import upgrade
 from models.simulate.halpha import HalphaSun, HalphaTelescope
 from models.simulate.kso_fits import write_kso_fits
 from observatory.settings import LogSettings, load_settings
-from observatory.storage import frames
-from observatory.storage.frames import FrameFilter, Status
+from observatory.storage import catalogue
+from observatory.storage.catalogue import FrameFilter
+from observatory.storage.frames import Status
 from workers.ingester import WatchFolder
 from workers.station import Station
 
@@ -142,7 +143,7 @@ def time_ours(home: Path, single: list[Path], many: list[Path]) -> tuple[list[fl
             path.rename(incoming / path.name)
             _until_done(station, number + 1)
             time.sleep(0.1)
-        rows = frames.find(station.db, FrameFilter(), limit=1000, is_ascending=True)
+        rows = catalogue.find(station.db, FrameFilter(), limit=1000, is_ascending=True)
         latencies = [row["latency_s"] for row in rows][_WARM_UP:]
         start = time.perf_counter()
         for path in many:
@@ -153,9 +154,9 @@ def time_ours(home: Path, single: list[Path], many: list[Path]) -> tuple[list[fl
 
 def _until_done(station: Station, count: int) -> None:
     deadline = time.monotonic() + 300
-    while frames.counts(station.db)[Status.DONE] < count:
+    while catalogue.counts(station.db)[Status.DONE] < count:
         if time.monotonic() > deadline:
-            raise RuntimeError(f"not done within 300 s: {frames.counts(station.db)}")
+            raise RuntimeError(f"not done within 300 s: {catalogue.counts(station.db)}")
         time.sleep(0.005)
 
 

@@ -15,7 +15,7 @@ from rich.progress import Progress, TaskID, TimeElapsedColumn, TimeRemainingColu
 from heliowatch.house import folders_of, stop_on_signals, upgrade
 from observatory.errors import SettingsError
 from observatory.settings import Settings
-from observatory.storage import frames
+from observatory.storage import catalogue, frames
 from observatory.storage.frames import Priority
 from workers.app import make_app
 from workers.publisher import Publisher
@@ -69,11 +69,11 @@ def run_backfill(
                 console=Console(stderr=True),
             )
         )
-        before = frames.counts(room.db)
+        before = catalogue.counts(room.db)
         taking = bars.add_task("files taken", total=None)
         room.ingester.once(lambda done, total: bars.update(taking, completed=done, total=total))
         _wait(room, bars, bars.add_task("frames worked on", total=None))
-        after = frames.counts(room.db)
+        after = catalogue.counts(room.db)
     new = {
         status: after[status] - before[status] for status in after if status in ("done", "rejected", "failed")
     }
@@ -83,7 +83,7 @@ def run_backfill(
 
 def _left(room: IngestRoom) -> int:
     waiting = sum(queue.count for queue in frames.waiting(room.db) if queue.priority is Priority.BACKFILL)
-    return waiting + frames.counts(room.db)["processing"]
+    return waiting + catalogue.counts(room.db)["processing"]
 
 
 def _wait(room: IngestRoom, bars: Progress, bar: TaskID) -> None:

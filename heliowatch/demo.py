@@ -26,8 +26,9 @@ from heliowatch.simulation import SimulatedObservatory
 from observatory.analysis import Cause
 from observatory.instruments import Limits, read_file
 from observatory.settings import Settings
-from observatory.storage import frames
-from observatory.storage.frames import FrameFilter, Status
+from observatory.storage import catalogue
+from observatory.storage.catalogue import FrameFilter
+from observatory.storage.frames import Status
 from observatory.storage.session import Database
 from workers.ingester import WatchFolder
 from workers.station import Station
@@ -149,7 +150,7 @@ def _wait(db: Database, expected: list[Expected]) -> None:
     ) as progress:
         bar = progress.add_task("frames with results", total=total)
         while time.monotonic() < deadline:
-            finished = sum(count for status, count in frames.counts(db).items() if status in _FINISHED)
+            finished = sum(count for status, count in catalogue.counts(db).items() if status in _FINISHED)
             progress.update(bar, completed=finished)
             if finished >= total:
                 return
@@ -158,7 +159,7 @@ def _wait(db: Database, expected: list[Expected]) -> None:
 
 def _report(db: Database, expected: list[Expected]) -> bool:
     """Print one row for each sample frame; True when all are done."""
-    rows = frames.find(db, FrameFilter(), limit=1000, is_ascending=True)
+    rows = catalogue.find(db, FrameFilter(), limit=1000, is_ascending=True)
     by_file = {(row["sha256"], row["frame_index"]): row for row in rows}
     table = Table(title="What Heliowatch found", box=None, pad_edge=False, title_justify="left")
     for title in ("frame", "origin", "instrument", "time (UTC)", "status", "score", "verdict", "after"):

@@ -142,6 +142,8 @@ class Runtime:
                 name, sess_options=options, providers=providers
             )
         )
+        if self.provider == "CUDAExecutionProvider" and hasattr(onnxruntime, "preload_dlls"):
+            onnxruntime.preload_dlls()  # CUDA and cuDNN come as wheels, where no linker looks
         try:
             inner = factory(str(path), self._options(onnxruntime), self._providers())
         except Exception as error:  # ONNX Runtime's own errors share no root but this

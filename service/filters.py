@@ -19,7 +19,8 @@ from pydantic import (
 )
 
 from observatory.analysis import Cause
-from observatory.storage.frames import FrameFilter, Status
+from observatory.storage.catalogue import FrameFilter
+from observatory.storage.frames import Status
 from service.problems import ParameterError
 
 MAX_ID = 2**63 - 1

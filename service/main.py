@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 import observatory
 from observatory.settings import Settings
-from observatory.storage import frames
+from observatory.storage import catalogue
 from observatory.storage.files import ProductFiles
 from observatory.storage.session import Database
 from service import problems, readiness, views
@@ -81,8 +81,8 @@ def _context(settings: Settings, db: Database, probe_queue: QueueProbe | None) -
         stream=EventStream(db),
         probe_queue=probe_queue or readiness.QueueProbe(settings),
         collector=DatabaseCollector(db, settings.service.worker_silence_s),
-        overview=Remembered(lambda: frames.overview(db)),
-        counts=Remembered(lambda: frames.counts(db)),
+        overview=Remembered(lambda: catalogue.overview(db)),
+        counts=Remembered(lambda: catalogue.counts(db)),
     )
 
 

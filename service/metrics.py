@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from observatory.errors import StorageUnavailableError
 from observatory.instruments import kinds
-from observatory.storage import frames, summaries, workers
+from observatory.storage import catalogue, frames, workers
 from observatory.storage.frames import Priority
 from observatory.storage.session import Database
 from service.remembered import Remembered
@@ -34,7 +34,7 @@ class DatabaseCollector(Collector):
         self._db = db
         self._silence_s = silence_s
         self._clock = clock
-        self._counts = Remembered(lambda: summaries.counts_by_instrument(db))
+        self._counts = Remembered(lambda: catalogue.counts_by_instrument(db))
 
     def collect(self) -> Iterator[Metric]:
         """Ask the database; when it cannot be asked, say just that."""
@@ -71,8 +71,8 @@ class DatabaseCollector(Collector):
         metric = GaugeMetricFamily(
             "heliowatch_last_frame_timestamp_seconds", "Time of the newest frame", labels=["instrument"]
         )
-        names = [name for name, _ in summaries.instruments_seen(self._db)]
-        for name, moment in summaries.newest_moments(self._db, names).items():
+        names = [name for name, _ in catalogue.instruments_seen(self._db)]
+        for name, moment in catalogue.newest_moments(self._db, names).items():
             metric.add_metric([name], moment.timestamp())
         return metric
 

@@ -41,7 +41,7 @@ from observatory.instruments import Opened, open_bytes
 from observatory.instruments.formats import read_bytes
 from observatory.settings import Settings
 from observatory.storage import frames
-from observatory.storage.frames import Arrival, NewFrame, Priority, Status, path_text, plain_text
+from observatory.storage.frames import Arrival, NewFrame, Priority, Status, Task, path_text, plain_text
 from observatory.storage.session import Database
 from workers import metrics
 from workers.publisher import Publisher
@@ -386,25 +386,34 @@ class Ingester:
         return len(settled)
 
     def _write(self, batch: list[Look], *, is_calm: bool) -> None:
-        new = [row for look in batch for row in look.new]
-        seen = [look.arrival for look in batch if look.arrival is not None]
-        if not new and not seen:
+        batch = [look for look in batch if look.new or look.arrival]
+        if not batch:
             return
-        while True:
-            try:
-                tasks = frames.register(self._db, new, seen, datetime.now(UTC) if is_calm else None)
-                break
-            except HeliowatchError as error:
-                log.warning("register_delayed", error=str(error))
-                if self._stop.wait(1.0):
-                    return  # the files stay where they are: the next start finds them
-        for row in new:
+        tasks = self._register(batch, datetime.now(UTC) if is_calm else None)
+        for row in (row for look in batch for row in look.new):
             metrics.frames_ingested.labels(row.instrument or "unknown").inc()
             if row.status is Status.REJECTED:
                 metrics.frames_processed.labels(row.instrument or "unknown", "rejected").inc()
         if is_calm:
             self._publisher.publish(tasks)
         # In a burst the sweeper publishes: rows first, nothing may wait behind the broker.
+
+    def _register(self, batch: list[Look], published_at: datetime | None) -> list[Task]:
+        """Write a batch's rows; one file that the database will not take does not hold up the others."""
+        new = [row for look in batch for row in look.new]
+        seen = [look.arrival for look in batch if look.arrival is not None]
+        while True:
+            try:
+                return frames.register(self._db, new, seen, published_at)
+            except HeliowatchError as error:
+                log.warning("register_delayed", error=str(error))
+                if self._stop.wait(1.0):
+                    return []  # the files stay where they are: the next start finds them
+            except Exception:
+                log.exception("register_defect", files=[row.file_name for row in new][:5])
+                if len(batch) == 1:
+                    return []  # found again at the next start, by a version that knows better
+                return [task for look in batch for task in self._register([look], published_at)]
 
     # -- running ----------------------------------------------------------------------------
 

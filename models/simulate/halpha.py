@@ -155,7 +155,8 @@ class HalphaSun:
         random = np.random.default_rng((self.seed, noise_seed, int(days * 86400)))
         pixels = expose(clean, telescope, random)
         center = telescope.center_px
-        pointing = Pointing(center[0], center[1], telescope.disk_radius_px, roll_deg=telescope.roll_deg)
+        # The telescope's roll turns counter-clockwise, CROTA2 the other way.
+        pointing = Pointing(center[0], center[1], telescope.disk_radius_px, roll_deg=-telescope.roll_deg)
         return SimulatedFrame(pixels, pointing, date_obs, clean)
 
     def _brightness(self, days: float, telescope: HalphaTelescope, b0_deg: float) -> FloatArray:

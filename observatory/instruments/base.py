@@ -199,7 +199,7 @@ def wcs_pointing(header: Mapping[str, Any]) -> Pointing | None:
         raise MissingKeywordError("CRPIX1, CDELT1", "half a WCS says nothing certain about the pointing")
     if not (scale > 0 and scale_y > 0):
         raise MissingKeywordError("CDELT1, CDELT2", f"{scale} x {scale_y} arcsec per pixel cannot be")
-    roll = number(header, "CROTA2") or 0.0
+    roll = _roll_deg(header, scale_y / scale)
     value_x, value_y = number(header, "CRVAL1") or 0.0, number(header, "CRVAL2") or 0.0
     angle = np.deg2rad(roll)
     dx, dy = -value_x / scale, -value_y / scale_y
@@ -213,6 +213,15 @@ def wcs_pointing(header: Mapping[str, Any]) -> Pointing | None:
         roll_deg=roll,
         source="header",
     )
+
+
+def _roll_deg(header: Mapping[str, Any], ratio: float) -> float:
+    """CROTA2, from the PC matrix where a header has that instead (Greisen & Calabretta 2002, section 6)."""
+    roll = number(header, "CROTA2")
+    sine, cosine = number(header, "PC2_1"), number(header, "PC2_2")
+    if roll is None and sine is not None and cosine is not None:
+        return float(np.rad2deg(np.arctan2(sine * ratio, cosine)))
+    return roll or 0.0
 
 
 def is_simulated(header: Mapping[str, Any]) -> bool:

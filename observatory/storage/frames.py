@@ -1,33 +1,28 @@
-"""Frames: their rows from arrival to result, and every question asked about them."""
+"""Frames: their rows from arrival to result. What is asked about them stands in `catalogue`."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
     Connection,
     Row,
-    Select,
     and_,
-    cast,
     func,
     or_,
     select,
-    text,
     update,
 )
 
 from observatory.frame import DateSource
 from observatory.storage import events
-from observatory.storage.schema import arrivals, causes, frames, workers
+from observatory.storage.schema import arrivals, frames, workers
 from observatory.storage.session import Database
 
 
@@ -106,21 +101,6 @@ class Claimed:
     attempts: int
     closed_at: datetime | None
     received_at: datetime
-
-
-@dataclass(frozen=True)
-class FrameFilter:
-    """Which frames are asked for; None means any."""
-
-    instrument: str | None = None
-    time_from: datetime | None = None
-    time_to: datetime | None = None
-    status: Status | None = None
-    quality_min: float | None = None
-    quality_max: float | None = None
-    cause: str | None = None
-    wavelength_nm: float | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def path_text(path: Path) -> str:
@@ -435,177 +415,3 @@ def due(
             .limit(limit)
         ).scalars()
         return [Task(frame_id, family, priority) for frame_id in rows]
-
-
-def find(
-    db: Database,
-    wanted: FrameFilter,
-    *,
-    limit: int,
-    after: tuple[datetime, int] | None = None,
-    is_ascending: bool = False,
-) -> list[dict[str, Any]]:
-    """Frames by filter, in order of (`moment`, id).
-
-    Parameters
-    ----------
-    after : tuple of (datetime, int) or None
-        Sort key of the last row of the page before: keyset paging.
-    """
-    moment = frames.c.moment
-    query = _filtered(select(*frames.c), wanted)
-    if after is not None:
-        key, last_id = after
-        if is_ascending:
-            query = query.where(or_(moment > key, and_(moment == key, frames.c.id > last_id)))
-        else:
-            query = query.where(or_(moment < key, and_(moment == key, frames.c.id < last_id)))
-    order = (moment.asc(), frames.c.id.asc()) if is_ascending else (moment.desc(), frames.c.id.desc())
-    with db.read() as connection:
-        rows = [dict(row) for row in connection.execute(query.order_by(*order).limit(limit)).mappings()]
-        return _with_causes(connection, rows)
-
-
-def _filtered(query: Select[Any], wanted: FrameFilter) -> Select[Any]:
-    conditions = {
-        "instrument": lambda value: frames.c.instrument == value,
-        "time_from": lambda value: frames.c.moment >= value,
-        "time_to": lambda value: frames.c.moment < value,
-        "status": lambda value: frames.c.status == value,
-        "quality_min": lambda value: frames.c.quality_score >= value,
-        "quality_max": lambda value: frames.c.quality_score <= value,
-        "wavelength_nm": lambda value: frames.c.wavelength_nm.between(value - 0.05, value + 0.05),
-        "cause": lambda value: frames.c.id.in_(select(causes.c.frame_id).where(causes.c.cause == value)),
-    }
-    for name, condition in conditions.items():
-        value = getattr(wanted, name)
-        if value is not None:
-            query = query.where(condition(value))
-    return query
-
-
-def _with_causes(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    ids = [row["id"] for row in rows]
-    by_frame: dict[int, list[dict[str, Any]]] = {}
-    if ids:
-        for row in connection.execute(
-            select(causes).where(causes.c.frame_id.in_(ids)).order_by(causes.c.probability.desc())
-        ):
-            by_frame.setdefault(row.frame_id, []).append({"cause": row.cause, "probability": row.probability})
-    for frame in rows:
-        frame["causes"] = by_frame.get(frame["id"], [])
-    return rows
-
-
-def get(db: Database, frame_id: int) -> dict[str, Any] | None:
-    """One frame with its causes, every path its bytes were seen under, and how often."""
-    with db.read() as connection:
-        row = connection.execute(select(*frames.c).where(frames.c.id == frame_id)).mappings().one_or_none()
-        if row is None:
-            return None
-        frame = _with_causes(connection, [dict(row)])[0]
-        seen = connection.execute(
-            select(arrivals.c.path).where(arrivals.c.sha256 == frame["sha256"]).order_by(arrivals.c.id)
-        ).scalars()
-        frame["paths"] = [str(text_path(path)) for path in seen] or [str(text_path(frame["path"]))]
-        return frame
-
-
-def latest(db: Database, instrument: str) -> dict[str, Any] | None:
-    """Newest finished frame of an instrument."""
-    found = find(db, FrameFilter(instrument=instrument, status=Status.DONE), limit=1)
-    return found[0] if found else None
-
-
-def overview(db: Database) -> list[dict[str, Any]]:
-    """Each instrument's counts by status and its newest times."""
-    with db.read() as connection:
-        rows = connection.execute(
-            select(
-                frames.c.instrument,
-                frames.c.family,
-                func.count().label("frames"),
-                func.count().filter(frames.c.status == Status.DONE).label("done"),
-                func.count().filter(frames.c.status == Status.REJECTED).label("rejected"),
-                func.count().filter(frames.c.status == Status.FAILED).label("failed"),
-                func.count()
-                .filter(frames.c.status.in_([Status.RECEIVED, Status.PROCESSING]))
-                .label("waiting"),
-                func.count().filter(frames.c.is_degraded.is_(True)).label("degraded"),
-                func.max(frames.c.date_obs).label("last_date_obs"),
-                func.max(frames.c.received_at).label("last_received_at"),
-            )
-            .where(frames.c.instrument.is_not(None))
-            .group_by(frames.c.instrument, frames.c.family)
-            .order_by(frames.c.instrument)
-        ).mappings()
-        return [dict(row) for row in rows]
-
-
-def counts(db: Database) -> dict[str, int]:
-    """Frames by status."""
-    with db.read() as connection:
-        rows = connection.execute(select(frames.c.status, func.count()).group_by(frames.c.status)).all()
-    return {status.value: 0 for status in Status} | {row[0]: row[1] for row in rows}
-
-
-def quality_series(
-    db: Database,
-    instrument: str | None,
-    time_from: datetime | None,
-    time_to: datetime | None,
-    *,
-    bin_s: int | None,
-    limit: int,
-) -> list[dict[str, Any]]:
-    """Scores over time, single or in bins of ``bin_s`` seconds, oldest first.
-
-    Frames without a `date_obs` have no place on a time axis and are left out.
-    """
-    # `moment` is `date_obs` where there is one, and has the index.
-    conditions: list[ColumnElement[bool]] = [
-        frames.c.quality_score.is_not(None),
-        frames.c.date_obs.is_not(None),
-    ]
-    if instrument is not None:
-        conditions.append(frames.c.instrument == instrument)
-    if time_from is not None:
-        conditions.append(frames.c.moment >= time_from)
-    if time_to is not None:
-        conditions.append(frames.c.moment < time_to)
-    with db.read() as connection:
-        if bin_s is None:
-            query = (
-                select(
-                    frames.c.id,
-                    frames.c.instrument,
-                    frames.c.date_obs.label("time"),
-                    frames.c.quality_score.label("score"),
-                    frames.c.is_degraded,
-                )
-                .where(*conditions)
-                .order_by(frames.c.moment.desc(), frames.c.id.desc())
-                .limit(limit)
-            )
-            return [dict(row) for row in connection.execute(query).mappings()][::-1]
-        if db.is_sqlite:
-            epoch: Any = func.unixepoch(frames.c.date_obs)
-        else:
-            epoch = cast(func.floor(func.extract("epoch", frames.c.date_obs)), BigInteger)
-        start = (epoch - epoch % text(str(int(bin_s)))).label("start")
-        binned = (
-            select(
-                start,
-                frames.c.instrument,
-                func.count().label("frames"),
-                func.avg(frames.c.quality_score).label("score"),
-                func.min(frames.c.quality_score).label("score_min"),
-                func.max(frames.c.quality_score).label("score_max"),
-                func.count().filter(frames.c.is_degraded.is_(True)).label("degraded"),
-            )
-            .where(*conditions)
-            .group_by(start, frames.c.instrument)
-            .order_by(start.desc())
-            .limit(limit)
-        )
-        return [dict(row) for row in connection.execute(binned).mappings()][::-1]

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from observatory.storage import frames, results
+from observatory.storage import catalogue, results
 from service.context import Context, Here
 from service.filters import MAX_ID, FrameQuery, write_cursor
 from service.formats import chosen_format, csv_lines
@@ -78,7 +78,7 @@ def list_frames(request: Request, here: Here, query: Annotated[FrameQuery, Query
 def _page(
     here: Context, query: FrameQuery, after: Any, limit: int
 ) -> tuple[list[dict[str, Any]], str | None]:
-    rows = frames.find(
+    rows = catalogue.find(
         here.db, query.as_filter, limit=limit + 1, after=after, is_ascending=query.order == "asc"
     )
     if len(rows) <= limit:
@@ -166,7 +166,7 @@ def list_products(request: Request, here: Here, frame_id: FrameId) -> Response:
 
 
 def _existing(here: Context, frame_id: int) -> dict[str, Any]:
-    row = frames.get(here.db, frame_id)
+    row = catalogue.get(here.db, frame_id)
     if row is None:
         raise NotFoundError(f"frame {frame_id}")
     return row

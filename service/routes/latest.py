@@ -7,8 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import RedirectResponse, Response
 
-from observatory.storage import frames, results, summaries
-from observatory.storage.frames import FrameFilter, Status
+from observatory.storage import catalogue, results
+from observatory.storage.catalogue import FrameFilter
+from observatory.storage.frames import Status
 from service.context import Context, Here
 from service.problems import NotFoundError
 from service.shapes import API
@@ -42,9 +43,9 @@ def latest_frame(request: Request, here: Here, instrument: Instrument) -> Respon
 
 
 def _newest(here: Context, instrument: str, limit: int) -> list[dict[str, Any]]:
-    found = frames.find(here.db, FrameFilter(instrument=instrument, status=Status.DONE), limit=limit)
+    found = catalogue.find(here.db, FrameFilter(instrument=instrument, status=Status.DONE), limit=limit)
     if not found:
-        known = ", ".join(name for name, _ in summaries.instruments_seen(here.db)) or "none yet"
+        known = ", ".join(name for name, _ in catalogue.instruments_seen(here.db)) or "none yet"
         raise NotFoundError(f"finished frame of {instrument}", f"instruments with frames: {known}")
     return found
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from pydantic import BaseModel
 
-from observatory.storage import frames
+from observatory.storage import catalogue
 from service.context import Here
 from service.filters import QualityQuery, TimeRange
 from service.formats import chosen_format, csv_lines
@@ -55,7 +55,7 @@ def get_series(request: Request, here: Here, query: Annotated[QualityQuery, Quer
     the newest are given and `is_truncated` is true.
     """
     time = query.time or TimeRange()
-    rows = frames.quality_series(
+    rows = catalogue.quality_series(
         here.db, query.instrument, time.start, time.end, bin_s=query.bin, limit=query.limit + 1
     )
     is_truncated = len(rows) > query.limit

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from observatory.storage import events, frames, results, summaries
-from observatory.storage.frames import FrameFilter, Status
+from observatory.storage import catalogue, events, results
+from observatory.storage.catalogue import FrameFilter
+from observatory.storage.frames import Status
 from service.context import Context
 from service.metrics import utc_now
 from service.shapes import frames_as_json
@@ -131,7 +132,7 @@ def whole(here: Context, wish: Wish, base: str) -> Now:
     """Gather the page. The event number comes first, so that nothing after it is missed."""
     seq = events.last_seq(here.db)
     all_tiles = tiles(here, base)
-    chosen = None if wish.frame_id is None else frames.get(here.db, wish.frame_id)
+    chosen = None if wish.frame_id is None else catalogue.get(here.db, wish.frame_id)
     if chosen is not None and chosen["instrument"] is None:
         return Now(
             seq,
@@ -163,14 +164,14 @@ def _instrument(wish: Wish, all_tiles: Sequence[Tile]) -> str | None:
 
 def tiles(here: Context, base: str) -> list[Tile]:
     """All instruments: those with frames, and those that ought to have some."""
-    names = {name for name, _ in summaries.instruments_seen(here.db)} | here.settings.instruments.keys()
+    names = {name for name, _ in catalogue.instruments_seen(here.db)} | here.settings.instruments.keys()
     return [tile(here, name, base) for name in sorted(names)]
 
 
 def tile(here: Context, name: str, base: str) -> Tile:
     """One instrument."""
-    arrived = frames.find(here.db, FrameFilter(instrument=name), limit=1)
-    found = frames.find(here.db, FrameFilter(instrument=name, status=Status.DONE), limit=_STRIP)
+    arrived = catalogue.find(here.db, FrameFilter(instrument=name), limit=1)
+    found = catalogue.find(here.db, FrameFilter(instrument=name, status=Status.DONE), limit=_STRIP)
     shaped = frames_as_json(here.db, found, base)
     station = here.settings.instruments.get(name)
     newest = shaped[0] if shaped else next(iter(frames_as_json(here.db, arrived, base)), None)
@@ -195,24 +196,24 @@ def _waits_s(arrived: Sequence[Mapping[str, Any]]) -> float | None:
 
 def day(here: Context, instrument: str, on: dt.date | None, base: str) -> Day | None:
     """One day of an instrument; without a day, today, or the newest day that has frames."""
-    newest = frames.find(here.db, FrameFilter(instrument=instrument), limit=1)
+    newest = catalogue.find(here.db, FrameFilter(instrument=instrument), limit=1)
     if not newest and on is None:
         return None
     shown = on or newest[0]["moment"].astimezone(UTC).date()
     start, end = _start(shown), _start(shown) + timedelta(days=1)
-    rows = frames.find(
+    rows = catalogue.find(
         here.db, FrameFilter(instrument=instrument, time_from=start, time_to=end), limit=_LISTED + 1
     )
-    series = frames.quality_series(here.db, instrument, start, end, bin_s=None, limit=_PLOTTED)
+    series = catalogue.quality_series(here.db, instrument, start, end, bin_s=None, limit=_PLOTTED)
     return Day(
         instrument=instrument,
         date=shown,
         listed=frames_as_json(here.db, rows[:_LISTED], base),
         is_more=len(rows) > _LISTED,
         points=_points(series),
-        previous=_day_of(frames.find(here.db, FrameFilter(instrument=instrument, time_to=start), limit=1)),
+        previous=_day_of(catalogue.find(here.db, FrameFilter(instrument=instrument, time_to=start), limit=1)),
         following=_day_of(
-            frames.find(
+            catalogue.find(
                 here.db, FrameFilter(instrument=instrument, time_from=end), limit=1, is_ascending=True
             )
         ),
@@ -239,7 +240,7 @@ def _day_of(rows: Sequence[Mapping[str, Any]]) -> dt.date | None:
 
 def _newest_of(here: Context, shown: Day) -> dict[str, Any] | None:
     done = [frame for frame in shown.listed if frame["status"] == Status.DONE] or list(shown.listed)
-    return frames.get(here.db, done[0]["id"]) if done else None
+    return catalogue.get(here.db, done[0]["id"]) if done else None
 
 
 def selected(here: Context, row: Mapping[str, Any], base: str, *, is_pinned: bool) -> Selected:
@@ -261,4 +262,4 @@ def selected(here: Context, row: Mapping[str, Any], base: str, *, is_pinned: boo
 
 def refusals(here: Context, base: str) -> list[Frame]:
     """Newest files that could not be used."""
-    return frames_as_json(here.db, summaries.newest_refusals(here.db, _REFUSALS), base)
+    return frames_as_json(here.db, catalogue.newest_refusals(here.db, _REFUSALS), base)

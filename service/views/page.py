@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from observatory.storage import frames
+from observatory.storage import catalogue
 from service.context import Here
 from service.filters import MAX_ID
 from service.problems import NotFoundError
@@ -41,7 +41,7 @@ def tile(request: Request, here: Here, instrument: str) -> Response:
 def frame(request: Request, here: Here, frame_id: str, pinned: str = "1") -> Response:
     """The panel of one frame."""
     wish = _wish("", "", frame_id)
-    row = None if wish.frame_id is None else frames.get(here.db, wish.frame_id)
+    row = None if wish.frame_id is None else catalogue.get(here.db, wish.frame_id)
     if row is None:
         raise NotFoundError(f"frame {frame_id[:20]}")
     selected = now.selected(here, row, _base(request), is_pinned=pinned == "1")

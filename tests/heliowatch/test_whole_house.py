@@ -15,7 +15,7 @@ import pytest
 
 import heliowatch
 from observatory.settings import Settings
-from observatory.storage import frames
+from observatory.storage import catalogue
 from observatory.storage.session import Database
 from tests.making import kso_frame
 from tests.servers import free_port
@@ -97,7 +97,7 @@ def test_up_scores_what_falls_into_its_folder_answers_and_ends_on_sigterm(
         eventually(answers, "the service never was ready", 60)
         kso_frame(tmp_path / "incoming", 1)
         db = Database(settings.resolved_database_url)
-        eventually(lambda: frames.counts(db)["done"] == 1, "the frame was not scored")
+        eventually(lambda: catalogue.counts(db)["done"] == 1, "the frame was not scored")
         with urllib.request.urlopen(f"{address}/api/v1/frames", timeout=5) as answer:
             body = json.load(answer)
         assert "kanz_halph_fi_20240508_120006.fts.gz" in json.dumps(body)

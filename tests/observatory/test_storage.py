@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 
 from observatory.analysis import Cause, CauseProbability, ModelIdentity, Quality
 from observatory.errors import SchemaOutdatedError, StorageUnavailableError
-from observatory.storage import events, frames, results, summaries
+from observatory.storage import catalogue, events, frames, results
 from observatory.storage import workers as heartbeats
+from observatory.storage.catalogue import FrameFilter
 from observatory.storage.events import NewEvent
 from observatory.storage.files import ProductFiles, StoredFile
-from observatory.storage.frames import Arrival, FrameFilter, NewFrame, Priority, Status, path_text, text_path
+from observatory.storage.frames import Arrival, NewFrame, Priority, Status, path_text, text_path
 from observatory.storage.results import NewProduct, NewResult
 from observatory.storage.session import Database
 
@@ -84,7 +85,7 @@ def test_registering_the_same_bytes_again_adds_nothing(db: Database):
     assert len(frames.register(db, [new_frame(1)], [arrival(1, "/in/1")])) == 1
     told = events.last_seq(db)
     assert frames.register(db, [new_frame(1)], [arrival(1, "/in/1")]) == []
-    assert frames.counts(db)["received"] == 1
+    assert catalogue.counts(db)["received"] == 1
     assert events.last_seq(db) == told
 
 
@@ -92,7 +93,7 @@ def test_the_same_bytes_elsewhere_are_one_frame_with_every_path(db: Database):
     (task,) = frames.register(db, [new_frame(1)], [arrival(1, "/in/a")])
     frames.register(db, [new_frame(1, path="/in/b")], [arrival(1, "/in/b")])
     frames.register(db, [], [arrival(1, "/in/b", mtime_ns=2)])
-    assert frames.get(db, task.frame_id)["paths"] == ["/in/a", "/in/b", "/in/b"]
+    assert catalogue.get(db, task.frame_id)["paths"] == ["/in/a", "/in/b", "/in/b"]
 
 
 def test_the_images_of_one_file_are_frames_of_their_own(db: Database):
@@ -101,7 +102,7 @@ def test_the_images_of_one_file_are_frames_of_their_own(db: Database):
 
 def test_a_thousand_frames_in_one_transaction_are_a_thousand(db: Database):
     assert len(frames.register(db, [new_frame(n) for n in range(1500)], [])) == 1500
-    assert frames.counts(db)["received"] == 1500
+    assert catalogue.counts(db)["received"] == 1500
 
 
 def test_a_rejected_file_makes_no_task_but_an_event(db: Database):
@@ -112,7 +113,7 @@ def test_a_rejected_file_makes_no_task_but_an_event(db: Database):
 def test_an_unreadable_path_is_noted_once(db: Database):
     for _ in range(3):
         frames.register(db, [new_frame(1, sha256=None, status=Status.REJECTED, reason="gone")], [])
-    assert frames.counts(db)["rejected"] == 1
+    assert catalogue.counts(db)["rejected"] == 1
 
 
 def test_known_files_are_those_below_the_folder_alone(db: Database, tmp_path: Path):
@@ -138,7 +139,7 @@ def pages(
 ) -> list[int]:
     found: list[int] = []
     after = None
-    while page := frames.find(db, wanted, limit=limit, after=after, is_ascending=is_ascending):
+    while page := catalogue.find(db, wanted, limit=limit, after=after, is_ascending=is_ascending):
         found += [row["id"] for row in page]
         after = (page[-1]["moment"], page[-1]["id"])
         between()
@@ -169,7 +170,7 @@ def test_frames_come_newest_first_and_those_without_a_time_by_their_arrival(db: 
     frames.register(
         db, [new_frame(1), new_frame(2, date_obs=None), new_frame(3, date_obs=NOON - timedelta(days=1))], []
     )
-    names = [row["file_name"] for row in frames.find(db, FrameFilter(), limit=10)]
+    names = [row["file_name"] for row in catalogue.find(db, FrameFilter(), limit=10)]
     assert names == ["2.fits", "1.fits", "3.fits"]
 
 
@@ -182,7 +183,7 @@ def test_each_filter_finds_its_own(db: Database):
     finish(db, other.frame_id, said=quality(0.2, Cause.CLOUD))
 
     def found(**wanted: Any) -> set[int]:
-        return {row["id"] for row in frames.find(db, FrameFilter(**wanted), limit=10)}
+        return {row["id"] for row in catalogue.find(db, FrameFilter(**wanted), limit=10)}
 
     assert found(instrument="aia-193") == {other.frame_id}
     assert found(wavelength_nm=656.28) == set(ids)
@@ -191,7 +192,7 @@ def test_each_filter_finds_its_own(db: Database):
     assert found(quality_max=0.5) == {other.frame_id}
     assert found(status=Status.DONE) == {*ids, other.frame_id}
     assert found(time_from=NOON + timedelta(seconds=1), time_to=NOON + timedelta(seconds=2)) == {ids[1]}
-    assert frames.find(db, FrameFilter(cause="cloud"), limit=1)[0]["causes"] == [
+    assert catalogue.find(db, FrameFilter(cause="cloud"), limit=1)[0]["causes"] == [
         {"cause": "cloud", "probability": 0.8}
     ]
 
@@ -199,8 +200,8 @@ def test_each_filter_finds_its_own(db: Database):
 def test_times_come_back_aware_and_to_the_microsecond(db: Database):
     moment = datetime(2024, 5, 8, 12, 0, 0, 123456, tzinfo=UTC)
     (task,) = frames.register(db, [new_frame(1, date_obs=moment)], [])
-    assert frames.get(db, task.frame_id)["date_obs"] == moment
-    assert frames.get(db, task.frame_id)["date_obs"].tzinfo is not None
+    assert catalogue.get(db, task.frame_id)["date_obs"] == moment
+    assert catalogue.get(db, task.frame_id)["date_obs"].tzinfo is not None
 
 
 def test_a_naive_time_is_refused(db: Database):
@@ -210,13 +211,13 @@ def test_a_naive_time_is_refused(db: Database):
 
 def test_the_quality_series_is_in_order_and_its_bins_add_up(db: Database):
     done(db, range(120))
-    single = frames.quality_series(db, "kso-halpha", None, None, bin_s=None, limit=1000)
+    single = catalogue.quality_series(db, "kso-halpha", None, None, bin_s=None, limit=1000)
     assert [row["time"] for row in single] == [NOON + timedelta(seconds=n) for n in range(120)]
-    binned = frames.quality_series(db, "kso-halpha", None, None, bin_s=60, limit=1000)
+    binned = catalogue.quality_series(db, "kso-halpha", None, None, bin_s=60, limit=1000)
     assert [row["frames"] for row in binned] == [60, 60]
     assert binned[0]["start"] == int(NOON.timestamp())
     assert binned[0]["score"] == pytest.approx(0.9)
-    newest = frames.quality_series(db, "kso-halpha", None, None, bin_s=None, limit=5)
+    newest = catalogue.quality_series(db, "kso-halpha", None, None, bin_s=None, limit=5)
     assert [row["time"].second for row in newest] == [55, 56, 57, 58, 59]
 
 
@@ -224,13 +225,13 @@ def test_summaries_know_every_instrument_and_its_counts(db: Database):
     done(db, range(3))
     frames.register(db, [new_frame(7, instrument="aia-193", family="aia")], [])
     frames.register(db, [new_frame(8, instrument=None, family=None, status=Status.REJECTED, reason="x")], [])
-    assert summaries.instruments_seen(db) == [("aia-193", "aia"), ("kso-halpha", "halpha")]
-    assert summaries.newest_moments(db, ["kso-halpha", "none"]) == {"kso-halpha": NOON + timedelta(seconds=2)}
-    by_name = {row["instrument"]: row for row in frames.overview(db)}
+    assert catalogue.instruments_seen(db) == [("aia-193", "aia"), ("kso-halpha", "halpha")]
+    assert catalogue.newest_moments(db, ["kso-halpha", "none"]) == {"kso-halpha": NOON + timedelta(seconds=2)}
+    by_name = {row["instrument"]: row for row in catalogue.overview(db)}
     assert by_name["kso-halpha"]["done"] == 3
     assert by_name["aia-193"]["waiting"] == 1
-    assert frames.latest(db, "kso-halpha")["date_obs"] == NOON + timedelta(seconds=2)
-    assert frames.latest(db, "aia-193") is None
+    assert catalogue.latest(db, "kso-halpha")["date_obs"] == NOON + timedelta(seconds=2)
+    assert catalogue.latest(db, "aia-193") is None
 
 
 # -- finishing --------------------------------------------------------------------------------
@@ -240,7 +241,7 @@ def test_a_frame_is_finished_with_results_products_causes_and_event_at_once(db: 
     (task,) = frames.register(db, [new_frame(1)], [])
     frames.claim(db, task.frame_id, "w", NOON)
     assert finish(db, task.frame_id, said=quality(0.1, Cause.CLOUD))
-    row = frames.get(db, task.frame_id)
+    row = catalogue.get(db, task.frame_id)
     assert (row["status"], row["quality_score"], row["is_degraded"]) == ("done", 0.1, True)
     assert row["latency_s"] == pytest.approx(2.0)
     assert [item["analysis"] for item in results.of_frame(db, task.frame_id)] == ["quality"]
@@ -260,7 +261,7 @@ def test_a_fault_in_the_middle_of_finishing_leaves_nothing(db: Database, monkeyp
     monkeypatch.setattr(events, "append", fault)
     with pytest.raises(RuntimeError):
         finish(db, task.frame_id)
-    row = frames.get(db, task.frame_id)
+    row = catalogue.get(db, task.frame_id)
     assert (row["status"], row["quality_score"]) == ("processing", None)
     assert results.of_frame(db, task.frame_id) == []
     assert results.products_of(db, task.frame_id) == []
@@ -279,7 +280,7 @@ def test_only_the_holder_of_the_claim_can_finish(db: Database):
     (task,) = frames.register(db, [new_frame(1)], [])
     frames.claim(db, task.frame_id, "w", NOON)
     assert not finish(db, task.frame_id, worker="another")
-    assert frames.get(db, task.frame_id)["status"] == "processing"
+    assert catalogue.get(db, task.frame_id)["status"] == "processing"
 
 
 def test_the_order_of_parameters_makes_no_other_result():
@@ -392,7 +393,7 @@ def test_a_lost_connection_is_a_transient_error_and_the_next_try_works(db: Datab
 
     with pytest.raises(StorageUnavailableError), db.write() as connection:
         connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
-    assert frames.counts(db)["received"] == 0
+    assert catalogue.counts(db)["received"] == 0
 
 
 # -- product files ----------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from PIL import Image
 
 from observatory.analysis import Cause, CauseProbability, ModelIdentity, Quality
 from observatory.frame import DateSource
-from observatory.storage import frames, results
+from observatory.storage import catalogue, frames, results
 from observatory.storage.files import ProductFiles
 from observatory.storage.frames import Arrival, NewFrame, Status
 from observatory.storage.results import NewProduct, NewResult
@@ -90,7 +90,7 @@ class Telescope:
         }
         new = NewFrame(sha256=sha256, file_name=name, **(defaults | given))
         frames.register(self.db, [new], [Arrival(sha256 or "", new.path, new.bytes, number, now)])
-        newest = frames.find(self.db, frames.FrameFilter(), limit=1000)
+        newest = catalogue.find(self.db, frames.FrameFilter(), limit=1000)
         return max(row["id"] for row in newest)
 
     def observe(

@@ -13,8 +13,8 @@ import pytest
 
 import migrations
 from observatory.settings import Settings, load_settings
-from observatory.storage import frames
-from observatory.storage.frames import FrameFilter
+from observatory.storage import catalogue
+from observatory.storage.catalogue import FrameFilter
 from observatory.storage.session import Database
 from tests.observatory.bad_files import LIMITS
 from workers.app import make_app
@@ -59,7 +59,7 @@ def rows() -> Callable[[Database], list[dict[str, Any]]]:
     """All frames of a database, oldest arrival first."""
 
     def find(db: Database) -> list[dict[str, Any]]:
-        return sorted(frames.find(db, FrameFilter(), limit=10_000), key=lambda row: row["id"])
+        return sorted(catalogue.find(db, FrameFilter(), limit=10_000), key=lambda row: row["id"])
 
     return find
 

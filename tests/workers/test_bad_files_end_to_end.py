@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from observatory.storage import frames
-from observatory.storage.frames import FrameFilter
+from observatory.storage import catalogue, frames
+from observatory.storage.catalogue import FrameFilter
 from observatory.storage.session import Database
 from tests.making import KSO_CARDS, drop, fits_bytes, kso_bytes, picture_bytes, sun_picture
 from tests.observatory.bad_files import BAD
@@ -30,7 +30,7 @@ def finished(station: Watched, eventually: Callable[..., None]) -> Finish:
     db, _ = station
 
     def named(name: str) -> list[dict[str, Any]]:
-        return [row for row in frames.find(db, FrameFilter(), limit=5000) if row["file_name"] == name]
+        return [row for row in catalogue.find(db, FrameFilter(), limit=5000) if row["file_name"] == name]
 
     def wait(name: str) -> dict[str, Any]:
         eventually(
@@ -184,7 +184,7 @@ def test_a_pipe_in_the_folder_makes_no_row_and_stops_nothing(
     os.mkfifo(station[1] / "kanz_halph_pipe.fts")
     next_is_scored()
     assert "kanz_halph_pipe.fts" not in [
-        row["file_name"] for row in frames.find(station[0], FrameFilter(), limit=5000)
+        row["file_name"] for row in catalogue.find(station[0], FrameFilter(), limit=5000)
     ]
 
 
@@ -205,7 +205,7 @@ def test_a_temporary_name_waits_and_counts_once_renamed(
     db, folder = station
     (folder / temporary).write_bytes(kso_bytes(next(NUMBERS)))
     next_is_scored()
-    assert temporary not in [row["file_name"] for row in frames.find(db, FrameFilter(), limit=5000)]
+    assert temporary not in [row["file_name"] for row in catalogue.find(db, FrameFilter(), limit=5000)]
     final = f"kanz_halph_renamed_{temporary.strip('.')[11:13]}.fts.gz"
     (folder / temporary).rename(folder / final)
     assert finished(final)["status"] == "done"
@@ -258,4 +258,4 @@ def test_every_frame_has_told_of_itself_in_an_event(station: Watched):
 
     db, _ = station
     told = {event.payload["id"] for event in events.after(db, 0, limit=100_000)}
-    assert told == {row["id"] for row in frames.find(db, FrameFilter(), limit=5000)}
+    assert told == {row["id"] for row in catalogue.find(db, FrameFilter(), limit=5000)}

@@ -14,7 +14,7 @@ import pytest
 
 from observatory.errors import SettingsError
 from observatory.settings import Settings, load_settings
-from observatory.storage import frames
+from observatory.storage import catalogue, frames
 from observatory.storage.frames import Priority
 from observatory.storage.session import Database
 from tests.making import drop, fits_bytes, kso_bytes, kso_frame, pgm_bytes, picture_bytes, sun_picture
@@ -153,7 +153,7 @@ def test_the_same_bytes_under_two_names_are_one_frame_with_two_arrivals(
     assert once(quick, home, incoming) == 2
     found = rows(home)
     assert len(found) == 1
-    whole = frames.get(home, found[0]["id"])
+    whole = catalogue.get(home, found[0]["id"])
     assert whole is not None
     assert sorted(Path(path).name for path in whole["paths"]) == [
         "kanz_halph_a.fts.gz",
@@ -240,8 +240,8 @@ def test_a_burst_of_three_thousand_files_loses_none(
         for number in range(3000):
             card = f"FRAMENO = {number:>20}".ljust(80).encode()
             (incoming / f"{number:05d}.fits").write_bytes(template[:at] + card + template[at + 80 :])
-        eventually(lambda: frames.counts(home)["received"] >= 3000, "a burst lost files", 60)
-    assert frames.counts(home) == {
+        eventually(lambda: catalogue.counts(home)["received"] >= 3000, "a burst lost files", 60)
+    assert catalogue.counts(home) == {
         "received": 3000,
         "processing": 0,
         "done": 0,

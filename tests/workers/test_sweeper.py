@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from observatory.settings import Settings
-from observatory.storage import events, frames
+from observatory.storage import catalogue, events, frames
 from observatory.storage import workers as heartbeats
 from observatory.storage.frames import NewFrame, Priority
 from observatory.storage.session import Database
@@ -47,7 +47,7 @@ def flushed(server: RedisServer) -> bool:
 
 def add(db: Database, count: int, *, published_at: datetime | None = None, **more: Any) -> list[int]:
     """Rows of frames that wait."""
-    start = frames.counts(db)["received"]
+    start = catalogue.counts(db)["received"]
     new = [
         NewFrame(
             sha256=f"{start + number:064x}",
@@ -76,7 +76,7 @@ def test_what_was_never_published_is_published(with_redis: Settings, db: Databas
     ids = add(db, 3)
     assert sweeper(with_redis, db).sweep() == 3
     assert depth(with_redis) == 3
-    assert frames.get(db, ids[0])["published_at"] is not None
+    assert catalogue.get(db, ids[0])["published_at"] is not None
 
 
 def test_a_wiped_queue_is_filled_again(with_redis: Settings, db: Database, redis_server: RedisServer):
@@ -136,7 +136,7 @@ def test_a_claim_of_a_silent_worker_is_taken_back(with_redis: Settings, db: Data
     heartbeats.sign_on(db, "dead", "worker", long_ago, {})
     frames.claim(db, frame_id, "dead", long_ago)
     assert sweeper(with_redis, db).sweep() == 1
-    assert frames.get(db, frame_id)["status"] == "received"
+    assert catalogue.get(db, frame_id)["status"] == "received"
     assert frames.claim(db, frame_id, "alive", datetime.now(UTC)).attempts == 2
 
 
@@ -144,7 +144,7 @@ def test_a_claim_of_a_worker_that_signed_off_is_taken_back(with_redis: Settings,
     (frame_id,) = add(db, 1)
     frames.claim(db, frame_id, "gone", datetime.now(UTC) - timedelta(seconds=60))
     sweeper(with_redis, db).sweep()
-    assert frames.get(db, frame_id)["status"] == "received"
+    assert catalogue.get(db, frame_id)["status"] == "received"
 
 
 def test_a_claim_of_a_living_worker_is_its_own_however_long_it_takes(with_redis: Settings, db: Database):
@@ -152,7 +152,7 @@ def test_a_claim_of_a_living_worker_is_its_own_however_long_it_takes(with_redis:
     frames.claim(db, frame_id, "slow", datetime.now(UTC) - timedelta(hours=1))
     heartbeats.sign_on(db, "slow", "worker", datetime.now(UTC), {})
     sweeper(with_redis, db).sweep()
-    assert frames.get(db, frame_id)["claimed_by"] == "slow"
+    assert catalogue.get(db, frame_id)["claimed_by"] == "slow"
 
 
 def test_a_frame_that_kills_its_workers_fails_with_the_reason_and_an_event(
@@ -162,10 +162,10 @@ def test_a_frame_that_kills_its_workers_fails_with_the_reason_and_an_event(
     long_ago = datetime.now(UTC) - timedelta(seconds=60)
     made = sweeper(with_redis, db)
     for attempt in range(with_redis.worker.max_attempts):
-        assert frames.get(db, frame_id)["status"] == "received", attempt
+        assert catalogue.get(db, frame_id)["status"] == "received", attempt
         frames.claim(db, frame_id, f"victim-{attempt}", long_ago)
         made.sweep()
-    failed = frames.get(db, frame_id)
+    failed = catalogue.get(db, frame_id)
     assert failed["status"] == "failed"
     assert "died 5 times" in failed["reason"]
     assert events.after(db, 0)[-1].payload["status"] == "failed"

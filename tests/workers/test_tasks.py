@@ -15,7 +15,7 @@ import pytest
 
 from observatory.errors import StorageUnavailableError, UnusableInputError
 from observatory.settings import Settings
-from observatory.storage import events, frames, results
+from observatory.storage import catalogue, events, frames, results
 from observatory.storage.frames import Priority, Status
 from observatory.storage.session import Database
 from tests.making import drop, pgm_bytes, tiled_fits_bytes, with_card
@@ -53,7 +53,7 @@ def received(settings: Settings, home: Database, incoming: Path) -> Callable[...
 
 
 def row(db: Database, frame_id: int) -> dict[str, Any]:
-    found = frames.get(db, frame_id)
+    found = catalogue.get(db, frame_id)
     assert found is not None
     return found
 
@@ -83,7 +83,7 @@ def test_a_message_that_comes_twice_changes_nothing(home: Database, received: Ca
 def test_a_message_for_no_frame_changes_nothing(home: Database, received: Callable[..., int]):
     received()
     process_frame(10**9)
-    assert frames.counts(home)["received"] == 1
+    assert catalogue.counts(home)["received"] == 1
 
 
 def test_of_many_threads_one_claims_a_frame(home: Database, received: Callable[..., int]):

@@ -19,7 +19,7 @@ import migrations
 from models.runtime import Runtime
 from observatory.errors import ProviderUnavailableError
 from observatory.settings import Settings
-from observatory.storage import events, frames
+from observatory.storage import catalogue, events
 from observatory.storage import workers as heartbeats
 from observatory.storage.frames import Priority
 from observatory.storage.session import Database
@@ -78,7 +78,7 @@ def test_a_forked_worker_works_and_ends_gracefully_on_sigterm(
     line, environment = command(production, "worker", "--processes", "2")
     process = subprocess.Popen(line, env=environment, stderr=subprocess.PIPE, cwd=production.data_dir.parent)
     try:
-        eventually(lambda: frames.counts(db)["done"] == 21, "the worker did not finish the frames", 60)
+        eventually(lambda: catalogue.counts(db)["done"] == 21, "the worker did not finish the frames", 60)
         alive = heartbeats.alive(db, datetime.now(UTC), 60)
         assert {worker["role"] for worker in alive} == {"worker"}
         assert alive[0]["facts"]["models"][0]["provider"] == "CPUExecutionProvider"
@@ -120,16 +120,16 @@ def test_a_killed_worker_and_a_wiped_queue_lose_no_frame(
     )
     first = subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        eventually(lambda: frames.counts(db)["done"] >= 2, "the first worker did nothing", 60)
+        eventually(lambda: catalogue.counts(db)["done"] >= 2, "the first worker did nothing", 60)
     finally:
         os.killpg(first.pid, signal.SIGKILL)
         first.wait()
     Redis.from_url(redis_server.url).flushall()
-    assert frames.counts(db)["done"] < 40
+    assert catalogue.counts(db)["done"] < 40
     sweeper = Sweeper(quick, db, Publisher(make_app(quick)))
     second = subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL)
     try:
-        eventually(lambda: (sweeper.sweep(), frames.counts(db)["done"] == 40)[1], "frames were lost", 60)
+        eventually(lambda: (sweeper.sweep(), catalogue.counts(db)["done"] == 40)[1], "frames were lost", 60)
     finally:
         second.terminate()
         second.wait(timeout=20)
@@ -157,7 +157,7 @@ def test_live_frames_go_before_an_archives(
     line, environment = command(production, "worker", "--processes", "1")
     process = subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL)
     try:
-        eventually(lambda: frames.counts(db)["done"] == 40, "not all frames were finished", 60)
+        eventually(lambda: catalogue.counts(db)["done"] == 40, "not all frames were finished", 60)
     finally:
         process.terminate()
         process.wait(timeout=20)
@@ -199,7 +199,7 @@ def test_a_database_that_cuts_its_connections_while_we_work_loses_and_strands_no
     sweeper = Sweeper(quick, db, Publisher(make_app(quick)))
 
     def goes_on(least: int) -> Callable[[], bool]:
-        return lambda: (sweeper.sweep(), frames.counts(db)["done"] >= least)[1]
+        return lambda: (sweeper.sweep(), catalogue.counts(db)["done"] >= least)[1]
 
     try:
         for least in (3, 10, 20):
@@ -209,7 +209,7 @@ def test_a_database_that_cuts_its_connections_while_we_work_loses_and_strands_no
     finally:
         process.terminate()
         process.wait(timeout=20)
-    assert frames.counts(db)["failed"] == frames.counts(db)["rejected"] == 0
+    assert catalogue.counts(db)["failed"] == catalogue.counts(db)["rejected"] == 0
     done = [event for event in events.after(db, 0, 1000) if event.type == "result"]
     assert len(done) == 40
 
