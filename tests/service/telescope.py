@@ -90,7 +90,7 @@ class Telescope:
         }
         new = NewFrame(sha256=sha256, file_name=name, **(defaults | given))
         frames.register(self.db, [new], [Arrival(sha256 or "", new.path, new.bytes, number, now)])
-        newest = catalogue.find(self.db, frames.FrameFilter(), limit=1000)
+        newest = catalogue.find(self.db, catalogue.FrameFilter(), limit=1000)
         return max(row["id"] for row in newest)
 
     def observe(
