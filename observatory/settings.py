@@ -106,6 +106,7 @@ class ServiceSettings(BaseModel, extra="forbid"):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    max_listeners: int = Field(default=500, ge=1, description="open event streams at once")
     worker_silence_s: float = Field(default=60.0, gt=0, description="readiness needs a younger heartbeat")
 
 
