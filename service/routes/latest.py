@@ -8,9 +8,9 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import RedirectResponse, Response
 
 from observatory.storage import catalogue, results
-from observatory.storage.catalogue import FrameFilter
 from observatory.storage.frames import Status
 from service.context import Context, Here
+from service.newest import newest
 from service.problems import NotFoundError
 from service.shapes import API
 
@@ -28,9 +28,9 @@ Instrument = Annotated[
 @router.get("/latest/{instrument}.jpg", responses=_REDIRECT, response_class=Response, status_code=307)
 def latest_picture(request: Request, here: Here, instrument: Instrument) -> Response:
     """Redirect to the preview of an instrument's newest frame that has one."""
-    newest = [row["id"] for row in _newest(here, instrument, _LOOK_BACK)]
-    pictures = results.newest_products(here.db, newest)
-    for frame_id in newest:
+    ids = [row["id"] for row in _newest(here, instrument, _LOOK_BACK)]
+    pictures = results.newest_products(here.db, ids)
+    for frame_id in ids:
         if "preview" in pictures.get(frame_id, {}):
             return _to(request, f"{API}/products/{pictures[frame_id]['preview']}/data")
     raise NotFoundError(f"picture of {instrument}")
@@ -43,7 +43,7 @@ def latest_frame(request: Request, here: Here, instrument: Instrument) -> Respon
 
 
 def _newest(here: Context, instrument: str, limit: int) -> list[dict[str, Any]]:
-    found = catalogue.find(here.db, FrameFilter(instrument=instrument, status=Status.DONE), limit=limit)
+    found = newest(here, instrument, limit, status=Status.DONE)
     if not found:
         known = ", ".join(name for name, _ in catalogue.instruments_seen(here.db)) or "none yet"
         raise NotFoundError(f"finished frame of {instrument}", f"instruments with frames: {known}")

@@ -17,6 +17,8 @@ from service.shapes import json_response
 
 router = APIRouter(tags=["quality"])
 
+_FIRST_S = int(datetime.min.replace(tzinfo=UTC).timestamp())
+_END_S = int(datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()) + 1
 _SINGLE = ["time", "instrument", "id", "score", "is_degraded"]
 _BINNED = ["time", "instrument", "frames", "score", "score_min", "score_max", "degraded"]
 
@@ -59,7 +61,7 @@ def get_series(request: Request, here: Here, query: Annotated[QualityQuery, Quer
         here.db, query.instrument, time.start, time.end, bin_s=query.bin, limit=query.limit + 1
     )
     is_truncated = len(rows) > query.limit
-    points = [_point(row) for row in rows[-query.limit :]]
+    points = [point for row in rows[-query.limit :] if (point := _point(row)) is not None]
     if chosen_format(request, query.format) == "csv":
         columns = _SINGLE if query.bin is None else _BINNED
         lines = csv_lines(columns, ([point[name] for name in columns] for point in points))
@@ -67,8 +69,12 @@ def get_series(request: Request, here: Here, query: Annotated[QualityQuery, Quer
     return json_response({"bin_s": query.bin, "is_truncated": is_truncated, "items": points})
 
 
-def _point(row: dict[str, Any]) -> dict[str, Any]:
+def _point(row: dict[str, Any]) -> dict[str, Any] | None:
+    """Shape a row; None for a bin that lies outside the calendar, where a broken header put it."""
     point = {str(name): value for name, value in row.items()}  # the driver's names are no plain str
     if "start" in point:
-        point["time"] = datetime.fromtimestamp(point.pop("start"), UTC)
+        start = point.pop("start")  # NULL when SQLite rounds the last moment of 9999 up
+        if start is None or not _FIRST_S <= start < _END_S:
+            return None
+        point["time"] = datetime.fromtimestamp(start, UTC)
     return point

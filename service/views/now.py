@@ -13,6 +13,7 @@ from observatory.storage.catalogue import FrameFilter
 from observatory.storage.frames import Status
 from service.context import Context
 from service.metrics import utc_now
+from service.newest import newest as newest_frames
 from service.shapes import frames_as_json
 
 _STRIP = 10
@@ -93,7 +94,7 @@ class Day:
     @property
     def end(self) -> datetime:
         """First moment of the next day."""
-        return _start(self.date) + timedelta(days=1)
+        return _end(self.date)
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,8 @@ def tiles(here: Context, base: str) -> list[Tile]:
 
 def tile(here: Context, name: str, base: str) -> Tile:
     """One instrument."""
-    arrived = catalogue.find(here.db, FrameFilter(instrument=name), limit=1)
-    found = catalogue.find(here.db, FrameFilter(instrument=name, status=Status.DONE), limit=_STRIP)
+    arrived = newest_frames(here, name, 1)
+    found = newest_frames(here, name, _STRIP, status=Status.DONE)
     shaped = frames_as_json(here.db, found, base)
     station = here.settings.instruments.get(name)
     newest = shaped[0] if shaped else next(iter(frames_as_json(here.db, arrived, base)), None)
@@ -196,11 +197,11 @@ def _waits_s(arrived: Sequence[Mapping[str, Any]]) -> float | None:
 
 def day(here: Context, instrument: str, on: dt.date | None, base: str) -> Day | None:
     """One day of an instrument; without a day, today, or the newest day that has frames."""
-    newest = catalogue.find(here.db, FrameFilter(instrument=instrument), limit=1)
+    newest = newest_frames(here, instrument, 1)
     if not newest and on is None:
         return None
     shown = on or newest[0]["moment"].astimezone(UTC).date()
-    start, end = _start(shown), _start(shown) + timedelta(days=1)
+    start, end = _start(shown), _end(shown)
     rows = catalogue.find(
         here.db, FrameFilter(instrument=instrument, time_from=start, time_to=end), limit=_LISTED + 1
     )
@@ -232,6 +233,12 @@ def _points(series: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 def _start(on: dt.date) -> datetime:
     return datetime.combine(on, time(), UTC)
+
+
+def _end(on: dt.date) -> datetime:
+    """First moment of the next day; the calendar's last day, which a broken header may name, has none."""
+    last = datetime.max.replace(tzinfo=UTC)
+    return last if on == last.date() else _start(on) + timedelta(days=1)
 
 
 def _day_of(rows: Sequence[Mapping[str, Any]]) -> dt.date | None:

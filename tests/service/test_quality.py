@@ -100,3 +100,27 @@ def test_latest_redirects_to_the_newest_and_is_not_cached(client: TestClient, te
     assert client.get("/api/v1/latest/kso-halpha.json").json()["id"] == bare
     unknown = client.get("/api/v1/latest/soho.json")
     assert "kso-halpha" in unknown.json()["detail"]
+
+
+@pytest.mark.parametrize("moment", [datetime(9999, 12, 31, 12, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
+@pytest.mark.parametrize("width", ["5m", "366d"])
+def test_the_last_day_of_the_calendar_breaks_neither_series_nor_page(
+    client: TestClient, telescope: Telescope, moment: datetime, width: str
+) -> None:
+    frame_id = telescope.observe(date_obs=moment)
+    assert client.get("/").status_code == 200
+    assert client.get("/", params={"frame": frame_id}).status_code == 200
+    assert client.get(QUALITY).status_code == 200
+    assert client.get(QUALITY, params={"bin": width}).status_code == 200
+    assert client.get(QUALITY, params={"bin": width, "format": "csv"}).status_code == 200
+
+
+def test_a_frame_from_the_future_is_the_newest_only_where_there_is_no_other(
+    client: TestClient, telescope: Telescope
+) -> None:
+    future = telescope.observe(date_obs=datetime.now(UTC) + timedelta(days=400))
+    assert client.get("/api/v1/latest/kso-halpha.json").json()["id"] == future
+    present = telescope.observe(date_obs=datetime.now(UTC))
+    assert client.get("/api/v1/latest/kso-halpha.json").json()["id"] == present
+    tile = client.get("/now/tile", params={"instrument": "kso-halpha"}).text
+    assert f"{datetime.now(UTC) + timedelta(days=400):%Y-%m-%d}" not in tile.split('class="strip"')[0]
