@@ -188,8 +188,9 @@ class EventStream:
 
     async def _reconcile(self, after: int) -> tuple[int, bytes]:
         """Where to go on from, and what to say when events between were deleted meanwhile."""
-        first = await run_in_threadpool(events.first_seq, self._db)
+        # In this order: an event that comes between then never looks like one that was deleted.
         last = await run_in_threadpool(events.last_seq, self._db)
+        first = await run_in_threadpool(events.first_seq, self._db)
         if first and after >= first - 1 and after <= last:
             return after, b""
         if after == last == 0:
