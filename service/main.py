@@ -19,7 +19,9 @@ from observatory.storage.files import ProductFiles
 from observatory.storage.session import Database
 from service import problems, readiness, views
 from service.context import Context, QueueProbe
+from service.methods import HeadAndOptions
 from service.metrics import DatabaseCollector
+from service.problems import Defects
 from service.remembered import Remembered
 from service.routes import events, health, instruments, latest, products, quality, status
 from service.routes import frames as frame_routes
@@ -68,6 +70,8 @@ def create_app(
         app.include_router(routes.router, prefix=API)
     app.include_router(health.router)
     views.install(app)
+    app.add_middleware(Defects)
+    app.add_middleware(HeadAndOptions)
     app.add_middleware(SecurityHeaders)
     _document_problems(app)
     return app

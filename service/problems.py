@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from observatory.errors import StorageUnavailableError
 
@@ -106,7 +107,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(StorageUnavailableError, _on_unavailable)
-    app.add_exception_handler(Exception, _on_defect)
 
 
 async def _on_problem(_: Request, error: Exception) -> Response:
@@ -166,6 +166,33 @@ async def _on_unavailable(request: Request, error: Exception) -> Response:
     )
 
 
-async def _on_defect(request: Request, error: Exception) -> Response:
-    _log.error("request_failed", path=request.url.path, exc_info=error)
-    return problem_response(500, "defect", "something that ought not to happen; the log tells more")
+class Defects:
+    """Answers what nobody foresaw with 500 and logs it once.
+
+    An exception handler would not do: Starlette raises the exception again after it, and the server
+    logs it a second time. Once the answer has begun it can only be cut; then the server logs alone.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        has_begun = False
+
+        async def send_noting(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noting)
+        except Exception as error:
+            if has_begun:
+                raise
+            _log.error("request_failed", path=scope["path"], exc_info=error)
+            answer = problem_response(500, "defect", "something that ought not to happen; the log tells more")
+            await answer(scope, receive, send)

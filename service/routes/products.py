@@ -25,14 +25,12 @@ _BYTES: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.head("/products/{product_id}/data", include_in_schema=False)
 @router.get("/products/{product_id}/data", responses=_BYTES, response_class=Response)
 def get_data(request: Request, here: Here, product_id: ProductId) -> Response:
     """A product's bytes. The ETag is their sha256; ranges may be asked for."""
     return _bytes_of(request, here, _existing(here, product_id))
 
 
-@router.head("/products/{product_id}/preview", include_in_schema=False)
 @router.get("/products/{product_id}/preview", responses=_BYTES, response_class=Response)
 def get_preview(request: Request, here: Here, product_id: ProductId) -> Response:
     """A picture of a product: itself when it is one, else its frame's preview."""
