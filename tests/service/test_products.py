@@ -51,6 +51,28 @@ def test_ranges_are_served(client: TestClient, product: dict[str, object]) -> No
     assert changed.status_code == 200
     beyond = client.get(data(product), headers={"Range": "bytes=999999-"})
     assert beyond.status_code == 416
+    assert beyond.headers["content-range"] == f"bytes */{len(whole)}"
+    assert beyond.json()["status"] == 416
+    assert beyond.headers["content-type"] == "application/problem+json"
+
+
+@on_sqlite
+@pytest.mark.parametrize("word", ["bytes=5-2", "bytes=", "bytes", "bytes=x-y", "bytes=-"])
+def test_a_range_that_is_none_is_a_problem(client: TestClient, product: dict[str, object], word: str) -> None:
+    answer = client.get(data(product), headers={"Range": word})
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["errors"][0]["parameter"] == "Range"
+    assert client.head(data(product), headers={"Range": word}).status_code == 400
+
+
+@on_sqlite
+@pytest.mark.parametrize("word", ["lines=1-2", "seconds=0-", "x"])
+def test_a_range_in_an_unknown_unit_gives_the_whole(
+    client: TestClient, product: dict[str, object], word: str
+) -> None:
+    answer = client.get(data(product), headers={"Range": word})
+    assert (answer.status_code, len(answer.content)) == (200, product["bytes"])
 
 
 def test_the_preview_of_a_picture_is_itself(client: TestClient, product: dict[str, object]) -> None:
