@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.context import Here
 from service.filters import MAX_ID, InstrumentName
-from service.problems import ParameterError
+from service.problems import ParameterError, ProblemError
 
 router = APIRouter(tags=["events"])
+
+_RETRY_AFTER_S = 30
 
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
@@ -22,7 +24,8 @@ _STREAM: dict[int | str, dict[str, Any]] = {
                 "example": 'event: result\ndata: {"id": 7, "instrument": "kso-halpha", …}\nid: 42\n\n'
             }
         },
-    }
+    },
+    503: {"description": "too many streams are open; `Retry-After` says when to ask again"},
 }
 
 
@@ -49,6 +52,14 @@ async def stream_events(
     themselves) gets first what it missed; when some of that is no longer kept, a `status` event
     with `missed: true` says so. Without a number the stream begins now.
     """
+    limit = here.settings.service.max_listeners
+    if here.stream.listeners >= limit:
+        raise ProblemError(
+            503,
+            "too-many-listeners",
+            f"{limit} streams are open already; ask again later, or raise service.max_listeners",
+            headers={"Retry-After": str(_RETRY_AFTER_S)},
+        )
     after = query.after if not last_event_id else _number(last_event_id)
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     return EventSourceResponse(here.stream.listen(after, query.instrument), headers=headers)

@@ -259,6 +259,23 @@ def _answers(port: int) -> bool:
 
 
 @on_sqlite
+def test_more_listeners_than_allowed_are_asked_to_come_back(
+    app: FastAPI, settings: Settings, eventually: Wait
+) -> None:
+    here = app.state.context
+    few = settings.model_copy(update={"service": settings.service.model_copy(update={"max_listeners": 1})})
+    app.state.context = replace(here, settings=few)
+    with in_thread(app) as address:
+        with listening(address):
+            answer = httpx2.get(f"{address}/api/v1/events", timeout=5)
+            assert answer.status_code == 503
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert int(answer.headers["retry-after"]) > 0
+            app.state.context.stream.close()
+        eventually(lambda: here.stream.listeners == 0, "the listener was never let go")
+
+
+@on_sqlite
 def test_silence_is_filled_and_moves_the_id_on(app: FastAPI, telescope: Telescope, db: Database) -> None:
     app.state.context = replace(app.state.context, stream=EventStream(db, keep_alive_s=0.1))
     with in_thread(app) as address:
