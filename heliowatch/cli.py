@@ -6,6 +6,7 @@ Exit codes: 2 usage; else 1 if any input failed; else 3 if any frame is degraded
 
 from __future__ import annotations
 
+import errno
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -62,6 +63,10 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader left: nothing more to say
         sys.exit(0)
+    except OSError as error:
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise  # not about a file that the user named: a defect, whose traceback is wanted
+        _fail(f"{error.filename or 'writing'}: {error.strerror}", 1)
 
 
 def _fail(message: str, code: int) -> None:
@@ -75,7 +80,27 @@ def _settings(**overrides: object) -> Settings:
 
     settings = load_settings(**overrides)
     logs.configure(settings.log)
+    if settings.database_url:
+        _check_database_url(settings.database_url)
     return settings
+
+
+def _check_database_url(url: str) -> None:
+    """Say before anything starts that an address is none; without its text, which may hold a password."""
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    from observatory.errors import SettingsError
+
+    try:
+        is_known = make_url(url).get_backend_name() in ("sqlite", "postgresql")
+    except (ArgumentError, ValueError):
+        is_known = False
+    if not is_known:
+        raise SettingsError(
+            "settings: database_url: is no address of a database that we use: "
+            "write postgresql://USER@HOST/NAME or sqlite:////PATH/FILE.db, or leave it empty"
+        )
 
 
 @app.callback(invoke_without_command=True)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from heliowatch.folders import make_folder
 from models.runtime import Runtime
 from observatory.analysis import CauseProbability, Quality
 from observatory.errors import UnusableInputError
@@ -114,7 +115,7 @@ class Desk:
         self, sources: Iterable[Source], out: Path, instrument: str | None = None
     ) -> Iterator[FrameReport]:
         """Run the whole pipeline on every frame and write its products into ``out``."""
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         return self._each(
             sources, instrument, lambda source, frame, family: self._analyse(source, frame, family, out)
         )

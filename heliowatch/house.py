@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -16,7 +18,8 @@ import typer
 import uvicorn
 
 import migrations
-from observatory.errors import SettingsError
+from heliowatch.folders import make_folder
+from observatory.errors import HeliowatchError, SettingsError
 from observatory.instruments import kind_of
 from observatory.settings import Settings
 from observatory.storage.schema import SCHEMA_REVISION
@@ -67,10 +70,13 @@ def run_up(
             "run `ingest`, `worker` and `serve`, or leave broker_url unset"
         )
     for folder in watch:
-        folder.mkdir(parents=True, exist_ok=True)
-    upgrade(settings)
-    with Station(settings, folders_of(settings, watch, instrument)) as station:
-        serve_until_stopped(settings, station.db, host, port)
+        if make_folder(folder):
+            log.warning("watch_folder_created", folder=str(folder))
+    raise_file_limit()
+    with closing(open_port(settings, host, port)) as listening:
+        upgrade(settings)
+        with Station(settings, folders_of(settings, watch, instrument)) as station:
+            serve_until_stopped(settings, station.db, listening)
 
 
 def run_ingest(settings: Settings, named: list[Path], instrument: str | None, *, once: bool) -> None:
@@ -109,18 +115,69 @@ def run_workers(settings: Settings, queues: list[str] | None, processes: int | N
 
 def run_service(settings: Settings, host: str | None, port: int | None) -> None:
     """Answer until told to stop."""
-    serve_until_stopped(settings, Database(settings.resolved_database_url), host, port)
+    db = Database(settings.resolved_database_url)
+    db.check_schema()
+    raise_file_limit()
+    with closing(open_port(settings, host, port)) as listening:
+        serve_until_stopped(settings, db, listening)
 
 
-def serve_until_stopped(
-    settings: Settings, db: Database, host: str | None = None, port: int | None = None
-) -> None:
+class AddressUnavailableError(HeliowatchError):
+    """The service cannot answer where it was told to."""
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(
+            f"cannot answer on {host} port {port}: {reason}; name another with --port (0 picks a free one)"
+        )
+
+
+def open_port(settings: Settings, host: str | None, port: int | None) -> socket.socket:
+    """Take the address before anything else starts, so that nothing has to be stopped again.
+
+    Raises
+    ------
+    AddressUnavailableError
+        When another process has it, or it is no address of this machine.
+    """
+    host = host or settings.service.host
+    port = settings.service.port if port is None else port
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        return socket.create_server((str(address[0]), port), family=family, backlog=2048)
+    except (OSError, OverflowError) as error:
+        raise AddressUnavailableError(host, port, getattr(error, "strerror", None) or str(error)) from error
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the system lets us: every browser that listens holds one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (ValueError, OSError) as error:
+        log.warning("file_limit_stays", error=str(error))
+
+
+def serve_until_stopped(settings: Settings, db: Database, listening: socket.socket) -> None:
     """Run the service in this thread until SIGTERM or Ctrl-C."""
-    server = make_server(settings, db, host, port)
+    server = make_server(settings, db)
+    _say_where(settings, listening)
     # uvicorn raises the signal once more when it has stopped; unheard, it would kill this process
     # before the worker beside it has finished its frames and signed off.
     with stop_on_signals(lambda: None):
-        server.run()
+        server.run(sockets=[listening])
+
+
+def _say_where(settings: Settings, listening: socket.socket) -> None:
+    host, port = listening.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "127.0.0.1"
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    if settings.log.as_json:
+        log.info("serving", address=address)
+    else:
+        typer.echo(f"The live page is at {address}; Ctrl-C ends it.", err=True)
 
 
 def make_server(

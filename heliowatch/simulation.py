@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import structlog
 
+from heliowatch.folders import make_folder
 from models.simulate.degrade import degrade
 from models.simulate.halpha import HalphaSun, HalphaTelescope
 from models.simulate.kso_fits import write_kso_fits
@@ -84,7 +85,7 @@ def run_simulation(
     start: str | None,
 ) -> None:
     """Write frames into a folder until ``frames`` are written or Ctrl-C."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     observatory = SimulatedObservatory(seed, size, degraded)
     first = _moment(start)
     step_s = cadence_s or 6.0

@@ -4,7 +4,7 @@ from alembic import context
 from sqlalchemy import text
 
 from observatory.storage.schema import UtcDateTime, metadata
-from observatory.storage.session import Database
+from observatory.storage.session import Database, as_storage_error
 
 _LOCK_KEY = 0x6D696772  # "migr": two services that start together migrate one after the other
 
@@ -17,7 +17,7 @@ def _render_item(kind: str, item: object, _: object) -> str | bool:
 def run() -> None:
     """Migrate with a connection of our own kind, so that SQLite gets its pragmas."""
     db = Database(context.config.get_main_option("sqlalchemy.url") or "")
-    with db.engine.connect() as connection:
+    with as_storage_error(), db.engine.connect() as connection:
         context.configure(
             connection=connection,
             target_metadata=metadata,

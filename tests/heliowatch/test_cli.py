@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -342,6 +343,58 @@ def test_up_refuses_a_broker_of_its_own(run: Run, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("HELIOWATCH_BROKER_URL", "redis://127.0.0.1:1/0")
     ended = run("up", "--watch", "x")
     assert (ended.code, "broker_url names another" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("up", "--watch", "file"),
+        ("up", "--watch", "file/below"),
+        ("analyse", CLEAR, "--out", "file"),
+        ("simulate", "file", "--frames", 1, "--cadence", 0, "--size", 128),
+    ],
+)
+def test_a_file_where_a_folder_is_wanted_is_said(run: Run, tmp_path: Path, arguments: tuple[object, ...]):
+    (tmp_path / "file").touch()
+    ended = run(*arguments)
+    assert ended.code == 2
+    assert ended.err.startswith(f"heliowatch: {arguments[-1] if arguments[0] != 'simulate' else 'file'}")
+    assert ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("verb", ["up", "serve"])
+def test_a_port_that_is_taken_is_said_before_anything_starts(run: Run, tmp_path: Path, verb: str):
+    if verb == "serve":
+        run("db", "upgrade")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        more = ("--watch", tmp_path / "incoming") if verb == "up" else ()
+        ended = run(verb, "--port", port, *more)
+    assert ended.code == 1
+    assert f"port {port}: Address already in use" in ended.err
+    assert ended.err.count("\n") == 1
+    assert bool(list(tmp_path.rglob("heliowatch.db"))) == (verb == "serve")
+
+
+@pytest.mark.parametrize(
+    "url", ["nonsense", "mysql://me:s3cret@host/x", "postgresql://me:s3cret@host:port/x"]
+)
+def test_an_address_that_is_no_databases_is_said(run: Run, monkeypatch: pytest.MonkeyPatch, url: str):
+    monkeypatch.setenv("HELIOWATCH_DATABASE_URL", url)
+    ended = run("db", "upgrade")
+    assert ended.code == 2
+    assert "database_url" in ended.err
+    assert "s3cret" not in ended.err
+    assert ended.err.count("\n") == 1
+
+
+def test_a_database_that_does_not_answer_is_said(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HELIOWATCH_DATABASE_URL", "postgresql://me:s3cret@127.0.0.1:1/x")
+    ended = run("db", "upgrade")
+    assert ended.code == 1
+    assert ended.err.startswith("heliowatch: the database cannot be used now")
+    assert "s3cret" not in ended.err
+    assert ended.err.count("\n") == 1
 
 
 # -- doctor -----------------------------------------------------------------------------------

@@ -102,7 +102,10 @@ def test_up_scores_what_falls_into_its_folder_answers_and_ends_on_sigterm(
             body = json.load(answer)
         assert "kanz_halph_fi_20240508_120006.fts.gz" in json.dumps(body)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) == 0
+        _, err = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert f"The live page is at {address}" in err
+        assert "watch_folder_created" in err
     finally:
         process.kill()
         process.communicate()
