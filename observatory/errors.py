@@ -105,7 +105,7 @@ class SchemaOutdatedError(SettingsError):
 
     def __init__(self, found: str | None, wanted: str) -> None:
         super().__init__(
-            f"the database schema is at {found or 'nothing'}, this software needs {wanted}: "
+            f"the database has {f'schema {found}' if found else 'no schema yet'}, this software needs {wanted}: "
             "run `heliowatch db upgrade`"
         )
 

@@ -57,17 +57,21 @@ class LimitsSettings(BaseModel, extra="forbid"):
     max_file_bytes: int = Field(default=1 << 30, gt=0)
     max_unpacked_bytes: int = Field(default=1 << 30, gt=0)
     max_pixels: int = Field(default=150_000_000, gt=0)
+    max_images: int = Field(default=2000, gt=0, description="frames in one file")
 
     @property
     def as_limits(self) -> Limits:
         """The same, as reading takes it."""
-        return Limits(self.max_file_bytes, self.max_unpacked_bytes, self.max_pixels)
+        return Limits(self.max_file_bytes, self.max_unpacked_bytes, self.max_pixels, self.max_images)
 
 
 class IngestSettings(BaseModel, extra="forbid"):
     """How folders are watched."""
 
     rest_s: float = Field(default=0.5, gt=0, description="rest of a file that cannot tell its own end")
+    open_rest_s: float = Field(
+        default=30.0, gt=0, description="patience with an unfinished file that a writer still holds open"
+    )
     scan_interval_s: float = Field(default=20.0, gt=0, description="seconds between reconciling scans")
     polling: bool = Field(default=False, description="poll, for network file systems without events")
     polling_interval_s: float = Field(default=1.0, gt=0)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -52,8 +53,12 @@ class Context:
 
     @cached_property
     def name(self) -> str:
-        """Name of this process among all workers."""
-        return f"{socket.gethostname()}:{os.getpid()}"
+        """Name of this process among all workers.
+
+        Host and process number come again when a container is restarted; the dead one's frames
+        must not be taken for the new one's.
+        """
+        return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
 class Heartbeat:

@@ -16,6 +16,7 @@ import queue
 import stat
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,15 +34,16 @@ from observatory.errors import (
     DefectError,
     HeliowatchError,
     SettingsError,
+    TransientError,
     UnreadableFileError,
     UnusableInputError,
     VanishedFileError,
 )
 from observatory.instruments import Opened, open_bytes
-from observatory.instruments.formats import read_bytes
+from observatory.instruments.formats import file_error, read_bytes
 from observatory.settings import Settings
 from observatory.storage import frames
-from observatory.storage.frames import Arrival, NewFrame, Priority, Status, Task, path_text, plain_text
+from observatory.storage.frames import Arrival, NewFrame, Priority, Registered, Status, path_text, plain_text
 from observatory.storage.session import Database
 from workers import metrics
 from workers.publisher import Publisher
@@ -50,6 +52,7 @@ log = structlog.get_logger(__name__)
 
 Signature = tuple[int, int]  # bytes, mtime_ns
 _IDLE_S = 0.05
+_RETRY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,7 @@ class Candidate:
     folder: WatchFolder
     closed_at: datetime | None
     signature: Signature | None = None
+    is_open: bool = False  # a writer was seen at work, and not yet seen to close
     since: float = field(default_factory=time.monotonic)
     due: float = 0.0
 
@@ -160,6 +164,7 @@ class Ingester:
         self._noticed: queue.SimpleQueue[tuple[str, Sign, datetime]] = queue.SimpleQueue()
         self._pending: dict[str, Candidate] = {}
         self._seen: dict[str, Signature] = {}
+        self._refused: set[str] = set()  # gone or forbidden, and said so
         self._stop = threading.Event()
         self._limits = settings.limits.as_limits
 
@@ -190,10 +195,12 @@ class Ingester:
             return
         known = self._pending.get(path)
         if known is None:
+            is_open = closed_at is None and not self._settings.ingest.polling
             delay = 0.0 if closed_at else self._settings.ingest.rest_s
-            self._pending[path] = Candidate(folder, closed_at, due=time.monotonic() + delay)
+            due = time.monotonic() + delay
+            self._pending[path] = Candidate(folder, closed_at, is_open=is_open, due=due)
         elif closed_at is not None:
-            known.closed_at, known.due = closed_at, 0.0
+            known.closed_at, known.is_open, known.due = closed_at, False, 0.0
 
     def _folder_of(self, path: str) -> WatchFolder | None:
         inside = [folder for folder in self._folders if path.startswith(f"{folder.path}/")]
@@ -203,11 +210,15 @@ class Ingester:
 
     def scan(self) -> int:
         """Compare all folders with what was seen; return how many files are new or changed."""
-        return sum(self._scan(folder.path, folder) for folder in self._folders)
+        return sum(self._scan(folder.path, folder, is_whole=True) for folder in self._folders)
 
-    def _scan(self, start: Path, folder: WatchFolder) -> int:
+    def _scan(self, start: Path, folder: WatchFolder, *, is_whole: bool = False) -> int:
+        """Find new files below a folder; a whole scan also forgets those that are gone."""
         found = 0
+        present: set[str] = set()
         for path, signature in _walk(start):
+            if is_whole:
+                present.add(path)
             name = os.path.basename(path)  # noqa: PTH119 - a Path for each of 10⁵ names costs a second
             if self._seen.get(path) == signature or path in self._pending:
                 continue
@@ -215,49 +226,68 @@ class Ingester:
                 continue
             self._pending[path] = Candidate(folder, None, signature)
             found += 1
+        if present:  # an empty answer may be a file system that is away: then nothing is forgotten
+            inside = f"{start}/"
+            for path in [path for path in self._seen if path.startswith(inside) and path not in present]:
+                del self._seen[path]
         return found
 
     # -- looking ----------------------------------------------------------------------------
 
     def _look(self, path: str, candidate: Candidate) -> Look | None:
         """Look at one candidate; None while it has to wait."""
+        own: Signature | None = None
         try:
             status = os.lstat(path)
+            own = (status.st_size, status.st_mtime_ns)
+            if self._seen.get(path) == own and candidate.closed_at is None:
+                return Look()
             if stat.S_ISLNK(status.st_mode):
-                target = Path(path).resolve()
-                if not target.is_relative_to(candidate.folder.path):
-                    raise UnusableInputError(
-                        f"a symbolic link that leads out of the watched folder {candidate.folder.path}"
-                    )
-                status = os.stat(path)  # noqa: PTH116 - of the target
+                status = _target(path, candidate.folder)
             if not stat.S_ISREG(status.st_mode):
                 return Look()
             signature = (status.st_size, status.st_mtime_ns)
-            if self._seen.get(path) == signature:
-                return Look()
             if signature != candidate.signature:
                 candidate.signature, candidate.since = signature, time.monotonic()
-            return self._read(path, candidate, signature)
-        except OSError as error:
-            # Perhaps it is being moved on inside the folder: then its new name is noticed meanwhile.
-            if self._must_rest(candidate):
-                return None
-            gone = VanishedFileError(os.path.basename(path), error.strerror or str(error))  # noqa: PTH119
-            return self._rejected(path, candidate, None, gone)
-        except VanishedFileError as error:
-            return None if self._must_rest(candidate) else self._rejected(path, candidate, None, error)
+            look = self._read(path, candidate, signature)
+            if look is not None and look.arrival is not None:
+                self._seen[path] = own
+            return look
+        except (OSError, VanishedFileError, TransientError) as error:
+            return self._not_to_be_had(path, candidate, error)
         except UnusableInputError as error:
+            if own is not None:
+                self._seen[path] = own  # a start with other settings looks again
             return self._rejected(path, candidate, None, error)
         except Exception as error:
             # A defect of ours must not stop the other files; this one waits for the next start.
             log.exception("file_defect", path=path)
-            if candidate.signature is not None:
-                self._seen[path] = candidate.signature
+            if own is not None:
+                self._seen[path] = own
             defect = DefectError(f"defect while reading: {type(error).__name__}: {error}")
             return self._rejected(path, candidate, None, defect, Status.FAILED)
 
+    def _not_to_be_had(
+        self, path: str, candidate: Candidate, error: OSError | HeliowatchError
+    ) -> Look | None:
+        """Wait for a file that may come back; refuse one that is gone or forbidden, once."""
+        name = os.path.basename(path)  # noqa: PTH119
+        reason = file_error(name, error) if isinstance(error, OSError) else error
+        if isinstance(reason, TransientError):
+            log.warning("file_delayed", file_name=plain_text(name), reason=str(reason))
+            candidate.due = time.monotonic() + _RETRY_S
+            return None
+        # Perhaps it is being moved on inside the folder: then its new name is noticed meanwhile.
+        if self._must_rest(candidate):
+            return None
+        if path in self._refused:
+            return Look()
+        self._refused.add(path)
+        return self._rejected(path, candidate, None, reason)
+
     def _read(self, path: str, candidate: Candidate, signature: Signature) -> Look | None:
         data = read_bytes(Path(path), self._limits)
+        self._refused.discard(path)
         digest = hashlib.sha256(data).hexdigest()
         try:
             opened = open_bytes(
@@ -274,23 +304,23 @@ class Ingester:
                 return None
             rows = list(self._rows(path, candidate, digest, len(data), opened))
         except UnusableInputError as error:
-            if isinstance(error, UnreadableFileError) and self._must_rest(candidate):
+            if isinstance(error, UnreadableFileError) and self._must_rest(candidate, is_broken=True):
                 return None
             return self._rejected(path, candidate, (digest, signature), error)
         if not rows:
             return Look()  # of another time: not noted, so that another backfill may take it
-        self._seen[path] = signature
         return Look(tuple(rows), self._arrival(path, digest, signature))
 
-    def _must_rest(self, candidate: Candidate) -> bool:
+    def _must_rest(self, candidate: Candidate, *, is_broken: bool = False) -> bool:
         """Whether the file changed, or was noticed, too short a time ago; sets when to look again."""
-        rest_s = self._settings.ingest.rest_s
-        if candidate.signature is not None:
+        ingest = self._settings.ingest
+        rest_s = ingest.open_rest_s if is_broken and candidate.is_open else ingest.rest_s
+        if candidate.signature is not None and candidate.closed_at is None:
             age_s = time.time() - candidate.signature[1] / 1e9
-            if age_s > rest_s and candidate.closed_at is None:
+            if age_s > rest_s:
                 return False  # nobody wrote to it lately (a clock ahead of ours falls through)
         remaining = candidate.since + rest_s - time.monotonic()
-        candidate.due = time.monotonic() + max(remaining, 0.01)
+        candidate.due = time.monotonic() + min(max(remaining, 0.01), ingest.rest_s)
         return remaining > 0
 
     def _rows(
@@ -357,7 +387,6 @@ class Ingester:
         )
         if digest is None or signature is None:
             return Look((row,))
-        self._seen[path] = signature
         return Look((row,), self._arrival(path, digest, signature))
 
     def _arrival(self, path: str, digest: str, signature: Signature) -> Arrival:
@@ -390,15 +419,15 @@ class Ingester:
         if not batch:
             return
         tasks = self._register(batch, datetime.now(UTC) if is_calm else None)
-        for row in (row for look in batch for row in look.new):
-            metrics.frames_ingested.labels(row.instrument or "unknown").inc()
-            if row.status is Status.REJECTED:
-                metrics.frames_processed.labels(row.instrument or "unknown", "rejected").inc()
+        for (instrument, status), count in tasks.counts.items():
+            metrics.frames_ingested.labels(instrument or "unknown").inc(count)
+            if status is Status.REJECTED:
+                metrics.frames_processed.labels(instrument or "unknown", "rejected").inc(count)
         if is_calm:
             self._publisher.publish(tasks)
         # In a burst the sweeper publishes: rows first, nothing may wait behind the broker.
 
-    def _register(self, batch: list[Look], published_at: datetime | None) -> list[Task]:
+    def _register(self, batch: list[Look], published_at: datetime | None) -> Registered:
         """Write a batch's rows; one file that the database will not take does not hold up the others."""
         new = [row for look in batch for row in look.new]
         seen = [look.arrival for look in batch if look.arrival is not None]
@@ -407,13 +436,15 @@ class Ingester:
                 return frames.register(self._db, new, seen, published_at)
             except HeliowatchError as error:
                 log.warning("register_delayed", error=str(error))
-                if self._stop.wait(1.0):
-                    return []  # the files stay where they are: the next start finds them
+                if self._stop.wait(_RETRY_S):
+                    return Registered()  # the files stay where they are: the next start finds them
             except Exception:
                 log.exception("register_defect", files=[row.file_name for row in new][:5])
                 if len(batch) == 1:
-                    return []  # found again at the next start, by a version that knows better
-                return [task for look in batch for task in self._register([look], published_at)]
+                    return Registered()  # found again at the next start, by a version that knows better
+                parts = [self._register([look], published_at) for look in batch]
+                counts = sum((part.counts for part in parts), Counter[tuple[str | None, Status]]())
+                return Registered((task for part in parts for task in part), counts)
 
     # -- running ----------------------------------------------------------------------------
 
@@ -438,13 +469,17 @@ class Ingester:
 
     def run(self) -> None:
         """Watch until `stop`: events first, then a scan, so that nothing falls between the two."""
-        observer = self._observer()
-        observer.start()
+        observer, roots = self._start_observer(), self._roots()
         try:
             self.remember()
             next_scan = 0.0
             while not self._stop.is_set():
                 if time.monotonic() >= next_scan:
+                    if self._roots() != roots:
+                        # Replaced or remounted: events of the old folder tell nothing of the new one.
+                        log.warning("watch_folder_replaced")
+                        observer.stop()
+                        observer, roots = self._start_observer(), self._roots()
                     self.scan()
                     next_scan = time.monotonic() + self._settings.ingest.scan_interval_s
                 self._advance()
@@ -477,15 +512,41 @@ class Ingester:
         """End `run` or `once` after the batch that runs."""
         self._stop.set()
 
-    def _observer(self) -> BaseObserver:
+    def _start_observer(self) -> BaseObserver:
         ingest = self._settings.ingest
         observer: BaseObserver = (
             PollingObserver(timeout=ingest.polling_interval_s) if ingest.polling else BaseObserver(_Emitter)
         )
         handler = _Handler(self._notice)
+        observer.start()
         for path in {folder.path for folder in self._folders}:
-            observer.schedule(handler, str(path), recursive=True)
+            try:
+                observer.schedule(handler, str(path), recursive=True)
+            except OSError as error:  # away for now: the scan after its return notices
+                log.warning("watch_folder_away", folder=str(path), error=str(error))
         return observer
+
+    def _roots(self) -> list[tuple[int, int] | None]:
+        """Identity of each watched folder; None for one that is away."""
+        found: list[tuple[int, int] | None] = []
+        for folder in self._folders:
+            try:
+                status = folder.path.stat()
+                found.append((status.st_dev, status.st_ino))
+            except OSError:
+                found.append(None)
+        return found
+
+
+def _target(path: str, folder: WatchFolder) -> os.stat_result:
+    """Status of what a link leads to, inside the watched folder only."""
+    try:
+        target = Path(path).resolve()
+    except RuntimeError as error:
+        raise UnusableInputError("a symbolic link that leads in a circle") from error
+    if not target.is_relative_to(folder.path):
+        raise UnusableInputError("a symbolic link that leads out of the watched folder")
+    return os.stat(path)  # noqa: PTH116
 
 
 def _walk(start: Path) -> Iterator[tuple[str, Signature]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime
+from datetime import UTC, datetime
 
 from observatory.settings import Settings
+from observatory.storage import frames
 from observatory.storage.frames import Priority
 from observatory.storage.session import Database
 from workers.app import make_app
@@ -29,6 +30,7 @@ class IngestRoom:
         span: tuple[datetime | None, datetime | None] = (None, None),
     ) -> None:
         context = Context(settings)
+        self._is_embedded, self._since = settings.is_embedded, datetime.now(UTC)
         self.db: Database = context.db
         self.db.check_schema()
         publisher = publisher or Publisher(make_app(settings))
@@ -47,6 +49,8 @@ class IngestRoom:
         self.ingester.stop()
         self._sweeper.stop()
         self._heartbeat.stop()
+        if self._is_embedded:
+            frames.unpublish(self.db, self._since)  # this process's queue ends with it
 
 
 class Station:

@@ -21,6 +21,7 @@ from workers.publisher import Publisher
 log = structlog.get_logger(__name__)
 
 _FORGET_WORKERS_S = 3600.0
+_EMBEDDED_STALE = timedelta(minutes=10)
 
 
 class Sweeper:
@@ -81,8 +82,9 @@ class Sweeper:
         """Publications before this moment count as forgotten.
 
         The embedded broker lives and dies with this process: it forgets nothing before that,
-        and as it hands all messages out at once, its depth tells nothing.
+        and as it hands all messages out at once, its depth tells nothing. What another process
+        on the same database published to a queue of its own is waited for ten minutes at most.
         """
         if self._settings.is_embedded:
-            return self._started_at
+            return max(self._started_at, now - _EMBEDDED_STALE)
         return now - timedelta(seconds=self._settings.sweeper.unclaimed_s)

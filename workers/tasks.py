@@ -87,7 +87,7 @@ def process_frame(frame_id: int) -> None:
         _insist(lambda: frames.refuse(at.db, frame_id, at.name, Status.REJECTED, reason, datetime.now(UTC)))
         bound.info("frame_rejected", reason=reason)
         outcome = "rejected"
-    except (TransientError, MemoryError) as error:
+    except TransientError as error:
         retry_at = datetime.now(UTC) + timedelta(seconds=_RETRY_TRANSIENT_S)
         _insist(lambda: frames.give_back(at.db, frame_id, at.name, retry_at, is_counted=False))
         bound.warning("frame_delayed", reason=str(error))

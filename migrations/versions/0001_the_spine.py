@@ -21,7 +21,9 @@ def upgrade() -> None:
         sa.Column("mtime_ns", sa.BigInteger(), nullable=False),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_arrivals")),
-        sa.UniqueConstraint("path", "bytes", "mtime_ns", name=op.f("uq_arrivals_path_bytes_mtime_ns")),
+        sa.UniqueConstraint(
+            "path", "bytes", "mtime_ns", "sha256", name=op.f("uq_arrivals_path_bytes_mtime_ns_sha256")
+        ),
     )
     op.create_index("ix_arrivals_sha256", "arrivals", ["sha256"], unique=False)
 

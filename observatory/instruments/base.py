@@ -28,6 +28,8 @@ _LEAP_SECONDS = (
     (datetime(1999, 1, 1, tzinfo=UTC), 32),
 )
 _LARGEST = 1e300  # beyond it lie infinity and integers that no float holds; NaN is not below it either
+_FIRST_PLATE_YEAR = 1900  # headers of digitised plates go back to there; names of files do not
+_FIRST_YEAR, _LAST_YEAR = 1970, 2099  # what lies outside is a broken clock, a size or a channel
 RSUN_1AU_ARCSEC = 959.63  # Auwers (1891); IAU value until 2015, still the one in most headers
 
 
@@ -110,6 +112,7 @@ def parse_time(text: str, key: str) -> datetime:
     word = re.sub(r"^(\d{4})[.:](\d{2})[.:](\d{2})[_ T]", r"\1-\2-\3T", word)
     word = re.sub(r"^(\d{2})/(\d{2})/(\d{2})(?=T|$)", r"19\3-\2-\1", word)
     word = re.sub(r"(\.\d{6})\d+", r"\1", word)
+    word = re.sub(r"(:\d{2}):60(\.\d+)?(?=Z|[+-]|$)", r"\1:59", word)  # a leap second has no datetime
     try:
         time = datetime.fromisoformat(word)
     except ValueError as error:
@@ -122,10 +125,11 @@ def parse_time(text: str, key: str) -> datetime:
             time -= timedelta(seconds=next(lags, 32))
     except OverflowError as error:
         raise MissingKeywordError(key, f"{text!r} lies outside the calendar") from error
+    if not _FIRST_PLATE_YEAR <= time.year <= _LAST_YEAR:
+        raise MissingKeywordError(key, f"{text!r} is no date of an observation")
     return time
 
 
-_FIRST_YEAR, _LAST_YEAR = 1970, 2099
 _NAME_TIME = re.compile(
     r"(?<!\d)(\d{4})[-_.]?(\d{2})[-_.]?(\d{2})"
     r"(?:[T_\- ]{0,2}(\d{2})[-_:.]?(\d{2})(?:[-_:.]?(\d{2}))?)?(?!\d)"

@@ -9,6 +9,7 @@ taken for them. Whatever a decoder raises on broken bytes leaves here as `Unread
 from __future__ import annotations
 
 import bz2
+import errno
 import io
 import math
 import re
@@ -26,12 +27,28 @@ from isal import isal_zlib
 from isal.igzip_lib import IsalError
 from PIL import ExifTags, Image
 
-from observatory.errors import TooLargeError, UnreadableFileError, VanishedFileError
+from observatory.errors import (
+    HeliowatchError,
+    StorageUnavailableError,
+    TooLargeError,
+    UnreadableFileError,
+    VanishedFileError,
+)
 from observatory.frame import RowOrder
 
 FITS_BLOCK = 2880
 _MAX_HEADER_BLOCKS = 2000  # 72 000 cards; the longest real header here has some 300
 _PIECE = 1 << 20
+_NOT_TO_BE_HAD = {
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+}
+_MAX_GZIP_MEMBERS = 1000
 _LEAST_GZIP = 18  # bytes of an empty gzip member
 _PEEK_PACKED, _PEEK_UNPACKED = 1 << 16, 1 << 17
 _NATIVE = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
@@ -50,11 +67,14 @@ class Limits:
         Bytes after gzip or bzip2.
     max_pixels : int
         Pixels of one image (height x width).
+    max_images : int
+        Images in one file; the cameras' films hold some twenty.
     """
 
     max_file_bytes: int = 1 << 30
     max_unpacked_bytes: int = 1 << 30
     max_pixels: int = 150_000_000
+    max_images: int = 2000
 
     def check_pixels(self, pixels: int) -> None:
         """Raise `TooLargeError` when an image claims more pixels than allowed."""
@@ -116,7 +136,14 @@ def read_bytes(path: Path, limits: Limits) -> bytes:
             raise TooLargeError("the file's size in bytes", size, limits.max_file_bytes)
         return path.read_bytes()
     except OSError as error:
-        raise VanishedFileError(path.name, error.strerror or str(error)) from error
+        raise file_error(path.name, error) from error
+
+
+def file_error(name: str, error: OSError) -> HeliowatchError:
+    """Say what an operating system's error means: the file is not to be had, or not now."""
+    if error.errno in _NOT_TO_BE_HAD:
+        return VanishedFileError(name, error.strerror or str(error))
+    return StorageUnavailableError(f"the file {name}", error.strerror or str(error))
 
 
 def open_container(data: bytes, limits: Limits, *, is_peek: bool = False) -> Container:
@@ -190,7 +217,11 @@ def _unpack(data: bytes, new: Callable[[], Any], magic: bytes, name: str, limits
     pieces: list[bytes] = []
     total = 0
     rest = data
+    members = 0
     while rest.startswith(magic):
+        members += 1
+        if members > _MAX_GZIP_MEMBERS:
+            raise UnreadableFileError(f"the {name} file has more than {_MAX_GZIP_MEMBERS} members")
         member: _Decompressor = new()
         while not member.eof:
             try:
@@ -385,8 +416,10 @@ def _fits_data_length(header: Mapping[str, Any]) -> int:
                 raise UnreadableFileError(f"NAXIS{n} is negative ({size})")
             length *= size
         extra, groups = int(header.get("PCOUNT", 0)), int(header.get("GCOUNT", 1))
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnreadableFileError(f"the FITS header lacks a usable {error}") from error
+    except KeyError as error:
+        raise UnreadableFileError(f"the FITS header lacks {error.args[0]}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UnreadableFileError("the FITS header has no whole numbers where its size must stand") from error
     if extra < 0 or groups < 0:
         raise UnreadableFileError("PCOUNT or GCOUNT is negative")
     return bits // 8 * groups * (extra + length)
@@ -398,8 +431,12 @@ def _check_tiles(header: Mapping[str, Any]) -> None:
         axes = int(header["ZNAXIS"])
         sizes = [int(header[f"ZNAXIS{n}"]) for n in range(1, axes + 1)]
         tiles = [int(header.get(f"ZTILE{n}", sizes[n - 1] if n == 1 else 1)) for n in range(1, axes + 1)]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnreadableFileError(f"the compressed FITS header lacks a usable {error}") from error
+    except KeyError as error:
+        raise UnreadableFileError(f"the compressed FITS header lacks {error.args[0]}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise UnreadableFileError(
+            "the compressed FITS header has no whole numbers where its size must stand"
+        ) from error
     if any(size < 1 for size in sizes) or any(
         not 1 <= tile <= max(size, 1) for tile, size in zip(tiles, sizes, strict=True)
     ):
@@ -558,6 +595,8 @@ class PgmContainer(Container):
             facts = _pgm_facts(head[1] + head[3] + head[5])
             self._images.append((head.end(), height, width, peak, facts))
             at = head.end() + length
+            if len(self._images) > limits.max_images:
+                raise TooLargeError("the number of images", len(self._images), limits.max_images)
         self.count = len(self._images)
 
     def header(self, index: int = 0) -> Mapping[str, Any]:

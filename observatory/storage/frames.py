@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -88,6 +89,22 @@ class Task:
     priority: Priority
 
 
+class Registered(list[Task]):
+    """Tasks of the frames that wait now.
+
+    Attributes
+    ----------
+    counts : Counter
+        Rows written, by instrument and status: refused ones are among them.
+    """
+
+    def __init__(
+        self, tasks: Iterable[Task] = (), counts: Counter[tuple[str | None, Status]] | None = None
+    ) -> None:
+        super().__init__(tasks)
+        self.counts: Counter[tuple[str | None, Status]] = counts or Counter()
+
+
 @dataclass(frozen=True)
 class Claimed:
     """A frame that one worker alone works on now."""
@@ -130,10 +147,12 @@ def register(
     new: Sequence[NewFrame],
     seen: Sequence[Arrival],
     published_at: datetime | None = None,
-) -> list[Task]:
+) -> Registered:
     """Write frames and sightings in one transaction; return the tasks of the new frames.
 
-    The same bytes never make a second row: such frames are left out, their sightings kept.
+    The same bytes never make a second row: such frames are left out, their sightings kept. Only a
+    frame that was rejected waits again when its bytes come anew and can be taken now: the file was
+    away for a moment, or the settings that refused it were mended.
 
     Parameters
     ----------
@@ -146,31 +165,60 @@ def register(
         for frame in new
     ]
     with db.write() as connection:
-        fresh = db.insert_new(
-            connection,
-            frames,
-            _without_known_refusals(connection, rows),
-            frames.c.id,
-            frames.c.sha256,
-            frames.c.frame_index,
-            frames.c.instrument,
-            frames.c.family,
-            frames.c.status,
-            frames.c.priority,
-            frames.c.file_name,
-            frames.c.date_obs,
-            frames.c.reason,
-            frames.c.received_at,
-        )
+        kept = _without_known_refusals(connection, rows)
+        fresh = db.insert_new(connection, frames, kept, *_FRESH_COLUMNS)
+        fresh += _revive(connection, kept, {(row.sha256, row.frame_index) for row in fresh})
         db.insert_new(connection, arrivals, [vars(sighting) for sighting in seen])
         events.append(
             db,
             connection,
             [events.NewEvent("frame", row.instrument, row.id, _frame_event(row)) for row in fresh],
         )
-    return [
-        Task(row.id, row.family, Priority(row.priority)) for row in fresh if row.status == Status.RECEIVED
-    ]
+    return Registered(
+        (Task(row.id, row.family, Priority(row.priority)) for row in fresh if row.status == Status.RECEIVED),
+        Counter((row.instrument, Status(row.status)) for row in fresh),
+    )
+
+
+_FRESH_COLUMNS = (
+    frames.c.id,
+    frames.c.sha256,
+    frames.c.frame_index,
+    frames.c.instrument,
+    frames.c.family,
+    frames.c.status,
+    frames.c.priority,
+    frames.c.file_name,
+    frames.c.date_obs,
+    frames.c.reason,
+    frames.c.received_at,
+)
+
+
+def _revive(
+    connection: Connection, rows: list[dict[str, Any]], written: set[tuple[str | None, int]]
+) -> list[Row[Any]]:
+    """Let rejected frames wait again whose bytes have come anew and can be taken now."""
+    again = {
+        (row["sha256"], row["frame_index"]): row
+        for row in rows
+        if row["status"] == Status.RECEIVED and (row["sha256"], row["frame_index"]) not in written
+    }
+    if not again:
+        return []
+    refused = connection.execute(
+        select(frames.c.id, frames.c.sha256, frames.c.frame_index).where(
+            frames.c.status == Status.REJECTED, frames.c.sha256.in_({digest for digest, _ in again})
+        )
+    ).all()
+    revived: list[Row[Any]] = []
+    for row in refused:
+        values = again.get((row.sha256, row.frame_index))
+        if values is not None:
+            fresh = values | {"attempts": 0, "processed_at": None, "retry_at": None, "latency_s": None}
+            change = update(frames).where(frames.c.id == row.id).values(fresh).returning(*_FRESH_COLUMNS)
+            revived += connection.execute(change).all()
+    return revived
 
 
 def _without_known_refusals(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -207,12 +255,20 @@ def _frame_event(row: Row[Any]) -> dict[str, Any]:
 
 
 def known_files(db: Database, folder: Path) -> dict[str, tuple[int, int]]:
-    """Sightings below a folder: path to (bytes, mtime_ns) of the newest."""
+    """Sightings below a folder: path to (bytes, mtime_ns) of the newest.
+
+    Files whose frame was rejected are left out, so that a start looks at them again.
+    """
+    refused = select(frames.c.sha256).where(frames.c.status == Status.REJECTED, frames.c.sha256.is_not(None))
     prefix = str(folder).rstrip("/") + "/"
     with db.read() as connection:
         rows = connection.execution_options(yield_per=5000).execute(
             select(arrivals.c.path, arrivals.c.bytes, arrivals.c.mtime_ns)
-            .where(arrivals.c.path >= prefix, arrivals.c.path < prefix[:-1] + "0")  # "0" follows "/"
+            .where(
+                arrivals.c.path >= prefix,
+                arrivals.c.path < prefix[:-1] + "0",  # "0" follows "/"
+                arrivals.c.sha256.not_in(refused),
+            )
             .order_by(arrivals.c.id)
         )
         return {row.path: (row.bytes, row.mtime_ns) for row in rows}
@@ -223,6 +279,17 @@ def mark_published(db: Database, tasks: Iterable[Task], now: datetime) -> None:
     ids = [task.frame_id for task in tasks]
     with db.write() as connection:
         connection.execute(update(frames).where(frames.c.id.in_(ids)).values(published_at=now))
+
+
+def unpublish(db: Database, since: datetime) -> int:
+    """Note that what was published from ``since`` on and nobody claimed is on no queue any more."""
+    with db.write() as connection:
+        done = connection.execute(
+            update(frames)
+            .where(frames.c.status == Status.RECEIVED, frames.c.published_at >= since)
+            .values(published_at=None)
+        )
+    return done.rowcount
 
 
 def claim(db: Database, frame_id: int, worker: str, now: datetime) -> Claimed | None:

@@ -114,7 +114,7 @@ arrivals = Table(
     Column("bytes", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
-    UniqueConstraint("path", "bytes", "mtime_ns"),
+    UniqueConstraint("path", "bytes", "mtime_ns", "sha256"),
 )
 
 results = Table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from observatory.errors import SettingsError
 from observatory.settings import Settings, load_settings
 from observatory.storage import catalogue, frames
-from observatory.storage.frames import Priority
+from observatory.storage.frames import Priority, Status
 from observatory.storage.session import Database
 from tests.making import drop, fits_bytes, kso_bytes, kso_frame, pgm_bytes, picture_bytes, sun_picture
 from workers.app import make_app
@@ -203,14 +205,88 @@ def test_what_was_seen_before_is_not_read_again(
     assert once(quick, home, incoming) == 0
 
 
-def test_a_rejected_file_is_not_read_again_either(
-    quick: Settings, home: Database, incoming: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+def test_a_rejected_file_is_looked_at_again_at_a_start_and_keeps_its_one_row(
+    quick: Settings, home: Database, incoming: Path, rows: Rows
 ):
     (incoming / "notes.txt").write_text("nothing to see")
     once(quick, home, incoming)
-    assert rows(home)[0]["status"] == "rejected"
+    once(quick, home, incoming)
+    assert [row["status"] for row in rows(home)] == ["rejected"]
+
+
+def test_a_rejected_file_is_not_read_again_while_we_run(
+    quick: Settings, home: Database, incoming: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+):
+    (incoming / "notes.txt").write_text("nothing to see")
+    ingester = Ingester(quick, home, Publisher(make_app(quick)), [WatchFolder(incoming)])
+    ingester.once()
     monkeypatch.setattr("workers.ingester.read_bytes", lambda *_: pytest.fail("read again"))
-    assert once(quick, home, incoming) == 0
+    assert ingester.scan() == 0
+
+
+def test_a_file_refused_for_want_of_an_instrument_is_taken_once_the_instrument_is_named(
+    quick: Settings, home: Database, incoming: Path, rows: Rows
+):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)).save(incoming / "a.png")
+    once(quick, home, incoming)
+    assert rows(home)[0]["status"] == "rejected"
+    once(quick, home, WatchFolder(incoming, "kso-halpha"))
+    (row,) = rows(home)
+    assert (row["status"], row["instrument"], row["reason"]) == ("received", "kso-halpha", None)
+
+
+def test_a_file_that_went_away_before_it_was_worked_on_is_taken_when_it_comes_back(
+    quick: Settings, home: Database, incoming: Path, rows: Rows, tmp_path: Path
+):
+    path = kso_frame(incoming)
+    ingester = Ingester(quick, home, Publisher(make_app(quick)), [WatchFolder(incoming)])
+    ingester.once()
+    (row,) = rows(home)
+    frames.claim(home, row["id"], "w", datetime.now(UTC))
+    frames.refuse(home, row["id"], "w", Status.REJECTED, "not there", datetime.now(UTC))
+    path.rename(tmp_path / path.name)
+    (incoming / ".keep").touch()  # the folder itself is there
+    ingester.scan()
+    (tmp_path / path.name).rename(path)
+    ingester.scan()
+    while ingester.step():
+        pass
+    assert [row["status"] for row in rows(home)] == ["received"]
+
+
+def test_other_bytes_of_the_same_length_and_time_under_the_same_name_are_another_frame(
+    patient: Settings,
+    home: Database,
+    incoming: Path,
+    rows: Rows,
+    watching: Watching,
+    eventually: Eventually,
+    tmp_path: Path,
+):
+    for number in (1, 2):
+        path = tmp_path / f"{number}.fits"
+        path.write_bytes(fits_bytes(np.full((40, 40), number, np.int16), {"OBS_TYPE": "HALPH"}))
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    with watching(patient, home, incoming):
+        for number in (1, 2):
+            (tmp_path / f"{number}.fits").rename(incoming / "latest.fits")
+            eventually(lambda: len(rows(home)) == number, "the second file was not seen")  # noqa: B023
+
+
+def test_an_unfinished_file_that_its_writer_holds_open_is_waited_for(
+    patient: Settings, home: Database, incoming: Path, rows: Rows, watching: Watching, eventually: Eventually
+):
+    data = fits_bytes(np.full((400, 400), 7, np.int16), {"OBS_TYPE": "HALPH"})
+    with watching(patient, home, incoming) as ingester:
+        with (incoming / "slow.fits").open("wb") as file:
+            file.write(data[: len(data) // 2])
+            file.flush()
+            began = time.monotonic()
+            eventually(lambda: time.monotonic() - began > 3 * patient.ingest.rest_s, "time stands still")
+            assert ingester._pending and rows(home) == []
+            file.write(data[len(data) // 2 :])
+        eventually(lambda: rows(home), "no row")
+    assert [row["status"] for row in rows(home)] == ["received"]
 
 
 def test_a_new_folder_with_files_in_it_is_taken_at_once(

@@ -15,6 +15,7 @@ from observatory.storage.frames import NewFrame, Priority
 from observatory.storage.session import Database
 from tests.servers import RedisServer
 from workers.app import make_app
+from workers.context import Context
 from workers.publisher import Publisher
 from workers.sweeper import Sweeper
 
@@ -218,3 +219,15 @@ def test_the_embedded_queue_is_filled_once_with_what_an_earlier_process_left(
     made = Sweeper(settings, db, Publisher(app))
     assert made.sweep() == 4
     assert made.sweep() == 0
+
+
+def test_a_restarted_process_never_passes_for_the_dead_one(with_redis: Settings):
+    assert Context(with_redis).name != Context(with_redis).name
+
+
+def test_frames_published_to_a_queue_that_ended_are_published_anew(with_redis: Settings, db: Database):
+    before = datetime.now(UTC)
+    ids = add(db, 2, published_at=datetime.now(UTC))
+    assert frames.due(db, "halpha", Priority.LIVE, before, before, 9) == []
+    assert frames.unpublish(db, before) == 2
+    assert [task.frame_id for task in frames.due(db, "halpha", Priority.LIVE, before, before, 9)] == ids
