@@ -10,13 +10,15 @@ from pathlib import Path
 import structlog
 import typer
 from rich.console import Console
-from rich.progress import Progress, TaskID, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
 
 from heliowatch.house import folders_of, stop_on_signals, upgrade
 from observatory.errors import SettingsError
 from observatory.settings import Settings
-from observatory.storage import catalogue, frames
-from observatory.storage.frames import Priority
+from observatory.storage import catalogue
+from observatory.storage import workers as workers_heard
+from observatory.storage.frames import Priority, Status
+from observatory.storage.session import Database
 from workers.app import make_app
 from workers.publisher import Publisher
 from workers.station import IngestRoom
@@ -69,31 +71,44 @@ def run_backfill(
                 console=Console(stderr=True),
             )
         )
-        before = catalogue.counts(room.db)
+        before = _ended(room.db)
         taking = bars.add_task("files taken", total=None)
         room.ingester.once(lambda done, total: bars.update(taking, completed=done, total=total))
-        _wait(room, bars, bars.add_task("frames worked on", total=None))
-        after = catalogue.counts(room.db)
-    new = {
-        status: after[status] - before[status] for status in after if status in ("done", "rejected", "failed")
-    }
+        _wait(settings, room, bars)
+        after = _ended(room.db)
+    new = {status: after[status] - before[status] for status in after}
     typer.echo(", ".join(f"{count} {status}" for status, count in new.items()))
     return 1 if new["rejected"] or new["failed"] else 0
 
 
-def _left(room: IngestRoom) -> int:
-    waiting = sum(queue.count for queue in frames.waiting(room.db) if queue.priority is Priority.BACKFILL)
-    return waiting + catalogue.counts(room.db)["processing"]
+def _ended(db: Database) -> dict[str, int]:
+    """Archive frames that are finished; live ones beside them are not ours to count."""
+    return catalogue.counts_of(db, Priority.BACKFILL, (Status.DONE, Status.REJECTED, Status.FAILED))
 
 
-def _wait(room: IngestRoom, bars: Progress, bar: TaskID) -> None:
-    total = max(_left(room), 1)
+def _left(db: Database) -> int:
+    waiting = catalogue.counts_of(db, Priority.BACKFILL, (Status.RECEIVED, Status.PROCESSING))
+    return sum(waiting.values())
+
+
+def _wait(settings: Settings, room: IngestRoom, bars: Progress) -> None:
+    bar = bars.add_task("frames worked on", total=None)
+    total = max(_left(room.db), 1)
+    is_said = settings.is_embedded  # its worker is this process
     while not room.ingester.is_stopped:
-        left = _left(room)
+        left = _left(room.db)
         bars.update(bar, total=total, completed=max(total - left, 0))
         if not left:
             return
+        if not is_said and not _is_worked_on(settings, room.db):
+            is_said = True
+            bars.console.print("no worker is heard of: start `heliowatch worker`; this waits for it")
         time.sleep(0.2)
+
+
+def _is_worked_on(settings: Settings, db: Database) -> bool:
+    alive = workers_heard.alive(db, datetime.now(UTC), settings.worker.lease_s)
+    return any(row["role"] == "worker" for row in alive)
 
 
 def _moment(flag: str, word: str | None) -> datetime | None:

@@ -9,13 +9,16 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import heliowatch
-from observatory.settings import Settings
-from observatory.storage import catalogue
+from observatory.settings import Settings, load_settings
+from observatory.storage import catalogue, frames, workers
+from observatory.storage.frames import NewFrame
 from observatory.storage.session import Database
 from tests.making import kso_frame
 from tests.servers import free_port
@@ -63,6 +66,47 @@ def test_a_backfill_takes_an_archive_once_and_goes_on_where_it_ended(tmp_path: P
     (archive / "broken.fits").write_bytes(b"SIMPLE  =")
     second = shell("backfill", tmp_path / "archive")
     assert (second.returncode, second.stdout.strip()) == (1, "1 done, 1 rejected, 0 failed")
+
+
+def test_a_backfill_neither_counts_nor_waits_for_live_frames(tmp_path: Path):
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    kso_frame(archive, 0)
+    assert shell("db", "upgrade").returncode == 0
+    db = Database(load_settings().resolved_database_url)
+    now = datetime.now(UTC)
+    live = NewFrame(
+        "ab" * 32, "live.fits", "/nowhere/live.fits", 1, now, family="halpha", instrument="kso-halpha"
+    )
+    (task,) = frames.register(db, [live], [], now)
+    workers.sign_on(db, "other", "worker", now + timedelta(hours=1), {})
+    assert frames.claim(db, task.frame_id, "other", now + timedelta(hours=1))
+    ended = shell("backfill", archive, "--workers", 1)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "1 done, 0 rejected, 0 failed")
+    assert "no worker" not in ended.stderr
+    assert catalogue.counts(db)["processing"] == 1
+
+
+def test_a_backfill_that_no_worker_hears_says_so_once(
+    tmp_path: Path, redis_server: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HELIOWATCH_BROKER_URL", redis_server.url)
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    kso_frame(archive, 0)
+    assert shell("db", "upgrade").returncode == 0
+    process = start("backfill", archive)
+    try:
+        assert process.stderr is not None
+        words = next(line for line in process.stderr if "no worker" in line)
+        assert "heliowatch worker" in words
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert out.strip() == "0 done, 0 rejected, 0 failed"
+        assert "no worker" not in err
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_backfill_of_a_time_takes_that_time_alone(tmp_path: Path):
