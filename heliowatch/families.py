@@ -55,7 +55,15 @@ def verify() -> int:
 
 
 def run(verb: str, family: str, arguments: list[str]) -> None:
-    """Run a family's verb with options parsed from the command line; print its result as JSON."""
+    """Run a family's verb with options parsed from the command line; print its result as JSON.
+
+    Options belong to a family; asked for help without one, say which families there are.
+    """
+    if family in ("-h", "--help"):
+        typer.echo(f"usage: heliowatch models {verb} FAMILY [OPTIONS]")
+        typer.echo(f"families: {', '.join(registry.trainable_families())}")
+        typer.echo(f"`heliowatch models {verb} FAMILY --help` lists a family's options")
+        return
     options = registry.options_of(family, verb)
     parsed = _parser(verb, family, options).parse_args(arguments)
     try:

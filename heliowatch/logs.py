@@ -7,12 +7,21 @@ import sys
 
 import structlog
 
+from observatory.errors import SettingsError
 from observatory.settings import LogSettings
+
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 def configure(settings: LogSettings) -> None:
-    """Send our events, and those of libraries, to stderr in one form."""
-    level = logging.getLevelNamesMapping().get(settings.level.upper(), logging.INFO)
+    """Send our events, and those of libraries, to stderr in one form.
+
+    Raises
+    ------
+    SettingsError
+        When there is no such level.
+    """
+    level = _level(settings.level)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -37,6 +46,12 @@ def configure(settings: LogSettings) -> None:
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[_strip, renderer])
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def _level(name: str) -> int:
+    if name.upper() not in _LEVELS:
+        raise SettingsError(f"settings: log.level: {name!r} is none of {', '.join(_LEVELS)}")
+    return logging.getLevelNamesMapping()[name.upper()]
 
 
 def _strip(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

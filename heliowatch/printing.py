@@ -53,7 +53,14 @@ def exit_code(reports: list[FrameReport]) -> int:
 def _row(report: FrameReport) -> list[object]:
     said = report.as_json()
     said["causes"] = " ".join(f"{item['cause']}:{item['probability']}" for item in said.get("causes", []))
-    return ["" if said.get(column) is None else said[column] for column in _COLUMNS]
+    return [_cell(said.get(column)) for column in _COLUMNS]
+
+
+def _cell(value: object) -> object:
+    """Value as programs that are not Python read it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else value
 
 
 def _print_table(reports: list[FrameReport]) -> None:

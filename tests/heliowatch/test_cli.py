@@ -169,7 +169,7 @@ def test_a_table_for_programs_has_a_column_for_every_name(run: Run, black: Path,
     ended = run("score", black, broken, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(ended.out)))
     assert set(rows[0]) == PROMISED | {"error"}
-    assert rows[0]["is_degraded"] == "True"
+    assert rows[0]["is_degraded"] == "true"
     assert rows[0]["causes"].startswith("underexposed:0.")
     assert (rows[1]["file"], rows[1]["score"]) == (str(broken), "")
     assert "empty" in rows[1]["error"]
@@ -288,6 +288,15 @@ def test_a_familys_own_options_are_explained(run: Run, verb: str):
     assert f"heliowatch models {verb} halpha_quality" in ended.out
 
 
+@pytest.mark.parametrize("verb", ["train", "evaluate", "export"])
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_without_a_family_names_the_families(run: Run, verb: str, flag: str):
+    ended = run("models", verb, flag)
+    assert ended.code == 0
+    assert f"usage: heliowatch models {verb} FAMILY" in ended.out
+    assert "halpha_quality" in ended.out
+
+
 def test_a_family_that_nobody_knows_is_said(run: Run):
     ended = run("models", "train", "nothing")
     assert ended.code in (1, 2)
@@ -395,6 +404,15 @@ def test_a_database_that_does_not_answer_is_said(run: Run, monkeypatch: pytest.M
     assert ended.err.startswith("heliowatch: the database cannot be used now")
     assert "s3cret" not in ended.err
     assert ended.err.count("\n") == 1
+
+
+def test_a_level_of_logging_that_is_none_is_said_with_those_that_are():
+    ended = shell("score", CLEAR, HELIOWATCH_LOG__LEVEL="nope")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        "heliowatch: settings: log.level: 'nope' is none of DEBUG, INFO, WARNING, ERROR, CRITICAL\n"
+    )
+    assert shell("score", CLEAR, HELIOWATCH_LOG__LEVEL="debug").returncode == 0
 
 
 # -- doctor -----------------------------------------------------------------------------------
