@@ -131,7 +131,10 @@ def analyse(
     instrument: Instrument = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Run the whole pipeline on files and write the products into a folder."""
+    """Run the whole pipeline on files and write the products into a folder.
+
+    Products are named after their file; of several files of one name the later ones get -2, -3, …
+    """
     from heliowatch.files import Desk
     from heliowatch.printing import exit_code, print_reports
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from workers.pipelines.base import Outcome, Stopwatch
 from workers.products.preview import region_mask_png
 
 Source = str | os.PathLike[str] | np.ndarray
+Work = Callable[[str, Frame, str], "FrameReport"]
 
 
 @dataclass(frozen=True)
@@ -109,29 +111,35 @@ class Desk:
 
     def score(self, sources: Iterable[Source], instrument: str | None = None) -> Iterator[FrameReport]:
         """Score every frame of every input."""
-        return self._each(sources, instrument, self._score)
+        return self._each([(source, self._score) for source in sources], instrument)
 
     def analyse(
         self, sources: Iterable[Source], out: Path, instrument: str | None = None
     ) -> Iterator[FrameReport]:
-        """Run the whole pipeline on every frame and write its products into ``out``."""
-        make_folder(out)
-        return self._each(
-            sources, instrument, lambda source, frame, family: self._analyse(source, frame, family, out)
-        )
+        """Run the whole pipeline on every frame and write its products into ``out``.
 
-    def _each(self, sources: Iterable[Source], instrument: str | None, work: Any) -> Iterator[FrameReport]:
+        Their names begin with the input's (see `stems`).
+        """
+        make_folder(out)
+        sources = list(sources)
+        jobs = [
+            (source, partial(self._analyse, start=out / start))
+            for source, start in zip(sources, stems(sources), strict=True)
+        ]
+        return self._each(jobs, instrument)
+
+    def _each(self, jobs: Sequence[tuple[Source, Work]], instrument: str | None) -> Iterator[FrameReport]:
         if instrument is not None:
             self._check(instrument)
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            for reports in pool.map(lambda source: self._frames(source, instrument, work), sources):
+            for reports in pool.map(lambda job: self._frames(job[0], instrument, job[1]), jobs):
                 yield from reports
 
     def _check(self, instrument: str) -> None:
         if instrument not in self.settings.stations:
             kind_of(instrument)
 
-    def _frames(self, source: Source, instrument: str | None, work: Any) -> list[FrameReport]:
+    def _frames(self, source: Source, instrument: str | None, work: Work) -> list[FrameReport]:
         if isinstance(source, np.ndarray):
             return [self._guarded("array", 0, lambda: work("array", *_array_frame(source, instrument)))]
         name = os.fspath(source)
@@ -159,10 +167,10 @@ class Desk:
         quality = self._pipelines.of(family).quality(frame)
         return FrameReport(name, frame.index, frame.instrument, frame.date_obs, quality)
 
-    def _analyse(self, name: str, frame: Frame, family: str, out: Path) -> FrameReport:
+    def _analyse(self, name: str, frame: Frame, family: str, start: Path) -> FrameReport:
         outcome = self._pipelines.of(family).run(frame, Stopwatch())
         report = FrameReport(name, frame.index, frame.instrument, frame.date_obs, outcome.quality)
-        written = _write(report, frame, outcome, out)
+        written = _write(report, frame, outcome, start)
         return FrameReport(
             name, frame.index, frame.instrument, frame.date_obs, outcome.quality, products=tuple(written)
         )
@@ -178,23 +186,41 @@ def _array_frame(pixels: np.ndarray, instrument: str | None) -> tuple[Frame, str
     return Frame(pixels=pixels, instrument=name, row_order=RowOrder.BOTTOM), kind_of(name).family
 
 
-def stem(report: FrameReport) -> str:
-    """Beginning of the product names of a frame: the file's name without its extensions."""
-    name = Path(report.file).name
+def stems(sources: Sequence[Source]) -> list[str]:
+    """Beginnings of the inputs' product names: the file's name without its extensions.
+
+    Where several inputs would share one (``x.fts.gz`` and ``x.fts``, or ``a/x.fits`` and ``b/x.fits``),
+    the later ones get a number: ``x``, ``x-2``, ``x-3``.
+    """
+    found: list[str] = []
+    taken: set[str] = set()
+    for source in sources:
+        base = chosen = "array" if isinstance(source, np.ndarray) else _stem(os.fspath(source))
+        number = 1
+        while chosen in taken:
+            number += 1
+            chosen = f"{base}-{number}"
+        taken.add(chosen)
+        found.append(chosen)
+    return found
+
+
+def _stem(file: str) -> str:
+    name = Path(file).name
     for ending in (".gz", ".bz2", ".fz"):
         name = name.removesuffix(ending)
-    base = Path(name).stem
-    return base if report.frame == 0 else f"{base}.{report.frame:03d}"
+    return Path(name).stem
 
 
-def _write(report: FrameReport, frame: Frame, outcome: Outcome, out: Path) -> list[Path]:
-    start = stem(report)
+def _write(report: FrameReport, frame: Frame, outcome: Outcome, start: Path) -> list[Path]:
+    if report.frame:
+        start = start.with_name(f"{start.name}.{report.frame:03d}")
     written = []
     for picture in outcome.pictures:
         if picture.kind == "preview":
-            written.append(_save(out / f"{start}.preview{picture.suffix}", picture.data))
+            written.append(_save(_beside(start, f".preview{picture.suffix}"), picture.data))
     if outcome.quality is not None and outcome.quality.region_map is not None:
-        written.append(_save(out / f"{start}.region-map.png", region_mask_png(frame, outcome.quality)))
+        written.append(_save(_beside(start, ".region-map.png"), region_mask_png(frame, outcome.quality)))
     results = report.as_json() | {
         "results": [
             {"analysis": item.analysis, "model_sha256": item.model.sha256, **item.payload}
@@ -203,9 +229,13 @@ def _write(report: FrameReport, frame: Frame, outcome: Outcome, out: Path) -> li
         "products": [_text(path.name) for path in written],
     }
     written.append(
-        _save(out / f"{start}.results.json", orjson.dumps(results, option=orjson.OPT_INDENT_2) + b"\n")
+        _save(_beside(start, ".results.json"), orjson.dumps(results, option=orjson.OPT_INDENT_2) + b"\n")
     )
     return written
+
+
+def _beside(start: Path, ending: str) -> Path:
+    return start.with_name(start.name + ending)  # with_suffix would cut a name with dots
 
 
 def _save(path: Path, data: bytes) -> Path:

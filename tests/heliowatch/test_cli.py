@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -237,6 +239,21 @@ def test_analyse_names_the_frames_of_a_film_apart(run: Run, tmp_path: Path):
     run("analyse", "themis01.pgm", "--out", "made")
     previews = sorted(item.name for item in (tmp_path / "made").glob("*.preview.jpg"))
     assert len(previews) == 3
+
+
+def test_analyse_keeps_inputs_of_one_name_apart(run: Run, tmp_path: Path):
+    packed = kso_frame(tmp_path)
+    plain = packed.with_suffix("")
+    plain.write_bytes(gzip.decompress(packed.read_bytes()))
+    (tmp_path / "other").mkdir()
+    again = shutil.copy(plain, tmp_path / "other")
+    run("analyse", packed, plain, again, "--out", "made")
+    stem = plain.stem
+    said = {
+        name: orjson.loads((tmp_path / "made" / f"{name}.results.json").read_bytes())["file"]
+        for name in (stem, f"{stem}-2", f"{stem}-3")
+    }
+    assert said == {stem: str(packed), f"{stem}-2": str(plain), f"{stem}-3": str(again)}
 
 
 # -- the rest ---------------------------------------------------------------------------------
