@@ -7,6 +7,7 @@ Exit codes: 2 usage; else 1 if any input failed; else 3 if any frame is degraded
 from __future__ import annotations
 
 import errno
+import re
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -29,6 +30,9 @@ db_app = typer.Typer(help="The database's schema.", no_args_is_help=True)
 models_app = typer.Typer(help="The model families.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
 app.add_typer(models_app, name="models")
+
+
+_HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:/?]*)(:\d*)?([/?]|$)")
 
 
 class Format(StrEnum):
@@ -87,16 +91,12 @@ def _settings(**overrides: object) -> Settings:
 
 def _check_database_url(url: str) -> None:
     """Say before anything starts that an address is none; without its text, which may hold a password."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
     from observatory.errors import SettingsError
 
-    try:
-        is_known = make_url(url).get_backend_name() in ("sqlite", "postgresql")
-    except (ArgumentError, ValueError):
-        is_known = False
-    if not is_known:
+    scheme, _, rest = url.partition("://")
+    place = rest.rpartition("@")[2]  # a password may hold anything, even what ends a host elsewhere
+    is_postgres = scheme.partition("+")[0] == "postgresql" and _HOST_AND_PORT.match(place)
+    if not is_postgres and not (scheme.partition("+")[0] == "sqlite" and rest.startswith("/")):
         raise SettingsError(
             "settings: database_url: is no address of a database that we use: "
             "write postgresql://USER@HOST/NAME or sqlite:////PATH/FILE.db, or leave it empty"
