@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from observatory.storage import catalogue, events, results
+from observatory.storage import catalogue, events, frames, results, workers
 from observatory.storage.catalogue import FrameFilter
-from observatory.storage.frames import Status
+from observatory.storage.frames import Priority, Status
 from service.context import Context
 from service.metrics import utc_now
 from service.newest import newest as newest_frames
@@ -28,6 +28,17 @@ Frame = dict[str, Any]
 
 
 @dataclass(frozen=True)
+class Wait:
+    """How long a frame has been waiting, and for what."""
+
+    seconds: float
+    is_in_work: bool
+    before: int
+    """Frames of its pipeline that go first: older ones, and live ones before an archive's."""
+    is_worker_alive: bool
+
+
+@dataclass(frozen=True)
 class Tile:
     """One instrument at a glance."""
 
@@ -36,8 +47,8 @@ class Tile:
     strip: Sequence[Frame]
     age_s: float | None
     cadence_s: float | None
-    waits_s: float | None
-    """How long a newer frame has been waiting for a worker."""
+    wait: Wait | None
+    """Of the newest arrival, when it is not finished yet and not only for a moment."""
 
     @property
     def is_late(self) -> bool:
@@ -183,16 +194,26 @@ def tile(here: Context, name: str, base: str) -> Tile:
         strip=shaped[::-1],
         age_s=None if seen_at is None else (utc_now() - seen_at).total_seconds(),
         cadence_s=station.cadence_s if station else None,
-        waits_s=_waits_s(arrived),
+        wait=_wait(here, arrived[0]) if arrived else None,
     )
 
 
-def _waits_s(arrived: Sequence[Mapping[str, Any]]) -> float | None:
-    """Seconds that the newest frame waits; None when it does not, or only for a moment."""
-    if not arrived or arrived[0]["status"] not in (Status.RECEIVED, Status.PROCESSING):
+def _wait(here: Context, row: Mapping[str, Any]) -> Wait | None:
+    seconds = (utc_now() - row["received_at"]).total_seconds()
+    if row["status"] not in (Status.RECEIVED, Status.PROCESSING) or seconds <= _PATIENCE_S:
         return None
-    seconds = (utc_now() - arrived[0]["received_at"]).total_seconds()
-    return seconds if seconds > _PATIENCE_S else None
+    queued = sum(
+        item.count
+        for item in frames.waiting(here.db)
+        if item.family == row["family"] and item.priority in (Priority.LIVE, row["priority"])
+    )
+    alive = workers.alive(here.db, utc_now(), here.settings.service.worker_silence_s)
+    return Wait(
+        seconds=seconds,
+        is_in_work=row["status"] == Status.PROCESSING,
+        before=max(0, queued - 1),
+        is_worker_alive=any(item["role"] == "worker" for item in alive),
+    )
 
 
 def day(here: Context, instrument: str, on: dt.date | None, base: str) -> Day | None:

@@ -9,6 +9,8 @@ from fastapi.testclient import TestClient
 
 from observatory.analysis import Cause
 from observatory.settings import InstrumentSettings, Settings
+from observatory.storage import frames, workers
+from observatory.storage.frames import Priority
 from observatory.storage.session import Database
 from service.main import create_app
 from service.views import words
@@ -167,3 +169,15 @@ def test_a_tile_tells_of_a_frame_that_no_worker_takes(client: TestClient, telesc
     assert "waiting for a worker: 3" in page
     telescope.observe()
     assert "waiting for a worker" not in client.get("/").text
+
+
+def test_a_tile_tells_how_many_go_first_while_workers_work(
+    client: TestClient, telescope: Telescope, db: Database
+) -> None:
+    then = datetime.now(UTC) - timedelta(seconds=30)
+    workers.sign_on(db, "w", "worker", datetime.now(UTC), {})
+    telescope.receive(received_at=then, priority=Priority.BACKFILL)
+    ids = [telescope.receive(received_at=then) for _ in range(3)]
+    assert "waiting, 2 before it: 3" in client.get("/").text
+    assert frames.claim(db, ids[-1], "w", datetime.now(UTC))
+    assert "in work for 3" in client.get("/").text
