@@ -147,7 +147,9 @@ def up(
     watch: Annotated[list[Path] | None, typer.Option("--watch", "-w", help="folder to watch")] = None,
     instrument: Instrument = None,
     host: Annotated[str | None, typer.Option(help="address to answer on")] = None,
-    port: Annotated[int | None, typer.Option(help="port to answer on; 0 picks a free one")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="port to answer on; 0 picks a free one")
+    ] = None,
 ) -> None:
     """Run everything in one process: ingester, worker, API and pages, on SQLite."""
     from heliowatch.house import run_up
@@ -185,7 +187,9 @@ def worker(
 @app.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="address to answer on")] = None,
-    port: Annotated[int | None, typer.Option(help="port to answer on")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="port to answer on; 0 picks a free one")
+    ] = None,
 ) -> None:
     """Answer the API and the pages."""
     from heliowatch.house import run_service

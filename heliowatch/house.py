@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+_MOST_FILES = 65_536
+
 
 def upgrade(settings: Settings) -> None:
     """Bring the database to the newest schema."""
@@ -146,15 +148,26 @@ def open_port(settings: Settings, host: str | None, port: int | None) -> socket.
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         return socket.create_server((str(address[0]), port), family=family, backlog=2048)
-    except (OSError, OverflowError) as error:
-        raise AddressUnavailableError(host, port, getattr(error, "strerror", None) or str(error)) from error
+    except socket.gaierror as error:
+        raise AddressUnavailableError(host, port, error.strerror or str(error)) from error
+    except OSError as error:
+        # asked by number: Python's own text repeats the address
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise AddressUnavailableError(host, port, reason) from error
 
 
 def raise_file_limit() -> None:
-    """Allow as many open files as the system lets us: every browser that listens holds one."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    """Allow as many open files as the system lets us: every browser that listens holds one.
+
+    No more than some ten thousand: in containers the hard limit may be a thousand million, and there are
+    libraries that walk through all of them when they start a process.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
     try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     except (ValueError, OSError) as error:
         log.warning("file_limit_stays", error=str(error))
 

@@ -141,6 +141,7 @@ def test_a_failed_input_ends_with_1_and_the_others_are_scored_in_order(run: Run,
         ("analyse",),
         ("simulate", "out", "--frames", "0"),
         ("worker", "--processes", "0"),
+        ("serve", "--port", "70000"),
     ],
 )
 def test_wrong_usage_ends_with_2(run: Run, arguments: tuple[str, ...]):
@@ -397,7 +398,7 @@ def test_a_port_that_is_taken_is_said_before_anything_starts(run: Run, tmp_path:
         more = ("--watch", tmp_path / "incoming") if verb == "up" else ()
         ended = run(verb, "--port", port, *more)
     assert ended.code == 1
-    assert f"port {port}: Address already in use" in ended.err
+    assert f"port {port}: Address already in use; name another" in ended.err
     assert ended.err.count("\n") == 1
     assert bool(list(tmp_path.rglob("heliowatch.db"))) == (verb == "serve")
 
