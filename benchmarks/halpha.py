@@ -157,7 +157,7 @@ def _until_done(station: Station, count: int) -> None:
     while catalogue.counts(station.db)[Status.DONE] < count:
         if time.monotonic() > deadline:
             raise RuntimeError(f"not done within 300 s: {catalogue.counts(station.db)}")
-        time.sleep(0.005)
+        time.sleep(0.05)  # asking costs the house time
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import os
 import threading
 from concurrent.futures import ProcessPoolExecutor
 
+import cv2
 import structlog
 from celery import Celery
 from celery.signals import worker_process_init, worker_process_shutdown
@@ -32,6 +33,7 @@ def start_desk(settings: Settings) -> Heartbeat:
     ModelError
         When a model file is missing or altered.
     """
+    cv2.setNumThreads(1)  # frames run beside each other: threads within one only get in their way
     desk = tasks.sit_down(settings)
     desk.db.check_schema()
     pipelines = desk.pipelines.all()

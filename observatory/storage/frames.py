@@ -360,6 +360,20 @@ def give_back(db: Database, frame_id: int, worker: str, retry_at: datetime, *, i
         )
 
 
+def is_unchanged(db: Database, sha256: str, path: Path, size: int, mtime_ns: int) -> bool:
+    """Whether a file is as it was when it was hashed, by length and time of its last change."""
+    with db.read() as connection:
+        known = connection.execute(
+            select(arrivals.c.id).where(
+                arrivals.c.path == path_text(path),
+                arrivals.c.bytes == size,
+                arrivals.c.mtime_ns == mtime_ns,
+                arrivals.c.sha256 == sha256,
+            )
+        ).first()
+    return known is not None
+
+
 def other_paths(db: Database, sha256: str, path: Path) -> list[Path]:
     """Other places where the same bytes were seen, newest first."""
     with db.read() as connection:
