@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import multiprocessing
 import os
 import threading
@@ -20,6 +22,9 @@ from workers import metrics, tasks
 from workers.app import make_app, queue_names
 from workers.context import Heartbeat
 
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
+_KEPT_BYTES = 1 << 28
+
 log = structlog.get_logger(__name__)
 
 
@@ -33,6 +38,7 @@ def start_desk(settings: Settings) -> Heartbeat:
     ModelError
         When a model file is missing or altered.
     """
+    _keep_memory()
     cv2.setNumThreads(1)  # frames run beside each other: threads within one only get in their way
     desk = tasks.sit_down(settings)
     desk.db.check_schema()
@@ -55,6 +61,18 @@ def start_desk(settings: Settings) -> Heartbeat:
     heartbeat.start()
     log.info("worker_ready", worker=desk.name, **facts)
     return heartbeat
+
+
+def _keep_memory() -> None:
+    """Tell glibc to keep freed memory for the next frame; other C libraries are left as they are.
+
+    A frame takes tens of megabytes in a few pieces; by default each goes back to the kernel and is
+    cleared page by page when it is taken again: an eighth of the throughput (measured).
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def run_worker(settings: Settings, queues: list[str] | None = None) -> int:
