@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import multiprocessing
 import os
+import socket
 import threading
 from concurrent.futures import ProcessPoolExecutor
 
@@ -104,7 +105,7 @@ def run_worker(settings: Settings, queues: list[str] | None = None) -> int:
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=True,
-        hostname=f"heliowatch-{os.getpid()}@%h",
+        hostname=f"heliowatch-{os.getpid()}@{socket.gethostname()}",
     )
     worker.start()
     return int(worker.exitcode or 0)
