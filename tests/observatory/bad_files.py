@@ -123,7 +123,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "truncated PNG": (lambda: sun_picture()[:-200], "truncated"),
     "truncated JPEG": (lambda: sun_picture("JPEG")[:-200], "truncated"),
     "truncated JPEG 2000": (lambda: sun_picture("JPEG2000")[:-2000], "decoded|truncated"),
-    "JPEG head alone": (lambda: b"\xff\xd8\xff\xe0" + b"\0" * 40, "decoded"),
+    "JPEG head alone": (lambda: b"\xff\xd8\xff\xe0" + b"\0" * 40, "head is damaged"),
     "truncated PGM": (lambda: pgm_bytes([sun().pixels.astype(np.uint16)])[:-10], "truncated in image 0"),
     "PGM film cut in its second image": (
         lambda: pgm_bytes([sun().pixels.astype(np.uint16)] * 2)[:-10],

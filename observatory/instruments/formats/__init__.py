@@ -1,0 +1,133 @@
+"""File formats: bytes in, headers and pixels out, within limits.
+
+Nothing here knows an instrument. A file is read once, whole, never memory-mapped (a file
+truncated under a map kills the process); packed files are unpacked in pieces up to a limit
+and their checksums are verified. Sizes that a header claims are checked before memory is
+taken for them. Whatever a decoder raises on broken bytes leaves here as `UnreadableFileError`.
+"""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from isal import isal_zlib
+from isal.igzip_lib import IsalError
+
+from observatory.errors import (
+    HeliowatchError,
+    StorageUnavailableError,
+    TooLargeError,
+    UnreadableFileError,
+    VanishedFileError,
+)
+from observatory.instruments.formats.container import Container, Limits, guarded
+from observatory.instruments.formats.fits import FitsContainer
+from observatory.instruments.formats.packing import unpack
+from observatory.instruments.formats.pgm import PgmContainer
+from observatory.instruments.formats.pictures import PictureContainer
+
+__all__ = ["Container", "Limits", "file_error", "open_container", "read_bytes", "unpack"]
+
+_NOT_TO_BE_HAD = {
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+}
+_LEAST_GZIP = 18  # bytes of an empty gzip member
+_PEEK_PACKED, _PEEK_UNPACKED = 1 << 16, 1 << 17
+
+
+def read_bytes(path: Path, limits: Limits) -> bytes:
+    """Read a file whole.
+
+    Raises
+    ------
+    VanishedFileError
+        When it is gone, no plain file, or not permitted.
+    TooLargeError
+        When it is larger than ``limits.max_file_bytes``.
+    """
+    try:
+        if not path.is_file():
+            raise VanishedFileError(path.name, "it is not there or not a plain file")
+        size = path.stat().st_size
+        if size > limits.max_file_bytes:
+            raise TooLargeError("the file's size in bytes", size, limits.max_file_bytes)
+        return path.read_bytes()
+    except OSError as error:
+        raise file_error(path.name, error) from error
+
+
+def file_error(name: str, error: OSError) -> HeliowatchError:
+    """Say what an operating system's error means: the file is not to be had, or not now."""
+    if error.errno in _NOT_TO_BE_HAD:
+        return VanishedFileError(name, error.strerror or str(error))
+    return StorageUnavailableError(f"the file {name}", error.strerror or str(error))
+
+
+def open_container(data: bytes, limits: Limits, *, is_peek: bool = False) -> Container:
+    """Open a file by its first bytes, whatever its name says.
+
+    Parameters
+    ----------
+    data : bytes
+        The file as it lies on disk.
+    limits : Limits
+    is_peek : bool
+        Only the headers are wanted: a gzipped FITS file then need not be unpacked, as the length
+        that gzip notes at its end tells whether the file is whole. Its pixels cannot be asked
+        for, and its checksum is verified by whoever reads them.
+
+    Raises
+    ------
+    UnreadableFileError
+        When the format is none of ours or the file is not whole.
+    TooLargeError
+        When it claims or unpacks to more than the limits allow.
+    """
+    if is_peek and (peeked := _peek_gzipped_fits(data, limits)) is not None:
+        return peeked
+    data = unpack(data, limits)
+    if not data:
+        raise UnreadableFileError("the file is empty")
+    for magic, opener in _OPENERS:
+        if magic.match(data):
+            return guarded(opener, data, limits)
+    raise UnreadableFileError(
+        "the format is not recognised: "
+        "FITS, PNG, JPEG, JPEG 2000, TIFF and PGM are read, also inside gzip or bzip2"
+    )
+
+
+def _peek_gzipped_fits(data: bytes, limits: Limits) -> FitsContainer | None:
+    """Open a gzipped FITS file by its head and its noted length; None when that is not enough."""
+    if data[:2] != b"\x1f\x8b" or len(data) < _LEAST_GZIP:
+        return None
+    try:
+        head = isal_zlib.decompressobj(wbits=31).decompress(data[:_PEEK_PACKED], _PEEK_UNPACKED)
+    except IsalError:  # type: ignore[misc]
+        return None
+    length = int.from_bytes(data[-4:], "little")  # RFC 1952: modulo 2**32, of the last member
+    if not head.startswith(b"SIMPLE  =") or length > limits.max_unpacked_bytes:
+        return None
+    try:
+        return FitsContainer(head, limits, length)
+    except UnreadableFileError:
+        return None  # several members, a header that goes on, or a truncated file: unpack and see
+
+
+_OPENERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes, Limits], Container]], ...] = (
+    (re.compile(rb"SIMPLE  ="), FitsContainer),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), PictureContainer),
+    (re.compile(rb"\xff\xd8\xff"), PictureContainer),
+    (re.compile(rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51"), PictureContainer),
+    (re.compile(rb"II\*\x00|MM\x00\*"), PictureContainer),
+    (re.compile(rb"P5\s"), PgmContainer),
+)

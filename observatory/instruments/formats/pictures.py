@@ -1,0 +1,107 @@
+"""PNG, JPEG, JPEG 2000 and TIFF pictures, with what their metadata say."""
+
+from __future__ import annotations
+
+import io
+import struct
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image
+
+from observatory.errors import UnreadableFileError
+from observatory.frame import RowOrder
+from observatory.instruments.formats.container import Container, Limits, guarded
+from observatory.instruments.formats.fits import card_number
+
+_PICTURE_FORMATS = ("PNG", "JPEG", "JPEG2000", "TIFF")
+
+
+class PictureContainer(Container):
+    """A PNG, JPEG, JPEG 2000 or TIFF picture, decoded by Pillow (cv2 hides truncation)."""
+
+    row_order = RowOrder.TOP
+
+    def __init__(self, data: bytes, limits: Limits) -> None:
+        self._data = data
+        Image.MAX_IMAGE_PIXELS = None  # our own limit, checked below before any memory is taken
+        with Image.open(io.BytesIO(data), formats=_PICTURE_FORMATS) as picture:
+            self._width, self._height = picture.size
+            self._format = picture.format
+            limits.check_pixels(self._width * self._height)
+            self._header = _picture_facts(picture)
+        if self._format == "JPEG2000":
+            self._header = {**self._header, **_jp2_fits_header(data)}
+        if not self._is_whole(data):
+            raise UnreadableFileError(f"the {self._format} picture is truncated")
+
+    def _is_whole(self, data: bytes) -> bool:
+        if self._format == "PNG":
+            return b"IEND" in data[-64:]
+        if self._format == "JPEG":
+            return b"\xff\xd9" in data[-4096:]  # some cameras append a trailer
+        return True
+
+    def header(self, index: int = 0) -> Mapping[str, Any]:
+        return self._header
+
+    def shape(self, index: int = 0) -> tuple[int, int]:
+        return self._height, self._width
+
+    def pixels(self, index: int = 0) -> np.ndarray:
+        return guarded(self._decode)
+
+    def _decode(self) -> np.ndarray:
+        with Image.open(io.BytesIO(self._data), formats=_PICTURE_FORMATS) as picture:
+            picture.load()
+            if picture.mode in ("L", "RGB", "F", "I") or picture.mode.startswith("I;16"):
+                flat: Image.Image = picture
+            elif picture.mode in ("1", "LA", "La"):
+                flat = picture.convert("L")
+            else:
+                flat = picture.convert("RGB")
+            pixels = np.asarray(flat)
+        return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
+def _picture_facts(picture: Image.Image) -> dict[str, Any]:
+    """Time of exposure from EXIF and text chunks, when a camera wrote them."""
+    facts: dict[str, Any] = {
+        str(key).upper(): value for key, value in picture.info.items() if isinstance(value, str)
+    }
+    exif = picture.getexif()
+    taken = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal) if exif else None
+    if isinstance(taken, str):
+        facts["EXIF-DATE"] = taken
+    return facts
+
+
+def _jp2_fits_header(data: bytes) -> dict[str, Any]:
+    """FITS keywords from the XML box that Helioviewer's JPEG 2000 files carry."""
+    at = 0
+    while at + 8 <= len(data):
+        length, kind = struct.unpack(">I4s", data[at : at + 8])
+        if length == 1 and at + 16 <= len(data):
+            length = struct.unpack(">Q", data[at + 8 : at + 16])[0]
+        if kind == b"xml ":
+            return _xml_keywords(data[at + 8 : at + length])
+        if length < 8:
+            break
+        at += length
+    return {}
+
+
+def _xml_keywords(text: bytes) -> dict[str, Any]:
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        return {}  # no honest header declares entities
+    root = ElementTree.fromstring(text.strip(b"\0 \r\n"))
+    block = root.find("fits")
+    if block is None:
+        return {}
+    return {
+        child.tag.upper(): card_number((child.text or "").strip())
+        for child in block
+        if child.tag.upper() not in ("COMMENT", "HISTORY")
+    }
