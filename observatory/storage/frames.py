@@ -180,19 +180,17 @@ def register(
     )
 
 
-_FRESH_COLUMNS = (
+_EVENT_COLUMNS = (
     frames.c.id,
-    frames.c.sha256,
-    frames.c.frame_index,
     frames.c.instrument,
-    frames.c.family,
     frames.c.status,
-    frames.c.priority,
     frames.c.file_name,
+    frames.c.frame_index,
     frames.c.date_obs,
     frames.c.reason,
     frames.c.received_at,
 )
+_FRESH_COLUMNS = (*_EVENT_COLUMNS, frames.c.sha256, frames.c.family, frames.c.priority)
 
 
 def _revive(
@@ -400,18 +398,6 @@ def refuse(db: Database, frame_id: int, worker: str, status: Status, reason: str
             events.append(
                 db, connection, [events.NewEvent("frame", row.instrument, row.id, _frame_event(row))]
             )
-
-
-_EVENT_COLUMNS = (
-    frames.c.id,
-    frames.c.instrument,
-    frames.c.status,
-    frames.c.file_name,
-    frames.c.frame_index,
-    frames.c.date_obs,
-    frames.c.reason,
-    frames.c.received_at,
-)
 
 
 def release_abandoned(db: Database, now: datetime, lease_s: float, max_attempts: int) -> tuple[int, int]:
