@@ -36,6 +36,21 @@ class Cause(StrEnum):
     UNKNOWN = "unknown"
 
 
+class EventType(StrEnum):
+    """Kinds of solar events, the codes of HEK (Hurlburt et al. 2012, Solar Phys. 275, 67)."""
+
+    CORONAL_HOLE = "CH"
+    ACTIVE_REGION = "AR"
+
+
+class Threshold(StrEnum):
+    """How sure a pixel must be to belong to a region: three readings of one probability map."""
+
+    CONSERVATIVE = "conservative"
+    MEDIUM = "medium"
+    LIBERAL = "liberal"
+
+
 @dataclass(frozen=True)
 class CauseProbability:
     """One cause and how likely it is, 0 to 1."""
@@ -92,3 +107,89 @@ class Quality:
     measures: Mapping[str, float] = field(default_factory=dict)
     region_map: np.ndarray | None = None
     region_extent_px: tuple[float, float, float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Region:
+    """One connected region on the disk of one frame.
+
+    Coordinates that need the pointing are None where the frame has none, and those that need
+    the time are None where it has no time.
+
+    Attributes
+    ----------
+    event_type : EventType
+    rings_px : tuple of ndarray, shape (n, 2)
+        Outlines in 0-based pixels (x, y) of the frame, rows as in the file: the outer one first,
+        then holes; the last point is not the first one again.
+    rings_hpc_arcsec : tuple of ndarray, shape (n, 2), or None
+        The same in helioprojective arcseconds (Tx, Ty).
+    rings_carrington_deg : tuple of ndarray, shape (n, 2), or None
+        The same in Carrington longitude 0-360 and latitude.
+    centroid_px : tuple (x, y)
+        Centre of gravity, every pixel with the area that it has on the sphere.
+    centroid_hpc_arcsec, centroid_stonyhurst_deg, centroid_carrington_deg : tuple or None
+        The same point; longitude first, west positive in Stonyhurst's.
+    bounding_box_px : tuple (x0, y0, x1, y1)
+    area_px : float
+    area_atdiskcenter_mm2 : float or None
+        Foreshortening corrected, 10^12 m^2 (HEK's area_atdiskcenter in Mm^2).
+    area_msh : float or None
+        The same in millionths of the solar hemisphere.
+    disk_fraction : float
+        Area as seen, divided by the disk's.
+    probability : float
+        Mean of the network's probability inside, 0 to 1.
+    intensity_mean, intensity_median, intensity_min, intensity_max, intensity_std : float
+        Of the frame's own pixels inside, in the unit of the frame (DN/s where it has an exposure).
+    """
+
+    event_type: EventType
+    rings_px: tuple[np.ndarray, ...]
+    centroid_px: tuple[float, float]
+    bounding_box_px: tuple[float, float, float, float]
+    area_px: float
+    disk_fraction: float
+    probability: float
+    intensity_mean: float
+    intensity_median: float
+    intensity_min: float
+    intensity_max: float
+    intensity_std: float
+    rings_hpc_arcsec: tuple[np.ndarray, ...] | None = None
+    rings_carrington_deg: tuple[np.ndarray, ...] | None = None
+    centroid_hpc_arcsec: tuple[float, float] | None = None
+    centroid_stonyhurst_deg: tuple[float, float] | None = None
+    centroid_carrington_deg: tuple[float, float] | None = None
+    area_atdiskcenter_mm2: float | None = None
+    area_msh: float | None = None
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """Where on the disk events of one type lie.
+
+    Attributes
+    ----------
+    event_type : EventType
+    probability : ndarray, shape (n, n), float32 in 0-1
+        On the analysis grid; 0 beyond the limb.
+    extent_px : tuple (x0, y0, x1, y1)
+        Edges of the grid in 0-based pixels of the frame, as `Quality.region_extent_px`; the
+        grid's rows and columns run along the frame's.
+    thresholds : Mapping[Threshold, float]
+        Least probability at each of the three.
+    disk_fraction : Mapping[Threshold, float]
+        Share of the visible disk's area.
+    regions : tuple of Region
+        At the medium threshold, largest first; empty when there are none, which is an answer.
+    model : ModelIdentity
+    """
+
+    event_type: EventType
+    probability: np.ndarray
+    extent_px: tuple[float, float, float, float]
+    thresholds: Mapping[Threshold, float]
+    disk_fraction: Mapping[Threshold, float]
+    regions: tuple[Region, ...]
+    model: ModelIdentity
