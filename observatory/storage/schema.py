@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 """Head of the migrations that this software needs; a test compares it with Alembic's head."""
 
 
@@ -101,6 +101,7 @@ frames = Table(
     Column("mark", String(8), doc="a human's word: good or bad"),
     UniqueConstraint("sha256", "frame_index"),
     Index("ix_frames_instrument_moment_id", "instrument", "moment", "id"),
+    Index("ix_frames_instrument_processed_at", "instrument", "processed_at"),
     Index("ix_frames_moment_id", "moment", "id"),
     Index("ix_frames_status_id", "status", "id"),
 )
@@ -156,6 +157,148 @@ products = Table(
     Column("height", Integer),
     Column("created_at", UtcDateTime, nullable=False),
     UniqueConstraint("frame_id", "kind", "sha256"),
+)
+
+segmentations = Table(
+    "segmentations",
+    metadata,
+    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True),
+    Column("event_type", String(8), primary_key=True, doc="HEK's code: CH, AR"),
+    Column("instrument", String(64), nullable=False, doc="the frame's, here for the indexes"),
+    Column("moment", UtcDateTime, nullable=False, doc="the frame's"),
+    Column("is_dated", Boolean, nullable=False, doc="whether the moment is that of the exposure"),
+    Column("model_name", String(64), nullable=False),
+    Column("model_version", String(32), nullable=False),
+    Column("model_sha256", String(64), nullable=False),
+    Column("parameters_hash", String(64), nullable=False),
+    Column("software_version", String(32), nullable=False),
+    Column("threshold", Float, doc="least probability inside the regions"),
+    Column("regions", Integer, nullable=False, doc="how many; 0 is an answer"),
+    Column("disk_fraction", Float, nullable=False, doc="of the visible disk, at the medium threshold"),
+    Column("disk_fraction_conservative", Float),
+    Column("disk_fraction_liberal", Float),
+    Column("area_msh", Float, doc="sum of the regions', 10^-6 hemispheres"),
+    Column("preview_affine", _Json, doc="[a, b, c, d, e, f]: frame pixels to shares of the preview"),
+    Index("ix_segmentations_instrument_event_type_moment", "instrument", "event_type", "moment"),
+    Index("ix_segmentations_event_type_moment", "event_type", "moment"),
+)
+
+tracks = Table(
+    "tracks",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("event_type", String(8), nullable=False),
+    Column("first_seen", UtcDateTime, nullable=False),
+    Column("last_seen", UtcDateTime, nullable=False),
+    Column("sightings", Integer, nullable=False, doc="frames in which it was seen"),
+    Column("parent_id", _Key, doc="track that it split from"),
+    Column("merged_into_id", _Key, doc="track that it merged into"),
+    Column("merged_at", UtcDateTime),
+    Index("ix_tracks_event_type_last_seen", "event_type", "last_seen"),
+    sqlite_autoincrement=True,  # a track's number is quoted elsewhere: it is never given twice
+)
+
+track_events = Table(
+    "track_events",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("kind", String(8), nullable=False, doc="split, merge or return"),
+    Column("moment", UtcDateTime, nullable=False),
+    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("track_id", _Key, ForeignKey("tracks.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("other_id", _Key, index=True, doc="what it split from or merged into; null: it returned"),
+)
+
+regions = Table(
+    "regions",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False),
+    Column("event_type", String(8), nullable=False),
+    Column("number", Integer, nullable=False, doc="1 is the largest of its frame and type"),
+    Column("instrument", String(64), nullable=False, doc="the frame's, here for the indexes"),
+    Column("moment", UtcDateTime, nullable=False, doc="the frame's"),
+    Column("track_id", _Key, ForeignKey("tracks.id", ondelete="SET NULL"), doc="null: it has no coordinates"),
+    Column("disk_fraction", Float, nullable=False, doc="area as seen, of the visible disk's"),
+    Column("area_px", Float, nullable=False),
+    Column("area_msh", Float, doc="foreshortening corrected, 10^-6 hemispheres"),
+    Column("area_atdiskcenter_mm2", Float, doc="the same, Mm^2"),
+    Column("probability", Float, nullable=False),
+    Column("intensity_mean", Float),
+    Column("intensity_median", Float),
+    Column("intensity_min", Float),
+    Column("intensity_max", Float),
+    Column("intensity_std", Float),
+    Column("centroid_x_px", Float, nullable=False),
+    Column("centroid_y_px", Float, nullable=False),
+    Column("hpc_x_arcsec", Float, doc="of the centroid, as all that follows"),
+    Column("hpc_y_arcsec", Float),
+    Column("stonyhurst_longitude_deg", Float),
+    Column("stonyhurst_latitude_deg", Float),
+    Column("carrington_longitude_deg", Float),
+    Column("carrington_latitude_deg", Float),
+    Column("bounding_box_px", _Json, nullable=False),
+    Column("rings_px", _Json, nullable=False),
+    Column("rings_hpc_arcsec", _Json),
+    Column("rings_carrington_deg", _Json),
+    UniqueConstraint("frame_id", "event_type", "number"),
+    Index("ix_regions_moment_id", "moment", "id"),
+    Index("ix_regions_event_type_moment_id", "event_type", "moment", "id"),
+    Index("ix_regions_instrument_moment_id", "instrument", "moment", "id"),
+    Index("ix_regions_instrument_event_type_moment_id", "instrument", "event_type", "moment", "id"),
+    Index("ix_regions_track_id_instrument_moment_id", "track_id", "instrument", "moment", "id"),
+    Index("ix_regions_event_type_area_msh", "event_type", "area_msh"),
+    Index("ix_regions_event_type_disk_fraction", "event_type", "disk_fraction"),
+)
+
+composites = Table(
+    "composites",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("look", String(64), nullable=False, doc="which channels, mixed how"),
+    Column("date_obs", UtcDateTime, nullable=False, doc="the earliest frame's"),
+    Column("status", String(16), nullable=False, doc="waiting, composing, done, failed, alone"),
+    Column("is_complete", Boolean, nullable=False, doc="whether no channel is missing"),
+    Column("revision", Integer, nullable=False, doc="how often it was made"),
+    Column("claimed_by", String(128)),
+    Column("claimed_at", UtcDateTime),
+    Column("attempts", Integer, nullable=False),
+    Column("retry_at", UtcDateTime, doc="not to be made before, after a failure"),
+    Column("reason", Text, doc="why it failed"),
+    Column("payload", _Json, doc="levels, parameters, versions"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("made_at", UtcDateTime),
+    Index("ix_composites_look_date_obs_id", "look", "date_obs", "id"),
+    Index("ix_composites_date_obs_id", "date_obs", "id"),
+    Index("ix_composites_status_id", "status", "id"),
+    sqlite_autoincrement=True,
+)
+
+composite_frames = Table(
+    "composite_frames",
+    metadata,
+    Column("composite_id", _Key, ForeignKey("composites.id", ondelete="CASCADE"), primary_key=True),
+    Column("channel", String(64), primary_key=True),
+    Column("look", String(64), nullable=False, doc="the set's, here for the key"),
+    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False),
+    UniqueConstraint("look", "frame_id"),
+    Index("ix_composite_frames_frame_id", "frame_id"),
+)
+
+composite_pictures = Table(
+    "composite_pictures",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("composite_id", _Key, ForeignKey("composites.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("kind", String(32), nullable=False, doc="composite-1024, …"),
+    Column("media_type", String(64), nullable=False),
+    Column("sha256", String(64), nullable=False, doc="of the picture's bytes; names the file"),
+    Column("path", Text, nullable=False, doc="below the product folder"),
+    Column("bytes", BigInteger, nullable=False),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("created_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,  # addresses are cached for ever: a number never names other bytes
 )
 
 events = Table(
