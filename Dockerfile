@@ -46,6 +46,11 @@ RUN groupadd --gid 10001 heliowatch \
     && install -d -o 10001 -g 10001 -m 0750 /var/lib/heliowatch \
     && install -d -o 10001 -g 10001 -m 0755 /secrets/heliowatch /secrets/postgres /secrets/redis /secrets/grafana
 
+# Films are coded by ffmpeg.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends ffmpeg \
+    && rm -rf /var/lib/apt/lists/*
+
 COPY --from=build /opt/heliowatch /opt/heliowatch
 
 # HOME is a scratch folder: libraries that keep a cache find one on a read-only root too.

@@ -11,6 +11,7 @@ import os
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import yaml
 from pydantic import BaseModel, Field, field_validator, model_validator
@@ -114,6 +115,127 @@ class ServiceSettings(BaseModel, extra="forbid"):
     worker_silence_s: float = Field(default=60.0, gt=0, description="readiness needs a younger heartbeat")
 
 
+_Three = tuple[float, float, float]
+_MIXING = ((1.0, 0.6, -0.3), (0.0, 1.0, 0.1), (0.0, 0.1, 1.0))
+
+
+class LookSettings(BaseModel, extra="forbid", frozen=True):
+    """How three channels become red, green and blue.
+
+    The default is the published one (AIA-reloaded, its default mixer): the mixing takes the green
+    out of the loops of 171, the gains turn the whole a little towards green and yellow.
+    """
+
+    channels: tuple[str, str, str] = Field(
+        default=("aia-304", "aia-171", "aia-193"), description="instruments shown as red, green, blue"
+    )
+    percentiles_low: _Three = Field(default=(25.0, 25.0, 25.0), description="of the reference frame: black")
+    percentiles_high: _Three = Field(
+        default=(99.5, 99.99, 99.85), description="of the reference frame: full brightness"
+    )
+    levels: tuple[tuple[float, float], tuple[float, float], tuple[float, float]] | None = Field(
+        default=None, description="black and full brightness in DN/s, instead of percentiles"
+    )
+    gamma: _Three = Field(default=(2.8, 2.8, 2.4), description="of frames in counts")
+    picture_gamma: _Three = Field(
+        default=(1.2, 1.2, 1.1), description="of browse pictures, which are compressed already"
+    )
+    mixing: tuple[_Three, _Three, _Three] = Field(
+        default=_MIXING, description="rows red, green, blue of the picture; columns the channels"
+    )
+    stretch: float = Field(default=20.0, ge=0, lt=255, description="brightness of 255 that becomes black")
+    lab_gains: _Three = Field(
+        default=(1.0, 0.96, 1.04), description="of CIELab's L, a and b at 8 bits, where 128 is neutral"
+    )
+
+    @field_validator("channels")
+    @classmethod
+    def _are_three_known(cls, value: tuple[str, str, str]) -> tuple[str, str, str]:
+        unknown = sorted(set(value) - set(instrument_names()))
+        if unknown:
+            raise ValueError(f"{', '.join(unknown)}: not known; write instruments such as aia-304")
+        if len(set(value)) != 3:
+            raise ValueError("three different instruments are wanted")
+        return value
+
+    @field_validator("gamma", "picture_gamma")
+    @classmethod
+    def _are_positive(cls, value: _Three) -> _Three:
+        if min(value) <= 0:
+            raise ValueError("a gamma must be above 0")
+        return value
+
+    @model_validator(mode="after")
+    def _low_lies_below_high(self) -> LookSettings:
+        percentiles = zip(self.percentiles_low, self.percentiles_high, strict=True)
+        if not all(0 <= low < high <= 100 for low, high in percentiles):
+            raise ValueError("percentiles lie between 0 and 100, low below high")
+        if self.levels is not None and not all(low < high for low, high in self.levels):
+            raise ValueError("levels: low must lie below high")
+        return self
+
+
+_KNOWN_LOOKS = {
+    "aia": LookSettings(),
+    # Cool, hotter, hottest from red to blue is the wrong way round for the eye: 211 is shown red.
+    "corona": LookSettings(
+        channels=("aia-211", "aia-193", "aia-171"),
+        percentiles_high=(99.9, 99.9, 99.9),
+        gamma=(2.6, 2.6, 2.6),
+        mixing=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+        lab_gains=(1.0, 1.0, 1.0),
+    ),
+}
+
+
+class CompositeSettings(BaseModel, extra="forbid"):
+    """Colour pictures of three channels."""
+
+    looks: dict[str, LookSettings] = Field(
+        default_factory=dict, description="further looks, or others in place of aia and corona"
+    )
+    live: list[str] = Field(default=["aia"], description="looks that are composed as frames arrive")
+    with_backfill: bool = Field(default=False, description="compose an archive's frames, too")
+    tolerance_s: float | None = Field(
+        default=None, gt=0, description="longest span of a set; empty: the cadence, 12 s to 60 s"
+    )
+    late_s: float = Field(
+        default=300.0, gt=0, description="patience with a missing channel before a marked picture is made"
+    )
+    sizes: list[Annotated[int, Field(ge=256, le=4096)]] = Field(
+        default=[512, 1024, 2048], min_length=1, description="sides in pixels of live pictures"
+    )
+    jpeg_quality: int = Field(default=95, ge=1, le=100)
+    degradation_table: Path | None = Field(
+        default=None, description="aiapy's correction table; channels are then brightened by their loss"
+    )
+
+    @property
+    def all_looks(self) -> dict[str, LookSettings]:
+        """Looks by name, ours and those of the settings."""
+        return _KNOWN_LOOKS | self.looks
+
+    @model_validator(mode="after")
+    def _live_looks_exist(self) -> CompositeSettings:
+        unknown = [name for name in self.live if name not in self.all_looks]
+        if unknown:
+            raise ValueError(f"live: no look is named {unknown[0]}; known are {', '.join(self.all_looks)}")
+        return self
+
+
+class FilmSettings(BaseModel, extra="forbid"):
+    """How films are made."""
+
+    fps: float = Field(default=24.0, gt=0, le=120, description="pictures a second")
+    size: int = Field(default=1024, ge=64, le=8192, description="height in pixels")
+    crf: int = Field(default=18, ge=0, le=51, description="H.264 quality: 18 looks lossless, 28 is small")
+    preset: str = Field(default="medium", description="H.264 effort: ultrafast to veryslow")
+    longest_gap_s: float = Field(
+        default=1.0, gt=0, description="a gap is shown no longer than so many seconds of film"
+    )
+    ffmpeg: str = Field(default="ffmpeg", description="name or path of the program")
+
+
 class LogSettings(BaseModel, extra="forbid"):
     """How we log."""
 
@@ -142,6 +264,8 @@ class Settings(BaseSettings):
     sweeper: SweeperSettings = Field(default_factory=SweeperSettings)
     runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
     service: ServiceSettings = Field(default_factory=ServiceSettings)
+    composites: CompositeSettings = Field(default_factory=CompositeSettings)
+    films: FilmSettings = Field(default_factory=FilmSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @model_validator(mode="after")
