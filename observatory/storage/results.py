@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
 from sqlalchemy import delete, insert, select, update
 
 from observatory.analysis import ModelIdentity, Quality
-from observatory.storage import events
+from observatory.storage import events, regions
 from observatory.storage.files import StoredFile
 from observatory.storage.frames import Status
+from observatory.storage.provenance import parameters_hash
+from observatory.storage.regions import FrameFacts, NewSegmentation
 from observatory.storage.schema import causes, frames, products, results
 from observatory.storage.session import Database
 
@@ -30,8 +30,7 @@ class NewResult:
     @property
     def parameters_hash(self) -> str:
         """Hash of the parameters in a canonical order."""
-        canonical = orjson.dumps(dict(self.model.parameters), option=orjson.OPT_SORT_KEYS, default=str)
-        return hashlib.sha256(canonical).hexdigest()
+        return parameters_hash(self.model)
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,7 @@ def finish(
     pictures: Sequence[NewProduct],
     software_version: str,
     now: datetime,
+    segmentations: Sequence[NewSegmentation] = (),
 ) -> bool:
     """End a frame as done, with everything found, or change nothing.
 
@@ -97,6 +97,7 @@ def finish(
                 frames.c.file_name,
                 frames.c.frame_index,
                 frames.c.date_obs,
+                frames.c.moment,
                 frames.c.closed_at,
                 frames.c.received_at,
             )
@@ -128,6 +129,9 @@ def finish(
             "latency_s": latency_s,
             "quality": None if quality is None else _short(quality),
         }
+        if segmentations:
+            facts = FrameFacts(frame_id, row.instrument, row.date_obs, row.moment)
+            payload["regions"] = regions.write(db, connection, facts, segmentations, software_version)
         events.append(db, connection, [events.NewEvent("result", row.instrument, frame_id, payload)])
     return True
 

@@ -1,0 +1,44 @@
+"""How a frame's pixels lie in its preview: what outlines need to be laid over the picture exactly."""
+
+from __future__ import annotations
+
+import math
+
+from observatory.frame import Frame, RowOrder
+
+PreviewAffine = tuple[float, float, float, float, float, float]
+"""(a, b, c, d, e, f): u = a x + b y + c to the right, v = d x + e y + f downwards."""
+
+LEAST_ROLL_DEG = 0.2  # less is not worth turning: less than a pixel at the limb of a preview
+
+
+def preview_affine(frame: Frame) -> PreviewAffine:
+    """Where a pixel of the frame lies in its preview, as shares of the preview's width and height.
+
+    Previews show solar north up when the pointing tells where it is, else the frame as its file has it,
+    FITS rows upwards. The shares count from the picture's top left corner, 0 to 1, edge to edge, and
+    hold for a preview of any size.
+
+    Returns
+    -------
+    PreviewAffine
+        For 0-based pixel coordinates (x, y) of the frame, centres at integers, rows as in the file.
+    """
+    width, height = frame.width, frame.height
+    if frame.row_order is RowOrder.TOP:
+        return (1 / width, 0.0, 0.5 / width, 0.0, 1 / height, 0.5 / height)
+    pointing = frame.pointing
+    roll_deg = pointing.roll_deg if pointing else None
+    if pointing is None or roll_deg is None or abs(roll_deg) < LEAST_ROLL_DEG:
+        return (1 / width, 0.0, 0.5 / width, 0.0, -1 / height, (height - 0.5) / height)
+    # CROTA2: north lies this far clockwise from up, so the picture is turned counter-clockwise.
+    cos, sin = math.cos(math.radians(roll_deg)), math.sin(math.radians(roll_deg))
+    centre_x, centre_y = pointing.center_x_px, pointing.center_y_px
+    return (
+        cos / width,
+        -sin / width,
+        (centre_x + 0.5 - cos * centre_x + sin * centre_y) / width,
+        -sin / height,
+        -cos / height,
+        (height - 0.5 - centre_y + sin * centre_x + cos * centre_y) / height,
+    )
