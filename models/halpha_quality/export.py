@@ -86,7 +86,43 @@ def write_onnx(network: QualityNetwork, target: Path) -> None:
             opset_version=OPSET,
             dynamo=False,
         )
-    onnx.checker.check_model(str(target))
+    graph = onnx.load(target)
+    block_last_convolution(graph)
+    onnx.checker.check_model(graph)
+    onnx.save(graph, target)
+
+
+def block_last_convolution(model: onnx.ModelProto, block: int = 4) -> None:
+    """Rewrite the convolution to one channel as a strided one to a block of pixels, exactly.
+
+    ONNX Runtime computes sixteen channels at once on a CPU, also where only one is wanted. One pass over
+    ``block`` by ``block`` outputs with the kernel shifted for each wastes less: a quarter of the network's time.
+    """
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    for place, node in enumerate(model.graph.node):
+        if node.op_type != "Conv" or node.input[1] not in weights:
+            continue
+        kernel = onnx.numpy_helper.to_array(weights[node.input[1]])
+        if kernel.shape[0] != 1 or kernel.shape[2] < 5:
+            continue
+        size = kernel.shape[2]
+        shifted = np.zeros((block * block, kernel.shape[1], size + block - 1, size + block - 1), kernel.dtype)
+        for row in range(block):
+            for column in range(block):
+                shifted[row * block + column, :, row : row + size, column : column + size] = kernel[0]
+        bias = np.repeat(onnx.numpy_helper.to_array(weights[node.input[2]]), block * block)
+        weights[node.input[1]].CopyFrom(onnx.numpy_helper.from_array(shifted, node.input[1]))
+        weights[node.input[2]].CopyFrom(onnx.numpy_helper.from_array(bias, node.input[2]))
+        blocks = f"{node.output[0]}_blocks"
+        placed = onnx.helper.make_node("DepthToSpace", [blocks], [node.output[0]], blocksize=block)
+        node.output[0] = blocks
+        for attribute in node.attribute:
+            if attribute.name == "kernel_shape":
+                attribute.ints[:] = shifted.shape[2:]
+            elif attribute.name == "strides":
+                attribute.ints[:] = [block, block]
+        model.graph.node.insert(place + 1, placed)
+        return
 
 
 def parity(network: QualityNetwork, target: Path, count: int = 8) -> float:

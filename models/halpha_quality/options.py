@@ -70,4 +70,4 @@ class ExportOptions:
         metadata={"help": "real good frames for the calibration (default: HELIOWATCH_TEST_DATA)"},
     )
     calibrate: int = field(default=2400, metadata={"help": "frames that fit the score and the p-value"})
-    version: str = field(default="1.0.0", metadata={"help": "version to write into the manifest"})
+    version: str = field(default="1.0.1", metadata={"help": "version to write into the manifest"})
