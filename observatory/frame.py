@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
+import cv2
 import numpy as np
+
+_AVERAGED_TYPES = (np.uint8, np.int16, np.uint16, np.float32)  # what OpenCV resizes
 
 
 class DateSource(StrEnum):
@@ -94,6 +98,18 @@ class Frame:
     index: int = 0
     file_name: str = ""
     header: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def halved(self) -> np.ndarray | None:
+        """Pixels averaged two by two in their own number type, made once; None for odd sizes and types.
+
+        The one pass over a large frame that its analysis and its preview share.
+        """
+        is_even = self.height % 2 == 0 and self.width % 2 == 0
+        if not is_even or self.pixels.dtype not in _AVERAGED_TYPES or not self.pixels.dtype.isnative:
+            return None
+        size = (self.width // 2, self.height // 2)
+        return np.asarray(cv2.resize(self.pixels, size, interpolation=cv2.INTER_AREA))
 
     @property
     def height(self) -> int:

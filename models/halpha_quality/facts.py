@@ -144,16 +144,16 @@ def _rows(plane: np.ndarray, fit: LimbFit | None, level: float) -> tuple[float, 
     if x1 - x0 < 16 or y1 - y0 < 8:
         return 0.0, 0.0
     chosen = np.arange(y0 + 1, y1 - 1, max(3, (y1 - y0) // 96))
-    rows, up, down = (
-        np.nan_to_num(plane[chosen + shift, x0:x1].astype(np.float32), posinf=0.0, neginf=0.0)
-        for shift in (0, -1, 1)
-    )
+    rows, up, down = (plane[chosen + shift, x0:x1] for shift in (0, -1, 1))
+    if plane.dtype.kind == "f":
+        rows, up, down = (np.nan_to_num(r, posinf=0.0, neginf=0.0) for r in (rows, up, down))
     left, middle, right = rows[:, :-2], rows[:, 1:-1], rows[:, 2:]
     beside = np.maximum(up, down)
     around = np.maximum(np.maximum(left, right), beside[:, 1:-1])
     around = np.maximum(around, np.maximum(beside[:, :-2], beside[:, 2:]))
-    above = middle - around
-    curvature = np.abs(middle - 0.5 * (left + right)).ravel()[::3]
+    above = middle.astype(np.float32) - around
+    thinned = rows[::3].astype(np.float32)
+    curvature = np.abs(thinned[:, 1:-1] - 0.5 * (thinned[:, :-2] + thinned[:, 2:])).ravel()
     noise = 1.4826 * float(np.median(curvature)) / 1.2247  # the deviation of x - (l + r)/2 is sqrt(1.5)
     # Flares and plage edges in compressed pictures reach a tenth of the level from pixel to pixel.
     spiked = float(np.mean(above > max(8.0 * noise, 0.18 * level, 3.0)))

@@ -132,7 +132,8 @@ class HalphaQuality:
         measures |= _limb_measures(fit, frame)
         if facts.missing_fraction > 0 and plane.dtype.kind == "f":
             plane = np.nan_to_num(plane, posinf=0.0, neginf=0.0)
-        square, usable = crop_disk(plane, fit, self._side)
+        halved = frame.halved if plane is frame.pixels else None
+        square, usable = crop_disk(plane, fit, self._side, halved)
         usable = _usable_cells(plane, fit, facts, usable, self._side)
         disk = analysis_grid(self._side).disk
         if float(np.mean(usable[disk])) < 1 - _NOT_SEEN:

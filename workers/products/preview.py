@@ -7,6 +7,7 @@ Solar north is up and west right when the pointing is known, else the picture li
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -41,7 +42,10 @@ class Picture:
 
 def preview(frame: Frame, side_px: int = PREVIEW_SIDE_PX) -> Picture:
     """Encode a frame as a JPEG of at most ``side_px``, stretched for the eye."""
-    small = orient(frame, stretch(frame, reduced(frame.pixels, side_px)))
+    pixels = frame.pixels
+    if max(frame.height, frame.width) >= 2 * side_px and frame.halved is not None:
+        pixels = frame.halved
+    small = orient(frame, stretch(frame, reduced(pixels, side_px)))
     coded = cv2.imencode(
         ".jpg",
         small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_RGB2BGR),
@@ -118,7 +122,7 @@ def stretch(frame: Frame, pixels: np.ndarray) -> Bytes8:
     if frame.instrument.endswith("magnetogram"):
         low, high = -1500.0, 1500.0  # gauss: sunspots saturate at the black and white of the eye
         return _linear(pixels, low, high)
-    sample = pixels[::4, ::4]
+    sample = pixels[::8, ::8] if pixels.size > 1 << 18 else pixels[::4, ::4]
     low, high = (float(level) for level in np.percentile(sample, (0.5, 99.8)))
     if frame.instrument.startswith(("aia", "suvi")):
         # The corona spans three decades: asinh shows holes and flares at once.
@@ -131,9 +135,12 @@ def stretch(frame: Frame, pixels: np.ndarray) -> Bytes8:
 
 def _linear(pixels: np.ndarray, low: float, high: float) -> Bytes8:
     gain = 255.0 / (high - low) if high > low else 0.0
-    level = cv2.convertScaleAbs(
-        np.maximum(pixels.astype(np.float32), low), alpha=gain, beta=-low * gain
-    )  # saturates at 255
+    # Compared in the picture's own type, which spares a copy in another.
+    if pixels.dtype.kind == "f":
+        floor = pixels.dtype.type(low)
+    else:
+        floor = pixels.dtype.type(max(math.ceil(low), np.iinfo(pixels.dtype).min))
+    level = cv2.convertScaleAbs(np.maximum(pixels, floor), alpha=gain, beta=-low * gain)  # ends at 255
     return np.asarray(level, np.uint8)
 
 
