@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -164,13 +164,13 @@ def _bytes_of(at: Desk, claimed: Claimed) -> bytes:
     """
     limits = at.settings.limits.as_limits
     problem: UnusableInputError | None = None
-    for path in (claimed.path, *frames.other_paths(at.db, claimed.sha256, claimed.path)):
+    for path in _places(at, claimed):
         try:
             data = read_bytes(path, limits)
         except VanishedFileError as error:
             problem = problem or error
             continue
-        if _is_same(at, claimed, path, data):
+        if _is_same(claimed, path, data):
             return data
         problem = UnreadableFileError(
             "the file was changed after it arrived; its new bytes are a frame of their own"
@@ -178,16 +178,21 @@ def _bytes_of(at: Desk, claimed: Claimed) -> bytes:
     raise problem or VanishedFileError(claimed.file_name, "no place is known where it lies")
 
 
-def _is_same(at: Desk, claimed: Claimed, path: Path, data: bytes) -> bool:
+def _places(at: Desk, claimed: Claimed) -> Iterator[Path]:
+    """Where the file may lie: the place of its row, and only when it is not there, the others."""
+    yield claimed.path
+    yield from frames.other_paths(at.db, claimed.sha256, claimed.path)
+
+
+def _is_same(claimed: Claimed, path: Path, data: bytes) -> bool:
     """Whether these are the bytes of the frame's row.
 
     The ingester hashed them; they are hashed again only when the file was touched since.
     """
     with contextlib.suppress(OSError):
         after = path.stat()
-        if after.st_size == len(data) and frames.is_unchanged(
-            at.db, claimed.sha256, path, after.st_size, after.st_mtime_ns
-        ):
+        is_as_seen = (after.st_size, after.st_mtime_ns) in claimed.seen
+        if path == claimed.path and after.st_size == len(data) and is_as_seen:
             return True
     return hashlib.sha256(data).hexdigest() == claimed.sha256
 

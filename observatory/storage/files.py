@@ -6,7 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
-import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,18 +53,24 @@ class ProductFiles:
         return StoredFile(digest, relative, len(data))
 
     def _write_whole(self, target: Path, data: bytes) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.{threading.get_ident()}.part")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC  # what a dead process of our number left is overwritten
         try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
+            handle = os.open(temporary, flags, 0o644)
+        except FileNotFoundError:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(temporary, flags, 0o644)
+        try:
+            os.fchmod(handle, 0o644)  # whatever the umask: the service may run as somebody else
+            with os.fdopen(handle, "wb", buffering=0) as file:
+                rest = memoryview(data)
+                while rest:
+                    rest = rest[file.write(rest) :]
                 os.fsync(file.fileno())
-            Path(temporary).chmod(0o644)
-            Path(temporary).rename(target)
+            temporary.rename(target)
         except BaseException:
             with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+                temporary.unlink()
             raise
         folder = os.open(target.parent, os.O_RDONLY)
         try:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Connection,
     Row,
     and_,
+    bindparam,
     func,
     or_,
     select,
@@ -107,7 +108,13 @@ class Registered(list[Task]):
 
 @dataclass(frozen=True)
 class Claimed:
-    """A frame that one worker alone works on now."""
+    """A frame that one worker alone works on now.
+
+    Attributes
+    ----------
+    seen : frozenset of tuple (bytes, mtime_ns)
+        Lengths and times of last change with which its file was seen and hashed.
+    """
 
     id: int
     sha256: str
@@ -118,6 +125,7 @@ class Claimed:
     attempts: int
     closed_at: datetime | None
     received_at: datetime
+    seen: frozenset[tuple[int, int]] = frozenset()
 
 
 def path_text(path: Path) -> str:
@@ -290,35 +298,46 @@ def unpublish(db: Database, since: datetime) -> int:
     return done.rowcount
 
 
+# Built once: to build a statement costs more than to run it on a small table.
+_CLAIM = (
+    update(frames)
+    .where(frames.c.id == bindparam("frame"), frames.c.status == Status.RECEIVED)
+    .values(
+        status=Status.PROCESSING,
+        claimed_at=bindparam("now"),
+        claimed_by=bindparam("worker"),
+        attempts=frames.c.attempts + 1,
+    )
+    .returning(
+        frames.c.id,
+        frames.c.sha256,
+        frames.c.frame_index,
+        frames.c.instrument,
+        frames.c.path,
+        frames.c.file_name,
+        frames.c.attempts,
+        frames.c.closed_at,
+        frames.c.received_at,
+    )
+)
+_SEEN = (
+    select(arrivals.c.bytes, arrivals.c.mtime_ns)
+    .where(arrivals.c.path == bindparam("path"), arrivals.c.sha256 == bindparam("digest"))
+    .order_by(arrivals.c.id.desc())
+    .limit(8)
+)
+
+
 def claim(db: Database, frame_id: int, worker: str, now: datetime) -> Claimed | None:
     """Take a frame that waits; None when another has it or it is finished.
 
     One UPDATE decides, so two workers that got the same task cannot both win.
     """
     with db.write() as connection:
-        row = connection.execute(
-            update(frames)
-            .where(frames.c.id == frame_id, frames.c.status == Status.RECEIVED)
-            .values(
-                status=Status.PROCESSING,
-                claimed_at=now,
-                claimed_by=worker,
-                attempts=frames.c.attempts + 1,
-            )
-            .returning(
-                frames.c.id,
-                frames.c.sha256,
-                frames.c.frame_index,
-                frames.c.instrument,
-                frames.c.path,
-                frames.c.file_name,
-                frames.c.attempts,
-                frames.c.closed_at,
-                frames.c.received_at,
-            )
-        ).one_or_none()
-    if row is None:
-        return None
+        row = connection.execute(_CLAIM, {"frame": frame_id, "now": now, "worker": worker}).one_or_none()
+        if row is None:
+            return None
+        seen = connection.execute(_SEEN, {"path": row.path, "digest": row.sha256}).all()
     return Claimed(
         id=row.id,
         sha256=row.sha256,
@@ -329,6 +348,7 @@ def claim(db: Database, frame_id: int, worker: str, now: datetime) -> Claimed | 
         attempts=row.attempts,
         closed_at=row.closed_at,
         received_at=row.received_at,
+        seen=frozenset((look.bytes, look.mtime_ns) for look in seen),
     )
 
 
@@ -356,20 +376,6 @@ def give_back(db: Database, frame_id: int, worker: str, retry_at: datetime, *, i
                 attempts=frames.c.attempts if is_counted else frames.c.attempts - 1,
             )
         )
-
-
-def is_unchanged(db: Database, sha256: str, path: Path, size: int, mtime_ns: int) -> bool:
-    """Whether a file is as it was when it was hashed, by length and time of its last change."""
-    with db.read() as connection:
-        known = connection.execute(
-            select(arrivals.c.id).where(
-                arrivals.c.path == path_text(path),
-                arrivals.c.bytes == size,
-                arrivals.c.mtime_ns == mtime_ns,
-                arrivals.c.sha256 == sha256,
-            )
-        ).first()
-    return known is not None
 
 
 def other_paths(db: Database, sha256: str, path: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from observatory.analysis import ModelIdentity, Quality
 from observatory.storage import events, regions
@@ -59,6 +59,35 @@ def quality_payload(quality: Quality) -> dict[str, Any]:
     }
 
 
+# Built once: to build a statement costs more than to run it on a small table.
+_FINISH = (
+    update(frames)
+    .where(
+        frames.c.id == bindparam("frame"),
+        frames.c.claimed_by == bindparam("worker"),
+        frames.c.status == Status.PROCESSING,
+    )
+    .values(
+        status=Status.DONE,
+        reason=None,
+        processed_at=bindparam("now"),
+        claimed_by=None,
+        quality_score=bindparam("score"),
+        is_degraded=bindparam("degraded"),
+    )
+    .returning(
+        frames.c.instrument,
+        frames.c.file_name,
+        frames.c.frame_index,
+        frames.c.date_obs,
+        frames.c.closed_at,
+        frames.c.received_at,
+    )
+)
+_NOTE_LATENCY = update(frames).where(frames.c.id == bindparam("frame")).values(latency_s=bindparam("latency"))
+_FORGET_CAUSES = delete(causes).where(causes.c.frame_id == bindparam("frame"))
+
+
 def finish(
     db: Database,
     frame_id: int,
@@ -78,38 +107,23 @@ def finish(
     """
     with db.write() as connection:
         row = connection.execute(
-            update(frames)
-            .where(
-                frames.c.id == frame_id,
-                frames.c.claimed_by == worker,
-                frames.c.status == Status.PROCESSING,
-            )
-            .values(
-                status=Status.DONE,
-                reason=None,
-                processed_at=now,
-                claimed_by=None,
-                quality_score=None if quality is None else quality.score,
-                is_degraded=None if quality is None else quality.is_degraded,
-            )
-            .returning(
-                frames.c.instrument,
-                frames.c.file_name,
-                frames.c.frame_index,
-                frames.c.date_obs,
-                frames.c.moment,
-                frames.c.closed_at,
-                frames.c.received_at,
-            )
+            _FINISH,
+            {
+                "frame": frame_id,
+                "worker": worker,
+                "now": now,
+                "score": None if quality is None else quality.score,
+                "degraded": None if quality is None else quality.is_degraded,
+            },
         ).one_or_none()
         if row is None:
             return False
         latency_s = (now - (row.closed_at or row.received_at)).total_seconds()
-        connection.execute(update(frames).where(frames.c.id == frame_id).values(latency_s=latency_s))
+        connection.execute(_NOTE_LATENCY, {"frame": frame_id, "latency": latency_s})
         db.insert_new(
             connection, results, [_result_row(frame_id, item, software_version, now) for item in made]
         )
-        connection.execute(delete(causes).where(causes.c.frame_id == frame_id))
+        connection.execute(_FORGET_CAUSES, {"frame": frame_id})
         if quality is not None and quality.causes:
             connection.execute(
                 insert(causes),
