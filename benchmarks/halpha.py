@@ -2,10 +2,12 @@
 
     python -m benchmarks.halpha [--frames 120] [--size 2048]
 
-The original's way (SIQA): sunpy `Map`, crop, scikit-image's pyramid reduction to 128 x 128, contrast
-normalisation, then generator and classifiers at their published size in torch, with torch's own
-threads; once more as two processes of one thread each, its best case on two cores. Ours: file moved into
-a watched folder to result and preview committed, the embedded house with all its parts on SQLite.
+The original's way is that of SIQA's published code (github.com/RobertJaro/SolarImageQualityAssessment, its
+KSO provider and its evaluation): sunpy `Map`, `submap` of +-1000 arcsec, as float through scikit-image's
+pyramid reduction (third-order splines) to 128 x 128, contrast normalisation, then generator and classifiers
+at their published size, in torch with torch's own threads; once more as two processes of one thread each,
+its best case on two cores. Ours: file moved into a watched folder to result and preview committed, the
+embedded house with all its parts on SQLite.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import time
 import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,37 +62,51 @@ class Original:
     def __init__(self, threads: int | None = None) -> None:
         import torch
 
-        from models.halpha_quality.network import PRESETS, Generator, MultiScale
-
         if threads is not None:
             torch.set_num_threads(threads)
         self._torch = torch
-        self._generator = Generator(PRESETS["full"]).eval()
-        self._classifier = MultiScale(PRESETS["full"]).eval()
+        self._generator, self._classifier = _published_networks()
 
-    def __call__(self, path: Path) -> float:
-        """Return the content loss of one frame."""
+    def __call__(self, path: Path) -> tuple[float, float]:
+        """Return the content loss of one frame and what the classifiers say of it."""
+        import astropy.units as u
         import sunpy.map
+        from astropy.coordinates import SkyCoord
         from skimage.transform import pyramid_reduce
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             chart = sunpy.map.Map(path)
-        side = 2 * round(1000 / float(chart.scale[0].value))
-        x, y = (round(float(axis.value)) for axis in chart.reference_pixel)
-        data = np.asarray(chart.data, dtype=float)
-        padded = np.pad(data, max(0, (side - min(data.shape)) // 2 + 1), mode="edge")
-        shift = (padded.shape[0] - data.shape[0]) // 2
-        x, y = x + shift, y + shift
-        square = padded[max(0, y - side // 2) : y + side // 2, max(0, x - side // 2) : x + side // 2]
-        small = pyramid_reduce(square, downscale=square.shape[0] / 128)
+            chart.meta["waveunit"] = "angstrom"
+            corners = SkyCoord(
+                [-1000, 1000] * u.arcsec, [-1000, 1000] * u.arcsec, frame=chart.coordinate_frame
+            )
+            square = chart.submap(corners).data
+        small = pyramid_reduce(square.astype(float), downscale=square.shape[0] / 128, order=3)[:128, :128]
         image = np.clip((small - np.median(small)) / small.std(), -1.5, 1.5) / 1.5
         torch = self._torch
         with torch.no_grad():
             tensor = torch.from_numpy(image[None, None].astype(np.float32))
-            _, features = self._classifier(tensor)
+            logits, features = self._classifier(tensor)
             _, others = self._classifier(self._generator(tensor))
-            return float(sum((a - b).abs().mean() for a, b in zip(features, others, strict=True)))
+            content = sum((a - b).abs().mean() for a, b in zip(features, others, strict=True))
+            return float(content), float(sum(logit.mean() for logit in logits))
+
+
+def _published_networks() -> tuple[Any, Any]:
+    """Generator and classifiers of the published size, instance-normalised as published."""
+    from torch import nn
+
+    from models.halpha_quality.network import PRESETS, Generator, MultiScale
+
+    generator, classifier = Generator(PRESETS["full"]), MultiScale(PRESETS["full"])
+    widest = generator.decoder[0].out_channels
+    generator.decoder[0] = nn.Sequential(generator.decoder[0], nn.InstanceNorm2d(widest, affine=True))
+    for scale in classifier.scales:
+        for index in range(1, len(scale.layers)):
+            layer = scale.layers[index]
+            scale.layers[index] = nn.Sequential(layer, nn.InstanceNorm2d(layer.out_channels, affine=True))
+    return generator.eval(), classifier.eval()
 
 
 def time_original(paths: list[Path]) -> list[float]:
