@@ -151,15 +151,12 @@ def upgrade() -> None:
         unique=False,
     )
     op.create_index(
-        "ix_regions_instrument_moment_id", "regions", ["instrument", "moment", "id"], unique=False
-    )
-    op.create_index("ix_regions_moment_id", "regions", ["moment", "id"], unique=False)
-    op.create_index(
         "ix_regions_track_id_instrument_moment_id",
         "regions",
         ["track_id", "instrument", "moment", "id"],
         unique=False,
     )
+    op.create_index("ix_regions_track_id_moment_id", "regions", ["track_id", "moment", "id"], unique=False)
     op.create_table(
         "segmentations",
         sa.Column("frame_id", _KEY, nullable=False),
@@ -227,9 +224,8 @@ def downgrade() -> None:
     op.drop_index("ix_segmentations_instrument_event_type_moment", table_name="segmentations")
     op.drop_index("ix_segmentations_event_type_moment", table_name="segmentations")
     op.drop_table("segmentations")
+    op.drop_index("ix_regions_track_id_moment_id", table_name="regions")
     op.drop_index("ix_regions_track_id_instrument_moment_id", table_name="regions")
-    op.drop_index("ix_regions_moment_id", table_name="regions")
-    op.drop_index("ix_regions_instrument_moment_id", table_name="regions")
     op.drop_index("ix_regions_instrument_event_type_moment_id", table_name="regions")
     op.drop_index("ix_regions_event_type_moment_id", table_name="regions")
     op.drop_index("ix_regions_event_type_disk_fraction", table_name="regions")

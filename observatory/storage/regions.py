@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 _LOCK_SPACE = 0x7472616B  # "trak": the first half of the key that the frames of one type take turns by
 _LEAST_POINTS = 3  # of a ring
-_RING_DECIMALS = 2  # a hundredth of a pixel, of an arcsecond, of a degree
+_PIXEL_DECIMALS = 2  # and of an arcsecond
+_DEGREE_DECIMALS = 3  # of a degree: 12 km on the Sun
 
 
 @dataclass(frozen=True)
@@ -377,10 +378,10 @@ def _region_row(region: Region) -> dict[str, Any]:
         "carrington_latitude_deg": carrington[1],
     }
     return {name: _finite(value) for name, value in figures.items()} | {
-        "bounding_box_px": [round(float(edge), _RING_DECIMALS) for edge in region.bounding_box_px],
-        "rings_px": _ring_lists(region.rings_px),
-        "rings_hpc_arcsec": _ring_lists(region.rings_hpc_arcsec),
-        "rings_carrington_deg": _ring_lists(region.rings_carrington_deg),
+        "bounding_box_px": [round(float(edge), _PIXEL_DECIMALS) for edge in region.bounding_box_px],
+        "rings_px": _ring_lists(region.rings_px, _PIXEL_DECIMALS),
+        "rings_hpc_arcsec": _ring_lists(region.rings_hpc_arcsec, _PIXEL_DECIMALS),
+        "rings_carrington_deg": _ring_lists(region.rings_carrington_deg, _DEGREE_DECIMALS),
     }
 
 
@@ -389,13 +390,13 @@ def _finite(value: Any) -> float | None:
     return None if value is None or not math.isfinite(value) else float(value)
 
 
-def _ring_lists(rings: Sequence[np.ndarray] | None) -> list[list[list[float]]] | None:
+def _ring_lists(rings: Sequence[np.ndarray] | None, decimals: int) -> list[list[list[float]]] | None:
     """Rings as JSON, without points that are no numbers (beyond the limb) and what is left of no ring."""
     if rings is None:
         return None
     lists = []
     for ring in rings:
-        points = np.round(np.asarray(ring, np.float64), _RING_DECIMALS)
+        points = np.round(np.asarray(ring, np.float64), decimals)
         points = points[np.isfinite(points).all(axis=1)]
         if len(points) >= _LEAST_POINTS:
             lists.append(points.tolist())
