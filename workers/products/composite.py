@@ -113,7 +113,9 @@ def _sensitivity(frame: Frame, table: Path) -> float:
             "composites.degradation_table is set, but aiapy is not installed: pip install aiapy, or unset it"
         ) from error
     if not table.is_file():
-        raise SettingsError(f"composites.degradation_table: {table} is no file: name aiapy's table, or unset it")
+        raise SettingsError(
+            f"composites.degradation_table: {table} is no file: name aiapy's table, or unset it"
+        )
     try:
         left = degradation(
             frame.wavelength_nm * 10 * u.angstrom, Time(frame.date_obs), correction_table=_table(table)
