@@ -59,7 +59,12 @@ class FrameFacts:
     id: int
     instrument: str
     date_obs: datetime | None
-    moment: datetime
+    received_at: datetime
+
+    @property
+    def moment(self) -> datetime:
+        """What lists are ordered by."""
+        return self.date_obs or self.received_at
 
 
 def write(

@@ -144,7 +144,7 @@ def finish(
             "quality": None if quality is None else _short(quality),
         }
         if segmentations:
-            facts = FrameFacts(frame_id, row.instrument, row.date_obs, row.moment)
+            facts = FrameFacts(frame_id, row.instrument, row.date_obs, row.received_at)
             payload["regions"] = regions.write(db, connection, facts, segmentations, software_version)
         events.append(db, connection, [events.NewEvent("result", row.instrument, frame_id, payload)])
     return True
