@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from observatory.frame import Pointing
+
 
 class Cause(StrEnum):
     """Why a frame is degraded: one list for all instruments."""
@@ -184,6 +186,8 @@ class Segmentation:
     regions : tuple of Region
         At the medium threshold, largest first; empty when there are none, which is an answer.
     model : ModelIdentity
+    pointing : Pointing or None
+        The disk that was used: the header's, or that found in the picture; None in patch mode.
     """
 
     event_type: EventType
@@ -193,3 +197,4 @@ class Segmentation:
     disk_fraction: Mapping[Threshold, float]
     regions: tuple[Region, ...]
     model: ModelIdentity
+    pointing: Pointing | None = None

@@ -247,7 +247,7 @@ def rotate_carrington(longitude_deg: ArrayLike, latitude_deg: ArrayLike, days: f
     return np.mod(np.asarray(longitude_deg, np.float64) + drift, 360.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared and hashed by identity: the same map is the same object
 class CellAreas:
     """What each cell of a grid covers of the Sun.
 
@@ -258,10 +258,13 @@ class CellAreas:
         only the part on the disk where the limb crosses a cell.
     radius : ndarray, shape (side, side), float32
         Distance of the cell's centre from the disk's centre in solar radii.
+    center_cell : tuple (x, y)
+        The disk's centre in cells, centres of cells at integers.
     """
 
     msh: NDArray[np.float32]
     radius: NDArray[np.float32]
+    center_cell: tuple[float, float]
 
     @property
     def mm2(self) -> NDArray[np.float32]:
@@ -305,7 +308,8 @@ def _cell_areas(side: int, edges: tuple[float, float, float, float], rsun_arcsec
     area *= _perspective(np.minimum(radius, 1.0), rsun_arcsec) * (1e6 / (2.0 * np.pi))
     msh, distances = area.astype(np.float32), radius.astype(np.float32)
     msh.flags.writeable = distances.flags.writeable = False
-    return CellAreas(msh, distances)
+    center = (-x[0] / (x[1] - x[0]) - 0.5, -y[0] / (y[1] - y[0]) - 0.5)
+    return CellAreas(msh, distances, (float(center[0]), float(center[1])))
 
 
 def _perspective(radius: FloatArray, rsun_arcsec: float) -> FloatArray:
