@@ -197,7 +197,7 @@ class CompositeSettings(BaseModel, extra="forbid"):
     live: list[str] = Field(default=["aia"], description="looks that are composed as frames arrive")
     with_backfill: bool = Field(default=False, description="compose an archive's frames, too")
     tolerance_s: float | None = Field(
-        default=None, gt=0, description="longest span of a set; empty: the cadence, 12 s to 60 s"
+        default=None, gt=0, description="longest span of a set; empty: 3/4 of the cadence, 9 s to 60 s"
     )
     late_s: float = Field(
         default=300.0, gt=0, description="patience with a missing channel before a marked picture is made"

@@ -14,6 +14,7 @@ from observatory.settings import Settings
 from observatory.storage.frames import Priority
 
 PROCESS_FRAME = "heliowatch.process_frame"
+COMPOSE = "heliowatch.compose_set"
 _MEMORY_POLL_S = 0.002  # half of it is added to every frame; the default of 1 s would be, too
 _VISIBILITY_TIMEOUT_S = 3600  # longer than any task; the sweeper does not wait for it
 
@@ -59,8 +60,9 @@ def make_app(settings: Settings) -> Celery:
         broker_pool_limit=2,
         task_publish_retry=False,
         accept_content=["json"],
-        imports=["workers.tasks"],
+        imports=["workers.tasks", "workers.composites"],
     )
+    app.set_default()  # for threads that only send: what is current belongs to one thread
     return app
 
 

@@ -16,6 +16,7 @@ from observatory.errors import HeliowatchError
 from observatory.settings import Settings
 from observatory.storage import events, frames, workers
 from observatory.storage.session import Database
+from workers.composites import CompositeSweep
 from workers.publisher import Publisher
 
 log = structlog.get_logger(__name__)
@@ -29,6 +30,7 @@ class Sweeper:
 
     def __init__(self, settings: Settings, db: Database, publisher: Publisher) -> None:
         self._settings, self._db, self._publisher = settings, db, publisher
+        self._composites = CompositeSweep(settings, db)
         self._started_at = datetime.now(UTC)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
@@ -62,6 +64,7 @@ class Sweeper:
             log.warning("abandoned_frames", waiting=waiting, failed=failed)
         events.prune(self._db, now, self._settings.sweeper.keep_events_days)
         workers.forget_dead(self._db, now, _FORGET_WORKERS_S)
+        self._composites.sweep(now)
         return sum(self._republish(queue, now) for queue in frames.waiting(self._db))
 
     def _republish(self, queue: frames.Waiting, now: datetime) -> int:

@@ -103,9 +103,9 @@ def test_nothing_makes_no_set():
     assert pair([seen(171, 0)], CHANNELS, 12).sets[0].is_complete is False
 
 
-def test_the_tolerance_follows_the_slowest_channel_between_12_and_60_seconds():
-    assert tolerance_for(series(304, 0, 12, 9) + series(171, 0, 24, 5)) == 24
-    assert tolerance_for(series(304, 0, 2, 9)) == 12
+def test_the_tolerance_follows_the_slowest_channel_between_9_and_60_seconds():
+    assert tolerance_for(series(304, 0, 12, 9) + series(171, 0, 24, 5)) == 18
+    assert tolerance_for(series(304, 0, 2, 9)) == 9
     assert tolerance_for(series(304, 0, 900, 9)) == 60
     assert tolerance_for([seen(304, 0)]) == 60
     assert cadence_s([NOON]) is None
