@@ -114,7 +114,7 @@ class Runtime:
         ModelError
             When the file is missing or no network.
         """
-        path = Path(path).resolve()
+        path = Path(path)
         if self._process != os.getpid():  # we are a fork: nothing of the parent's may be used
             self._lock = threading.Lock()
             self._sessions = {}

@@ -8,12 +8,14 @@ located to a fraction of a pixel. Pixels are 0-based with centres at integers.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from observatory.frame import Pointing
+from observatory.robust import median, quantile
 
 FloatArray = NDArray[np.floating]
 
@@ -240,7 +242,7 @@ def _coarse_circle(plane: np.ndarray) -> tuple[float, float, float] | None:
     start = step // 2
     small = np.nan_to_num(plane[start::step, start::step].astype(np.float32), posinf=0.0, neginf=0.0)
     small = cv2.medianBlur(small, 3)  # spikes and dead pixels
-    low, high = np.percentile(small, (0.5, 99.0))
+    low, high = quantile(small, 0.005), quantile(small, 0.99)
     if not high > low:
         return None
     scaled = np.clip((small - low) * (255.0 / (high - low)), 0, 255).astype(np.uint8)
@@ -329,10 +331,17 @@ def _refine(plane: np.ndarray, circle: tuple[float, float, float]) -> LimbFit | 
         rms_px=float(np.sqrt(np.mean(np.square(residual[accepted])))),
         fraction_accepted=share,
         fraction_in_frame=rays.fraction_in_frame,
-        width_px=float(np.median(width)),
+        width_px=median(width),
         width_anisotropy=_anisotropy(rays.angle[accepted], width),
         jitter_px=float(np.sqrt(np.mean(np.square(neighbours)) / 2.0)),
     )
+
+
+@lru_cache(maxsize=4)
+def _directions(count: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Position angles, evenly spaced, with their cosines and sines."""
+    angle = np.arange(count, dtype=np.float32) * np.float32(2 * np.pi / count)
+    return angle, np.cos(angle), np.sin(angle)
 
 
 def _sample_limb(
@@ -343,24 +352,21 @@ def _sample_limb(
     reach = max(4.0, half_width * radius)
     step = max(0.5, reach / 40.0)
     offset = np.arange(-reach, reach + step / 2, step, dtype=np.float32)
-    angle = np.arange(count, dtype=np.float32) * np.float32(2 * np.pi / count)
-    x = (x0 + np.cos(angle)[:, None] * (radius + offset)).astype(np.float32)
-    y = (y0 + np.sin(angle)[:, None] * (radius + offset)).astype(np.float32)
+    angle, cosine, sine = _directions(count)
+    x = np.float32(x0) + cosine[:, None] * (np.float32(radius) + offset)
+    y = np.float32(y0) + sine[:, None] * (np.float32(radius) + offset)
     height, width = plane.shape
-    middle = slice(len(offset) // 4, len(offset) - len(offset) // 4)
-    seen = (
-        (x[:, middle].min(axis=1) >= 0)
-        & (x[:, middle].max(axis=1) <= width - 1)
-        & (y[:, middle].min(axis=1) >= 0)
-        & (y[:, middle].max(axis=1) <= height - 1)
-    )
+    ends = [len(offset) // 4, len(offset) - len(offset) // 4 - 1]  # a ray is straight: its ends tell
+    end_x, end_y = x[:, ends], y[:, ends]
+    seen = ((end_x >= 0) & (end_x <= width - 1) & (end_y >= 0) & (end_y <= height - 1)).all(axis=1)
     if seen.sum() < 24:
         return None
-    angle, x, y = angle[seen], x[seen], y[seen]
-    values = cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    profile = cv2.GaussianBlur(
-        np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0), (0, 0), sigmaX=1.2, sigmaY=0.01
-    )
+    if not seen.all():
+        angle, x, y = angle[seen], x[seen], y[seen]
+    values = cv2.remap(plane, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    if plane.dtype.kind == "f":
+        values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
+    profile = cv2.GaussianBlur(values, (0, 0), sigmaX=1.2, sigmaY=0.01)
     return _edges(profile, offset, angle, radius, float(seen.mean()))
 
 
@@ -379,7 +385,7 @@ def _edges(
     inner = profile[:, : max(2, len(offset) // 8)].mean(axis=1)
     outer = profile[:, -max(2, len(offset) // 8) :].mean(axis=1)
     depth = inner - outer
-    level = np.median(inner)
+    level = median(inner)
     real = (depth > _MIN_EDGE_CONTRAST * abs(level)) & (top > 0) & (level > 0)
     if real.sum() < 24:
         return None
@@ -402,8 +408,8 @@ def _fit_rays(
         distance = np.hypot(px - x, py - y)
         cosine, sine = (px - x) / distance, (py - y) / distance
         matrix = np.column_stack([cosine, sine, np.ones_like(cosine)])
-        middle = np.median(distance - radius)
-        spread = 1.4826 * np.median(np.abs(distance - radius - middle))
+        middle = median(distance - radius)
+        spread = 1.4826 * median(np.abs(distance - radius - middle))
         accepted = np.abs(distance - radius - middle) < max(0.3, 3.0 * spread)
         correction, *_ = np.linalg.lstsq(matrix[accepted], (distance - radius)[accepted], rcond=None)
         x, y, radius = x + correction[0], y + correction[1], radius + correction[2]
@@ -416,6 +422,6 @@ def _fit_rays(
 def _anisotropy(angle: FloatArray, width: FloatArray) -> float:
     """Amplitude of the cos(2 angle) term of the width divided by its mean."""
     matrix = np.column_stack([np.ones_like(angle), np.cos(2 * angle), np.sin(2 * angle)])
-    limited = np.minimum(width, 3 * np.median(width))
+    limited = np.minimum(width, 3 * median(width))
     solution, *_ = np.linalg.lstsq(matrix, limited, rcond=None)
     return float(np.hypot(solution[1], solution[2]) / max(solution[0], 1e-6))

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from observatory.analysis import Cause
+from observatory.robust import median, quantile
 from observatory.sun import LimbFit
 
 BoolArray = NDArray[np.bool_]
@@ -95,7 +96,7 @@ def gather(plane: np.ndarray, fit: LimbFit | None) -> Facts:
     on_disk = sample[inside]
     known = on_disk[np.isfinite(on_disk)]
     # The upper quartile: half of the disk may be behind a dome or in holes.
-    level = float(np.percentile(known[:: max(1, len(known) // 8192)], 75)) if known.size else 0.0
+    level = quantile(known[:: max(1, len(known) // 8192)], 0.75) if known.size else 0.0
     scale = full_scale(plane.dtype, top)
     if not known.size:
         return Facts(0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, scale)
@@ -154,7 +155,7 @@ def _rows(plane: np.ndarray, fit: LimbFit | None, level: float) -> tuple[float, 
     above = middle.astype(np.float32) - around
     thinned = rows[::3].astype(np.float32)
     curvature = np.abs(thinned[:, 1:-1] - 0.5 * (thinned[:, :-2] + thinned[:, 2:])).ravel()
-    noise = 1.4826 * float(np.median(curvature)) / 1.2247  # the deviation of x - (l + r)/2 is sqrt(1.5)
+    noise = 1.4826 * median(curvature) / 1.2247  # the deviation of x - (l + r)/2 is sqrt(1.5)
     # Flares and plage edges in compressed pictures reach a tenth of the level from pixel to pixel.
     spiked = float(np.mean(above > max(8.0 * noise, 0.18 * level, 3.0)))
     return noise, spiked

@@ -31,6 +31,7 @@ from models.runtime import Runtime, Session
 from observatory.analysis import Cause, CauseProbability, ModelIdentity, Quality
 from observatory.errors import ModelError
 from observatory.frame import Frame
+from observatory.robust import quantile
 from observatory.sun import LimbFit, compare_pointing, fit_limb, single_plane
 
 FloatArray = NDArray[np.floating]
@@ -303,7 +304,7 @@ def _usable_cells(
 
 def _opaque(square: FloatArray, disk: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Cells so dark that something solid stands before them: the limb itself keeps a third."""
-    bright = float(np.percentile(square[disk][::5], 90))
+    bright = quantile(square[disk][::5], 0.9)
     return square < 0.15 * bright
 
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from observatory.robust import median
 from observatory.sun import LimbFit, disk_radius_map, mu_of_radius
 
 FloatArray = NDArray[np.floating]
@@ -171,7 +172,7 @@ def remove_gradient(contrast: FloatArray, usable: NDArray[np.bool_] | None = Non
     model = np.zeros_like(values)
     for _ in range(5):
         residual = values - model
-        spread = min(1.4826 * float(np.median(np.abs(residual[::4]))) + 1e-6, 0.03)
+        spread = min(1.4826 * median(np.abs(residual[::4])) + 1e-6, 0.03)
         pull = np.where(np.abs(residual) < 0.35, np.clip(residual, -2 * spread, 2 * spread), 0.0)
         if known is not None:
             pull = np.where(known, pull, 0.0)
@@ -190,7 +191,7 @@ def fine_contrast(contrast: FloatArray) -> float:
     """
     fine = contrast - cv2.GaussianBlur(contrast, (0, 0), 1.5)
     inside = analysis_grid(contrast.shape[0]).radius < 0.9
-    return float(1.4826 * np.median(np.abs(fine[inside][::3])))
+    return 1.4826 * median(np.abs(fine[inside][::3]))
 
 
 #: Above this fine-structure contrast a picture was stretched by somebody, and is shrunk back to

@@ -17,6 +17,7 @@ from PIL import Image
 
 from observatory.analysis import Quality
 from observatory.frame import Frame, RowOrder
+from observatory.robust import quantile
 
 PREVIEW_SIDE_PX = 1024
 _OVERLAY_SIDE_PX = 256
@@ -123,7 +124,7 @@ def stretch(frame: Frame, pixels: np.ndarray) -> Bytes8:
         low, high = -1500.0, 1500.0  # gauss: sunspots saturate at the black and white of the eye
         return _linear(pixels, low, high)
     sample = pixels[::8, ::8] if pixels.size > 1 << 18 else pixels[::4, ::4]
-    low, high = (float(level) for level in np.percentile(sample, (0.5, 99.8)))
+    low, high = quantile(sample, 0.005), quantile(sample, 0.998)
     if frame.instrument.startswith(("aia", "suvi")):
         # The corona spans three decades: asinh shows holes and flares at once.
         low, high = max(low, 0.0), max(high, 1e-6)
