@@ -16,15 +16,17 @@ import orjson
 
 from heliowatch.folders import make_folder
 from models.runtime import Runtime
-from observatory.analysis import CauseProbability, Quality
+from observatory.analysis import CauseProbability, Quality, Threshold
 from observatory.errors import UnusableInputError
 from observatory.frame import Frame, RowOrder
 from observatory.instruments import Opened, instrument_names, kind_of, kinds, read_file
+from observatory.regions import mask, region_json
 from observatory.settings import Settings, load_settings
 from observatory.storage.results import quality_payload
 from workers.pipelines import Pipelines
 from workers.pipelines.base import Outcome, Stopwatch
-from workers.products.preview import region_mask_png
+from workers.products.outlines import draw_outlines
+from workers.products.preview import orient, png, preview_pixels, region_mask_png
 
 Source = str | os.PathLike[str] | np.ndarray
 Work = Callable[[str, Frame, str], "FrameReport"]
@@ -221,6 +223,8 @@ def _write(report: FrameReport, frame: Frame, outcome: Outcome, start: Path) -> 
             written.append(_save(_beside(start, f".preview{picture.suffix}"), picture.data))
     if outcome.quality is not None and outcome.quality.region_map is not None:
         written.append(_save(_beside(start, ".region-map.png"), region_mask_png(frame, outcome.quality)))
+    if outcome.segmentations:
+        written += _write_regions(frame, outcome, start)
     results = report.as_json() | {
         "results": [
             {"analysis": item.analysis, "model_sha256": item.model.sha256, **item.payload}
@@ -232,6 +236,35 @@ def _write(report: FrameReport, frame: Frame, outcome: Outcome, start: Path) -> 
         _save(_beside(start, ".results.json"), orjson.dumps(results, option=orjson.OPT_INDENT_2) + b"\n")
     )
     return written
+
+
+def _write_regions(frame: Frame, outcome: Outcome, start: Path) -> list[Path]:
+    """Masks on the input's grid, outlines over the preview, and the regions with all that is known of them."""
+    shape = (frame.height, frame.width)
+    written = []
+    for segmentation in outcome.segmentations:
+        painted = orient(frame, mask(segmentation, shape))
+        name = f".mask-{segmentation.event_type.value}.png"
+        written.append(_save(_beside(start, name), png(np.where(painted > 127, 255, 0).astype(np.uint8))))
+    overlay = draw_outlines(preview_pixels(frame), frame, outcome.segmentations)
+    written.append(_save(_beside(start, ".overlay.png"), png(overlay)))
+    regions = [
+        region_json(
+            region,
+            date_obs=frame.date_obs,
+            exposure_time_s=frame.exposure_time_s,
+            observatory=frame.observatory,
+            instrument=frame.instrument,
+            wavelength_nm=frame.wavelength_nm,
+            model=segmentation.model,
+            threshold=Threshold.MEDIUM,
+        )
+        for segmentation in outcome.segmentations
+        for region in segmentation.regions
+    ]
+    told = {"file": _text(start.name), "instrument": frame.instrument, "regions": regions}
+    text = orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY) + b"\n"
+    return [*written, _save(_beside(start, ".regions.json"), text)]
 
 
 def _beside(start: Path, ending: str) -> Path:

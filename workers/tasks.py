@@ -33,7 +33,8 @@ from observatory.instruments.formats import read_bytes
 from observatory.settings import Settings
 from observatory.storage import frames, results
 from observatory.storage.frames import Claimed, Status
-from workers import metrics
+from observatory.storage.regions import NewSegmentation
+from workers import composites, metrics
 from workers.app import PROCESS_FRAME
 from workers.context import Context
 from workers.pipelines import Pipelines
@@ -150,6 +151,7 @@ def work(at: Desk, claimed: Claimed) -> str:
         is_ours = _store(at, claimed, outcome)
     if not is_ours:
         return "superseded"
+    composites.after_frame(at, claimed.id, claimed.instrument)
     _count(at, claimed, outcome, watch)
     return "done"
 
@@ -217,6 +219,7 @@ def _store(at: Desk, claimed: Claimed, outcome: Outcome) -> bool:
         pictures=pictures,
         software_version=observatory.__version__,
         now=datetime.now(UTC),
+        segmentations=[NewSegmentation(item, outcome.preview_affine) for item in outcome.segmentations],
     )
 
 
@@ -226,12 +229,13 @@ def _count(at: Desk, claimed: Claimed, outcome: Outcome, watch: Stopwatch) -> No
     metrics.frame_latency.labels(name).observe(max(0.0, (datetime.now(UTC) - since).total_seconds()))
     for stage, seconds in watch.seconds.items():
         metrics.stage_duration.labels(name, stage).observe(seconds)
+    if outcome.network is not None:
+        provider = at.runtime.provider
+        metrics.inference_duration.labels(outcome.network, provider).observe(watch.seconds["inference"])
     quality = outcome.quality
     if quality is None:
         return
     metrics.frame_quality.labels(name).observe(quality.score)
-    provider = at.runtime.provider
-    metrics.inference_duration.labels(quality.model.name, provider).observe(watch.seconds["inference"])
     if quality.is_degraded:
         cause = quality.causes[0].cause.value if quality.causes else "unknown"
         metrics.frames_degraded.labels(name, cause).inc()

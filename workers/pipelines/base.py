@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from models.runtime import Runtime
-from observatory.analysis import ModelIdentity, Quality
+from observatory.analysis import ModelIdentity, Quality, Segmentation
 from observatory.frame import Frame
+from observatory.orientation import PreviewAffine
 from workers.products.preview import Picture
 
 
@@ -26,11 +27,27 @@ class Finding:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that a pipeline made of one frame."""
+    """All that a pipeline made of one frame.
+
+    Attributes
+    ----------
+    quality : Quality | None
+    findings : tuple of Finding
+    pictures : tuple of Picture
+    segmentations : tuple of Segmentation
+        One for each type of event that was looked for.
+    preview_affine : PreviewAffine | None
+        How the frame lies in its preview; needed where there are segmentations.
+    network : str | None
+        Model whose network the stage ``inference`` timed.
+    """
 
     quality: Quality | None = None
     findings: tuple[Finding, ...] = ()
     pictures: tuple[Picture, ...] = ()
+    segmentations: tuple[Segmentation, ...] = ()
+    preview_affine: PreviewAffine | None = None
+    network: str | None = None
 
 
 @dataclass

@@ -42,4 +42,5 @@ class HalphaPipeline(Pipeline):
             quality=quality,
             findings=(Finding("quality", quality.model, quality_payload(quality)),),
             pictures=tuple(pictures),
+            network=quality.model.name,
         )

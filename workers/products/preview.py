@@ -43,16 +43,21 @@ class Picture:
 
 def preview(frame: Frame, side_px: int = PREVIEW_SIDE_PX) -> Picture:
     """Encode a frame as a JPEG of at most ``side_px``, stretched for the eye."""
-    pixels = frame.pixels
-    if max(frame.height, frame.width) >= 2 * side_px and frame.halved is not None:
-        pixels = frame.halved
-    small = orient(frame, stretch(frame, reduced(pixels, side_px)))
+    small = preview_pixels(frame, side_px)
     coded = cv2.imencode(
         ".jpg",
         small if small.ndim == 2 else cv2.cvtColor(small, cv2.COLOR_RGB2BGR),
         [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY],
     )[1]
     return Picture("preview", "image/jpeg", ".jpg", coded.tobytes(), small.shape[1], small.shape[0])
+
+
+def preview_pixels(frame: Frame, side_px: int = PREVIEW_SIDE_PX) -> Bytes8:
+    """Show a frame at no more than ``side_px``: (height, width) or (height, width, 3), north up."""
+    pixels = frame.pixels
+    if max(frame.height, frame.width) >= 2 * side_px and frame.halved is not None:
+        pixels = frame.halved
+    return np.asarray(orient(frame, stretch(frame, reduced(pixels, side_px))), np.uint8)
 
 
 def region_overlay(frame: Frame, quality: Quality) -> Picture | None:
@@ -68,9 +73,7 @@ def region_overlay(frame: Frame, quality: Quality) -> Picture | None:
     tinted = np.empty((*strength.shape, 4), np.uint8)
     tinted[..., :3] = _TINT
     tinted[..., 3] = cv2.LUT(strength, _ALPHA)
-    buffer = io.BytesIO()
-    Image.fromarray(tinted).save(buffer, "PNG", compress_level=3)
-    return Picture("region-map", "image/png", ".png", buffer.getvalue(), strength.shape[1], strength.shape[0])
+    return Picture("region-map", "image/png", ".png", png(tinted), strength.shape[1], strength.shape[0])
 
 
 _ALPHA = np.clip((np.arange(256) / 255 - _LEAST_SHOWN) / (1 - _LEAST_SHOWN) * 150, 0, 150).astype(np.uint8)
@@ -78,9 +81,13 @@ _ALPHA = np.clip((np.arange(256) / 255 - _LEAST_SHOWN) / (1 - _LEAST_SHOWN) * 15
 
 def region_mask_png(frame: Frame, quality: Quality) -> bytes:
     """Encode the region map as a grey PNG (0-255) that fits the preview of the same orientation."""
-    level = orient(frame, region_picture(frame, quality, (frame.width, frame.height)))
+    return png(orient(frame, region_picture(frame, quality, (frame.width, frame.height))))
+
+
+def png(picture: Bytes8) -> bytes:
+    """Encode a grey, colour (RGB) or translucent (RGBA) picture as PNG."""
     buffer = io.BytesIO()
-    Image.fromarray(level).save(buffer, "PNG", compress_level=3)
+    Image.fromarray(picture).save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()
 
 
