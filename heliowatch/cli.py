@@ -142,6 +142,45 @@ def analyse(
     raise typer.Exit(exit_code(print_reports(reports, output.value)))
 
 
+Sources = Annotated[list[Path], typer.Argument(help="frames, or folders with all below them")]
+CropOption = Annotated[
+    str | None,
+    typer.Option(help="X,Y,WIDTH,HEIGHT: centre and size in arcsec from disk centre, or in pixels: …px"),
+]
+
+
+@app.command()
+def composite(
+    sources: Sources,
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder for the pictures")] = Path("out"),
+    look: Annotated[str, typer.Option(help="aia, corona, or one of the settings")] = "aia",
+    size: Annotated[int, typer.Option(min=256, max=4096, help="height in pixels")] = 2048,
+    crop: CropOption = None,
+    tolerance: Annotated[
+        float | None, typer.Option(min=0.1, help="longest span of a set in seconds; default: by the cadence")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="sets worked on at once; default: one a core")
+    ] = None,
+    incomplete: Annotated[
+        bool, typer.Option("--incomplete", help="compose sets that lack a channel, too, and mark them")
+    ] = False,
+    own_levels: Annotated[
+        bool, typer.Option("--own-levels", help="brightness by each set itself, not by the first one")
+    ] = False,
+    instrument: Instrument = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Make colour pictures of three channels, paired by time.
+
+    Ends with 3 when frames are left without partners.
+    """
+    from heliowatch.composite import Wanted, run_composite
+
+    wanted = Wanted(out, look, size, crop, tolerance, workers, incomplete, own_levels)
+    raise typer.Exit(run_composite(_settings(), sources, wanted, instrument, output.value))
+
+
 @app.command()
 def up(
     watch: Annotated[list[Path] | None, typer.Option("--watch", "-w", help="folder to watch")] = None,

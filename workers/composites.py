@@ -61,14 +61,22 @@ def channels_of(settings: Settings, look: LookSettings) -> dict[str, str]:
 def after_frame(at: Context, frame_id: int, instrument: str) -> None:
     """Look whether a frame that is done completes a set, and put that on the queue.
 
-    Raises
-    ------
-    TransientError
-        When the database cannot be used now; the sweep comes later.
+    Raises nothing: the frame is done, whatever becomes of its composite, and what is missed here
+    the sweep finds when the patience with late channels has ended.
     """
+    try:
+        _join(at, frame_id, instrument)
+    except TransientError as error:
+        log.warning("pairing_delayed", frame_id=frame_id, error=str(error))
+    except Exception:
+        log.exception("pairing_defect", frame_id=frame_id)
+
+
+def _join(at: Context, frame_id: int, instrument: str) -> None:
     wanted = at.settings.composites
     for name in wanted.live:
-        channels = channels_of(at.settings, wanted.all_looks[name])
+        look = wanted.all_looks[name]
+        channels = channels_of(at.settings, look)
         if instrument not in channels:
             continue
         frame = catalogue.get(at.db, frame_id)
@@ -81,7 +89,7 @@ def after_frame(at: Context, frame_id: int, instrument: str) -> None:
             frame_id,
             channels=channels,
             reach_s=2 * tolerance_s,
-            arrange=_arrangement(wanted.all_looks[name], tolerance_s),
+            arrange=_arrangement(look, tolerance_s),
             now=datetime.now(UTC),
         )
         if set_id is not None:

@@ -189,7 +189,7 @@ def test_fixed_levels_of_a_look_are_used_for_counts_only():
     look = LookSettings(levels=((1, 2), (3, 4), (5, 6)))
     assert levels_of(three(), look).of["aia-171"] == (3, 4)
     pictures = three(is_picture=True)
-    assert levels_of(pictures, look).of["aia-171"] != (3, 4)
+    assert levels_of(pictures, look).of["aia-171 picture"] != (3, 4)
 
 
 def test_a_missing_channel_stays_dark_and_is_named_on_the_picture():

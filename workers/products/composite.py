@@ -61,6 +61,11 @@ class Channel:
     row_order: RowOrder
     gain: float = 1.0
 
+    @property
+    def scale(self) -> str:
+        """What levels belong to: counts and browse pictures of one channel have their own."""
+        return f"{self.name} picture" if self.is_picture else self.name
+
 
 def channel_of(
     frame: Frame, *, known_as: str | None = None, degradation_table: Path | None = None
@@ -134,13 +139,13 @@ def _table(path: Path) -> Any:
 
 @dataclass(frozen=True)
 class Levels:
-    """Black and full brightness of each channel, by its name, in DN/s (or 0 to 255 for pictures)."""
+    """Black and full brightness by `Channel.scale`, in DN/s (or 0 to 255 for pictures)."""
 
     of: Mapping[str, Level]
 
     def filled(self, channels: Sequence[Channel], look: LookSettings) -> Levels:
         """These levels, with those of channels that are not among them."""
-        missing = [channel for channel in channels if channel.name not in self.of]
+        missing = [channel for channel in channels if channel.scale not in self.of]
         return Levels({**self.of, **levels_of(missing, look).of}) if missing else self
 
 
@@ -153,7 +158,7 @@ def levels_of(channels: Sequence[Channel], look: LookSettings) -> Levels:
     for channel in channels:
         number = look.channels.index(channel.name)
         if look.levels is not None and not channel.is_picture:
-            found[channel.name] = look.levels[number]
+            found[channel.scale] = look.levels[number]
             continue
         step = max(1, min(channel.pixels.shape) // _SAMPLES_ACROSS)
         sample = channel.pixels[step // 2 :: step, step // 2 :: step]
@@ -164,7 +169,7 @@ def levels_of(channels: Sequence[Channel], look: LookSettings) -> Levels:
         low, high = np.percentile(sample, (look.percentiles_low[number], look.percentiles_high[number]))
         if not high > low:
             raise UnusableInputError(f"{channel.name}: all pixels have one brightness ({low:g})")
-        found[channel.name] = (float(low) * channel.gain, float(high) * channel.gain)
+        found[channel.scale] = (float(low) * channel.gain, float(high) * channel.gain)
     return Levels(found)
 
 
@@ -197,7 +202,9 @@ def compose(
         raise UnusableInputError("a composite needs at least one channel")
     by_name = {channel.name: channel for channel in channels}
     painters = [
-        _Painter.of(by_name[name], look, number, levels.of[name], view) if name in by_name else None
+        _Painter.of(by_name[name], look, number, levels.of[by_name[name].scale], view)
+        if name in by_name
+        else None
         for number, name in enumerate(look.channels)
     ]
     matrix = _mixing(look)
