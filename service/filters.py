@@ -18,15 +18,18 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from observatory.analysis import Cause
+from observatory.analysis import Cause, EventType
+from observatory.coordinates import MM2_PER_MSH
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.frames import Status
+from observatory.storage.region_catalogue import RegionFilter
 from service.problems import ParameterError
 
 MAX_ID = 2**63 - 1
 _PLUS_TURNED_SPACE = re.compile(r"(T.*) (\d\d:?\d\d)$")  # an unescaped + of a URL arrives as a space
 _WAVELENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(A|AA|Å|Angstrom|nm|um)", re.IGNORECASE)
 _NM_PER_UNIT = {"a": 0.1, "aa": 0.1, "å": 0.1, "angstrom": 0.1, "nm": 1.0, "um": 1000.0}
+_AREA = re.compile(r"(\d{1,12}(?:\.\d{0,12})?)\s*(%|msh|Mm2)", re.IGNORECASE)
 _BIN = re.compile(r"(\d{1,6})(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 MAX_BIN_S = 366 * 86400
@@ -36,6 +39,11 @@ _TIME_WORDS = (
     "such as 2026-11-20T08:00Z/2026-11-20T09:00Z or 2026-11-20/.."
 )
 _WAVELENGTH_WORDS = "a number with its unit (A, nm or um), such as 193A or 656.28nm"
+_EVENT_TYPE_WORDS = "one of CH (coronal hole), AR (active region)"
+_AREA_WORDS = (
+    "a number with its unit: % of the visible disk, or msh (10^-6 hemispheres) or Mm2 corrected for "
+    "foreshortening, such as 1%, 500msh or 20000Mm2"
+)
 _BIN_WORDS = "a whole number with s, m, h or d, such as 30s, 5m or 1h; at most 366d"
 
 
@@ -86,6 +94,27 @@ def parse_wavelength(word: Any) -> Any:
     return float(found[1]) * _NM_PER_UNIT[found[2].lower()]
 
 
+@dataclass(frozen=True)
+class LeastArea:
+    """A least area, in one of two ways to measure it."""
+
+    area_msh: float | None = None
+    disk_fraction: float | None = None
+
+
+def parse_area(word: Any) -> Any:
+    """Read an area with its unit."""
+    if not isinstance(word, str):
+        return word
+    found = _AREA.fullmatch(word.strip())
+    if found is None:
+        raise ValueError(f"{word[:20]!r} is no area with a unit")
+    value, unit = float(found[1]), found[2].lower()
+    if unit == "%":
+        return LeastArea(disk_fraction=value / 100)
+    return LeastArea(area_msh=value if unit == "msh" else value / MM2_PER_MSH)
+
+
 def parse_bin(word: Any) -> Any:
     """Read the width of a bin as seconds."""
     if not isinstance(word, str):
@@ -99,8 +128,10 @@ def parse_bin(word: Any) -> Any:
 
 _text = {"type": "string"}
 InstrumentName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
+LookName = InstrumentName
 TimeRangeText = Annotated[TimeRange, BeforeValidator(parse_time_range), WithJsonSchema(_text)]
 WavelengthText = Annotated[float, BeforeValidator(parse_wavelength), WithJsonSchema(_text)]
+AreaText = Annotated[LeastArea, BeforeValidator(parse_area), WithJsonSchema(_text)]
 BinText = Annotated[int, BeforeValidator(parse_bin), WithJsonSchema(_text)]
 
 
@@ -164,6 +195,95 @@ class QualityQuery(BaseModel):
     format: Literal["json", "csv"] | None = Field(
         None, description="json or csv; the Accept header decides when left out"
     )
+
+
+class RegionQuery(BaseModel):
+    """Filters and paging of regions."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    time: TimeRangeText | None = Field(None, description=_TIME_WORDS, examples=["2026-11-20/.."])
+    instrument: InstrumentName | None = Field(None, description="name of an instrument, such as aia-193")
+    event_type: EventType | None = Field(None, description=_EVENT_TYPE_WORDS)
+    area_min: AreaText | None = Field(None, description=_AREA_WORDS, examples=["1%"])
+    track: int | None = Field(None, ge=1, le=MAX_ID, description="number of a track")
+    frame: int | None = Field(None, ge=1, le=MAX_ID, description="number of a frame")
+    coordinates: Literal["hpc", "carrington", "pixel"] | None = Field(
+        None,
+        description="of geojson (hpc, carrington or pixel) and of ds9 (hpc or pixel); hpc when left out, and "
+        "pixel for the ds9 regions of one frame",
+    )
+    order: Literal["asc", "desc"] = Field("desc", description="asc (oldest first) or desc (newest first)")
+    limit: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="1 to 1000 regions a page; when left out, 50 for JSON, all for CSV, and all for the others "
+        "as long as they are no more than 5000",
+    )
+    cursor: str | None = Field(
+        None, max_length=200, description="the cursor of `next` from the page before, unchanged"
+    )
+    format: Literal["json", "csv", "votable", "ds9", "geojson"] | None = Field(
+        None, description="json, csv, votable, ds9 or geojson; the Accept header decides when left out"
+    )
+
+    @property
+    def as_filter(self) -> RegionFilter:
+        """The same, as storage takes it."""
+        time = self.time or TimeRange()
+        area = self.area_min or LeastArea()
+        return RegionFilter(
+            event_type=self.event_type,
+            instrument=self.instrument,
+            time_from=time.start,
+            time_to=time.end,
+            track_id=self.track,
+            frame_id=self.frame,
+            area_msh_min=area.area_msh,
+            disk_fraction_min=area.disk_fraction,
+        )
+
+    @property
+    def after(self) -> tuple[datetime, int] | None:
+        """Sort key that the page starts after."""
+        return None if self.cursor is None else read_cursor(self.cursor, self.order)
+
+
+class AreaQuery(BaseModel):
+    """What part of the series of areas is wanted, and how fine."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    time: TimeRangeText | None = Field(None, description=_TIME_WORDS, examples=["2026-11-20/.."])
+    instrument: InstrumentName | None = Field(None, description="name of an instrument, such as aia-193")
+    event_type: EventType | None = Field(None, description=_EVENT_TYPE_WORDS)
+    bin: BinText | None = Field(None, description=_BIN_WORDS, examples=["5m"])
+    limit: int = Field(
+        2000, ge=1, le=10000, description="1 to 10000 points of each type of event, the newest of the range"
+    )
+    format: Literal["json", "csv"] | None = Field(
+        None, description="json or csv; the Accept header decides when left out"
+    )
+
+
+class CompositeQuery(BaseModel):
+    """Filters and paging of composites."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    time: TimeRangeText | None = Field(None, description=_TIME_WORDS, examples=["2026-11-20/.."])
+    look: LookName | None = Field(None, description="name of a look, such as default")
+    order: Literal["asc", "desc"] = Field("desc", description="asc (oldest first) or desc (newest first)")
+    limit: int = Field(50, ge=1, le=1000, description="1 to 1000 composites a page")
+    cursor: str | None = Field(
+        None, max_length=200, description="the cursor of `next` from the page before, unchanged"
+    )
+
+    @property
+    def after(self) -> tuple[datetime, int] | None:
+        """Sort key that the page starts after."""
+        return None if self.cursor is None else read_cursor(self.cursor, self.order)
 
 
 def write_cursor(moment: datetime, frame_id: int, order: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,8 +15,13 @@ from service.problems import ProblemError
 _MEDIA_TYPES = {"json": "application/json", "csv": "text/csv"}
 
 
-def chosen_format(request: Request, named: str | None) -> str:
-    """``json`` or ``csv``: the parameter when given, else what the client likes best.
+def chosen_format(request: Request, named: str | None, media_types: Mapping[str, str] = _MEDIA_TYPES) -> str:
+    """Name of the format: the parameter when given, else what the client likes best.
+
+    Parameters
+    ----------
+    media_types : Mapping of str to str
+        What there is, by name; the first one is given to those who do not mind.
 
     Raises
     ------
@@ -26,9 +31,9 @@ def chosen_format(request: Request, named: str | None) -> str:
     if named is not None:
         return named
     ranges = _accepted(request.headers.get("accept", "*/*"))
-    best = max(_MEDIA_TYPES, key=lambda name: _liking(_MEDIA_TYPES[name], ranges))
-    if _liking(_MEDIA_TYPES[best], ranges) == 0:
-        allowed = ", ".join(_MEDIA_TYPES.values())
+    best = max(media_types, key=lambda name: _liking(media_types[name], ranges))
+    if _liking(media_types[best], ranges) == 0:
+        allowed = ", ".join(media_types.values())
         raise ProblemError(406, "not-acceptable", f"the Accept header allows none of {allowed}")
     return best
 

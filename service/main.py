@@ -23,7 +23,7 @@ from service.methods import HeadAndOptions
 from service.metrics import DatabaseCollector
 from service.problems import Defects
 from service.remembered import Remembered
-from service.routes import events, health, instruments, latest, products, quality, status
+from service.routes import composites, events, health, instruments, latest, products, quality, regions, status
 from service.routes import frames as frame_routes
 from service.security import SecurityHeaders
 from service.shapes import API
@@ -66,7 +66,17 @@ def create_app(
     )
     app.state.context = here
     problems.install(app)
-    for routes in (instruments, frame_routes, products, quality, latest, status, events):
+    for routes in (
+        instruments,
+        frame_routes,
+        products,
+        quality,
+        regions,
+        composites,  # before latest, which takes any instrument's name
+        latest,
+        status,
+        events,
+    ):
         app.include_router(routes.router, prefix=API)
     app.include_router(health.router)
     views.install(app)

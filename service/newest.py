@@ -1,11 +1,11 @@
-"""An instrument's newest frames, whatever a camera with a wrong clock says."""
+"""The newest frames and composites, whatever a camera with a wrong clock says."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
 
-from observatory.storage import catalogue
+from observatory.storage import catalogue, composites
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.frames import Status
 from service.context import Context
@@ -27,3 +27,10 @@ def newest(
     return catalogue.find(here.db, wanted, limit=limit) or catalogue.find(
         here.db, FrameFilter(instrument=instrument, status=status), limit=limit
     )
+
+
+def newest_composite(here: Context, look: str | None = None) -> dict[str, Any] | None:
+    """Newest composite that is made, of one look or of any."""
+    until = utc_now() + _AHEAD
+    found = composites.find(here.db, look, None, until, limit=1)
+    return next(iter(found or composites.find(here.db, look, None, None, limit=1)), None)

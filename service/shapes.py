@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from observatory.storage import results
+from observatory.storage import region_catalogue, results
 from observatory.storage.session import Database
 
 API = "/api/v1"
@@ -164,13 +164,26 @@ def frames_as_json(db: Database, rows: Sequence[Mapping[str, Any]], base: str = 
     scored = [row["id"] for row in rows if row["quality_score"] is not None]
     payloads = results.newest_payloads(db, scored, "quality")
     pictures = results.newest_products(db, ids)
+    segmented = region_catalogue.with_segmentation(db, ids)
     return [
-        frame_as_json(row, payloads.get(row["id"], {}), pictures.get(row["id"], {}), base) for row in rows
+        frame_as_json(
+            row,
+            payloads.get(row["id"], {}),
+            pictures.get(row["id"], {}),
+            base,
+            is_segmented=row["id"] in segmented,
+        )
+        for row in rows
     ]
 
 
 def frame_as_json(
-    row: Mapping[str, Any], payload: Mapping[str, Any], pictures: Mapping[str, int], base: str
+    row: Mapping[str, Any],
+    payload: Mapping[str, Any],
+    pictures: Mapping[str, int],
+    base: str,
+    *,
+    is_segmented: bool = False,
 ) -> dict[str, Any]:
     """One frame."""
     shape = {name: row[name] for name in _FRAME_NAMES}
@@ -181,6 +194,8 @@ def frame_as_json(
     for kind, name in (("preview", "preview"), ("region-map", "region_map")):
         if kind in pictures:
             links[name] = f"{base}{API}/products/{pictures[kind]}/data"
+    if is_segmented:
+        links["regions"] = f"{base}{API}/regions?frame={row['id']}"
     shape["links"] = links
     return shape
 

@@ -174,7 +174,7 @@ def finish(
             connection.execute(
                 insert(composite_pictures), [_picture_row(set_id, item, now) for item in pictures]
             )
-        facts = {"composite": {str(name): value for name, value in row._mapping.items()}}
+        facts = {"composite": _plain(row._mapping)}
         events.append(db, connection, [events.NewEvent("result", None, None, facts)])
     return True
 
@@ -278,7 +278,7 @@ def find(
     order = (moment.asc(), number.asc()) if is_ascending else (moment.desc(), number.desc())
     with db.read() as connection:
         rows = connection.execute(query.order_by(*order).limit(limit)).mappings()
-        return _with_parts(connection, [dict(row) for row in rows])
+        return _with_parts(connection, [_plain(row) for row in rows])
 
 
 def get(db: Database, set_id: int) -> dict[str, Any] | None:
@@ -289,7 +289,7 @@ def get(db: Database, set_id: int) -> dict[str, Any] | None:
             .mappings()
             .one_or_none()
         )
-        return None if row is None else _with_parts(connection, [dict(row)])[0]
+        return None if row is None else _with_parts(connection, [_plain(row)])[0]
 
 
 def picture(db: Database, picture_id: int) -> dict[str, Any] | None:
@@ -297,7 +297,11 @@ def picture(db: Database, picture_id: int) -> dict[str, Any] | None:
     with db.read() as connection:
         query = select(*composite_pictures.c).where(composite_pictures.c.id == picture_id)
         row = connection.execute(query).mappings().one_or_none()
-        return None if row is None else dict(row)
+        return None if row is None else _plain(row)
+
+
+def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): value for name, value in row.items()}  # the driver's names are no plain str
 
 
 def _with_parts(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -319,7 +323,7 @@ def _with_parts(connection: Connection, rows: list[dict[str, Any]]) -> list[dict
         .order_by(composite_frames.c.channel)
     ).mappings()
     for member in members:
-        facts = dict(member)
+        facts = _plain(member)
         by_id[facts.pop("composite_id")]["frames"].append(facts)
     shown = connection.execute(
         select(*composite_pictures.c)
@@ -327,7 +331,7 @@ def _with_parts(connection: Connection, rows: list[dict[str, Any]]) -> list[dict
         .order_by(composite_pictures.c.id)
     ).mappings()
     for item in shown:
-        by_id[item["composite_id"]]["pictures"].append(dict(item))
+        by_id[item["composite_id"]]["pictures"].append(_plain(item))
     return list(by_id.values())
 
 

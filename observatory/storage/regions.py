@@ -288,37 +288,13 @@ def _write_tracks(
     connection: Connection, frame: FrameFacts, event_type: EventType, answer: Update
 ) -> dict[int, int]:
     """Persist what tracking decided; return each region's track."""
-    at = literal(frame.date_obs, UtcDateTime())
     track_ids = {item.region: item.track_id for item in answer.assignments}
-    if track_ids:
-        first, last = tracks.c.first_seen, tracks.c.last_seen
-        connection.execute(
-            update(tracks)
-            .where(tracks.c.id.in_(track_ids.values()))
-            .values(
-                first_seen=case((first > at, at), else_=first),
-                last_seen=case((last < at, at), else_=last),
-                sightings=tracks.c.sightings + 1,
-            )
-        )
-    if answer.new:
-        fresh = [
-            {
-                "event_type": event_type.value,
-                "first_seen": frame.date_obs,
-                "last_seen": frame.date_obs,
-                "sightings": 1,
-                "parent_id": item.parent_id,
-            }
-            for item in answer.new
-        ]
-        made = connection.execute(
-            insert(tracks).returning(tracks.c.id, sort_by_parameter_order=True), fresh
-        ).scalars()
+    _note_sightings(connection, frame, track_ids.values())
+    fresh = [_track_row(frame, event_type, item.parent_id) for item in answer.new]
+    if fresh:
+        statement = insert(tracks).returning(tracks.c.id, sort_by_parameter_order=True)
+        made = connection.execute(statement, fresh).scalars()
         track_ids |= {item.region: number for item, number in zip(answer.new, made, strict=True)}
-    happened = [("return", number, None) for number in answer.revived]
-    happened += [("split", track_ids[item.region], item.parent_id) for item in answer.splits]
-    happened += [("merge", item.absorbed_id, item.into_id) for item in answer.merges]
     if answer.revived:
         connection.execute(
             update(tracks).where(tracks.c.id.in_(answer.revived)).values(merged_into_id=None, merged_at=None)
@@ -329,14 +305,46 @@ def _write_tracks(
             .where(tracks.c.id == merge.absorbed_id)
             .values(merged_into_id=merge.into_id, merged_at=frame.date_obs)
         )
-    if happened:
-        names = ("kind", "track_id", "other_id")
-        rows = [
-            dict(zip(names, one, strict=True)) | {"moment": frame.date_obs, "frame_id": frame.id}
-            for one in happened
-        ]
-        connection.execute(insert(track_events), rows)
+    events = [_event_row(frame, "return", number, None) for number in answer.revived]
+    events += [_event_row(frame, "split", track_ids[item.region], item.parent_id) for item in answer.splits]
+    events += [_event_row(frame, "merge", item.absorbed_id, item.into_id) for item in answer.merges]
+    if events:
+        connection.execute(insert(track_events), events)
     return track_ids
+
+
+def _note_sightings(connection: Connection, frame: FrameFacts, track_ids: Iterable[int]) -> None:
+    at = literal(frame.date_obs, UtcDateTime())
+    first, last = tracks.c.first_seen, tracks.c.last_seen
+    connection.execute(
+        update(tracks)
+        .where(tracks.c.id.in_(list(track_ids)))
+        .values(
+            first_seen=case((first > at, at), else_=first),
+            last_seen=case((last < at, at), else_=last),
+            sightings=tracks.c.sightings + 1,
+        )
+    )
+
+
+def _track_row(frame: FrameFacts, event_type: EventType, parent_id: int | None) -> dict[str, Any]:
+    return {
+        "event_type": event_type.value,
+        "first_seen": frame.date_obs,
+        "last_seen": frame.date_obs,
+        "sightings": 1,
+        "parent_id": parent_id,
+    }
+
+
+def _event_row(frame: FrameFacts, kind: str, track_id: int, other_id: int | None) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "moment": frame.date_obs,
+        "frame_id": frame.id,
+        "track_id": track_id,
+        "other_id": other_id,
+    }
 
 
 def _insert_regions(

@@ -12,9 +12,9 @@ from observatory.storage import catalogue, results
 from service.context import Context, Here
 from service.filters import MAX_ID, FrameQuery, write_cursor
 from service.formats import chosen_format, csv_lines
+from service.paging import base_of, link_header, next_address
 from service.problems import NotFoundError
 from service.shapes import (
-    API,
     FrameDetail,
     FrameList,
     ProductList,
@@ -70,9 +70,9 @@ def list_frames(request: Request, here: Here, query: Annotated[FrameQuery, Query
     if chosen_format(request, query.format) == "csv":
         return _csv(request, here, query)
     rows, cursor = _page(here, query, query.after, query.limit or _PAGE)
-    following = None if cursor is None else _next_address(request, cursor)
-    body = {"items": frames_as_json(here.db, rows, _base(request)), "next": following}
-    return json_response(body, headers=_link(following))
+    following = None if cursor is None else next_address(request, "frames", cursor)
+    body = {"items": frames_as_json(here.db, rows, base_of(request)), "next": following}
+    return json_response(body, headers=link_header(following))
 
 
 def _page(
@@ -87,25 +87,13 @@ def _page(
     return rows, write_cursor(rows[-1]["moment"], rows[-1]["id"], query.order)
 
 
-def _base(request: Request) -> str:
-    return str(request.scope.get("root_path", ""))
-
-
-def _next_address(request: Request, cursor: str) -> str:
-    return f"{_base(request)}{API}/frames?{request.url.include_query_params(cursor=cursor).query}"
-
-
-def _link(following: str | None) -> dict[str, str]:
-    return {} if following is None else {"Link": f'<{following}>; rel="next"'}
-
-
 def _csv(request: Request, here: Context, query: FrameQuery) -> Response:
     headers = {"Cache-Control": "no-cache"}
     if query.limit is None:
         rows = _all_rows(here, query)
     else:
         page, cursor = _page(here, query, query.after, query.limit)
-        headers |= _link(None if cursor is None else _next_address(request, cursor))
+        headers |= link_header(None if cursor is None else next_address(request, "frames", cursor))
         rows = iter(page)
     lines = csv_lines(_CSV_COLUMNS, _csv_rows(here, rows))
     return StreamingResponse(lines, media_type="text/csv; charset=utf-8; header=present", headers=headers)
@@ -146,7 +134,7 @@ def _chunks(rows: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str
 def get_frame(request: Request, here: Here, frame_id: FrameId) -> Response:
     """One frame."""
     row = _existing(here, frame_id)
-    shape = frames_as_json(here.db, [row], _base(request))[0]
+    shape = frames_as_json(here.db, [row], base_of(request))[0]
     return json_response(shape | {"arrivals": len(row["paths"]), "attempts": row["attempts"]})
 
 
@@ -162,7 +150,7 @@ def list_products(request: Request, here: Here, frame_id: FrameId) -> Response:
     """Pictures and files made from a frame, newest first."""
     _existing(here, frame_id)
     rows = results.products_of(here.db, frame_id)
-    return json_response({"items": [product_as_json(row, _base(request)) for row in rows]})
+    return json_response({"items": [product_as_json(row, base_of(request)) for row in rows]})
 
 
 def _existing(here: Context, frame_id: int) -> dict[str, Any]:

@@ -31,7 +31,7 @@ _BYTES: dict[int | str, dict[str, Any]] = {
 @router.get("/products/{product_id}/data", responses=_BYTES, response_class=Response)
 def get_data(request: Request, here: Here, product_id: ProductId) -> Response:
     """A product's bytes. The ETag is their sha256; ranges may be asked for."""
-    return _bytes_of(request, here, _existing(here, product_id))
+    return _bytes(request, here, _existing(here, product_id))
 
 
 @router.get("/products/{product_id}/preview", responses=_BYTES, response_class=Response)
@@ -39,7 +39,7 @@ def get_preview(request: Request, here: Here, product_id: ProductId) -> Response
     """A picture of a product: itself when it is one, else its frame's preview."""
     row = _existing(here, product_id)
     if row["media_type"].startswith("image/"):
-        return _bytes_of(request, here, row)
+        return _bytes(request, here, row)
     preview = results.newest_products(here.db, [row["frame_id"]]).get(row["frame_id"], {}).get("preview")
     if preview is None:
         raise NotFoundError(f"preview of product {product_id}")
@@ -54,23 +54,36 @@ def _existing(here: Context, product_id: int) -> dict[str, Any]:
     return row
 
 
-def _bytes_of(request: Request, here: Context, row: dict[str, Any]) -> Response:
+def _bytes(request: Request, here: Context, row: dict[str, Any]) -> Response:
+    name = f"frame-{row['frame_id']}-{row['kind']}"
+    gone = f"the file of product {row['id']} was removed; reprocess its frame to make it again"
+    return bytes_of(request, here, row, name, gone)
+
+
+def bytes_of(request: Request, here: Context, row: dict[str, Any], name: str, gone: str) -> Response:
+    """Answer with a stored file, whole or in part.
+
+    Parameters
+    ----------
+    row : dict
+        With `sha256`, `path` and `media_type`.
+    name : str
+        What a browser saves it as, without its suffix.
+    gone : str
+        What to say when the file is no longer there.
+    """
     etag = f'"{row["sha256"]}"'
     headers = {"ETag": etag, "Cache-Control": _FOREVER}
     if _has_it(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     path = here.files.find(row["path"])
     if path is None:
-        raise ProblemError(
-            410, "gone", f"the file of product {row['id']} was removed; reprocess its frame to make it again"
-        )
-    suffix = _SUFFIXES.get(row["media_type"], "")
-    name = f"frame-{row['frame_id']}-{row['kind']}{suffix}"
+        raise ProblemError(410, "gone", gone)
     return _Ranged(
         path,
         headers=headers,
         media_type=row["media_type"],
-        filename=name,
+        filename=f"{name}{_SUFFIXES.get(row['media_type'], '')}",
         content_disposition_type="inline" if row["media_type"].startswith("image/") else "attachment",
     )
 

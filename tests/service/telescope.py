@@ -7,7 +7,7 @@ import io
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -18,15 +18,18 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from PIL import Image
+from sqlalchemy import update
 
 from observatory.analysis import Cause, CauseProbability, ModelIdentity, Quality
 from observatory.frame import DateSource
-from observatory.storage import catalogue, frames, results
+from observatory.storage import catalogue, composites, frames, results, schema
 from observatory.storage.files import ProductFiles
 from observatory.storage.frames import Arrival, NewFrame, Status
+from observatory.storage.regions import NewSegmentation
 from observatory.storage.results import NewProduct, NewResult
 from observatory.storage.session import Database
 
+CHANNELS = {"aia-304": "red", "aia-211": "green", "aia-171": "blue"}
 MODEL = ModelIdentity("halpha-quality", "1.0.0", "ab" * 32)
 DAY = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -99,6 +102,8 @@ class Telescope:
         *causes: tuple[Cause, float],
         with_picture: bool = False,
         with_map: bool = False,
+        found: Sequence[NewSegmentation] = (),
+        preview: bytes | None = None,
         **given: Any,
     ) -> int:
         """Return the id of a frame that is done."""
@@ -108,9 +113,11 @@ class Telescope:
         judged = None if score is None else quality(score, *causes)
         made = [NewResult("quality", MODEL, results.quality_payload(judged))] if judged else []
         pictures = []
-        if with_picture:
-            stored = self.files.write(jpeg(frame_id % 200), ".jpg")
-            pictures.append(NewProduct("preview", "image/jpeg", stored, 64, 64))
+        if with_picture or preview:
+            data = preview or jpeg(frame_id % 200)
+            width, height = Image.open(io.BytesIO(data)).size
+            stored = self.files.write(data, ".jpg")
+            pictures.append(NewProduct("preview", "image/jpeg", stored, width, height))
         if with_map:
             pictures.append(
                 NewProduct("region-map", "image/png", self.files.write(region_map(), ".png"), 64, 64)
@@ -124,8 +131,73 @@ class Telescope:
             pictures=pictures,
             software_version="0.1.0",
             now=datetime.now(UTC),
+            segmentations=found,
         )
         return frame_id
+
+    def again(self, frame_id: int, *found: NewSegmentation) -> None:
+        """Let a frame that is done be worked on once more."""
+        with self.db.write() as connection:
+            connection.execute(
+                update(schema.frames).where(schema.frames.c.id == frame_id).values(status=Status.RECEIVED)
+            )
+        assert frames.claim(self.db, frame_id, "worker-2", datetime.now(UTC)) is not None
+        assert results.finish(
+            self.db,
+            frame_id,
+            "worker-2",
+            quality=None,
+            made=[],
+            pictures=[],
+            software_version="0.1.0",
+            now=datetime.now(UTC),
+            segmentations=found,
+        )
+
+    def corona(self, *found: NewSegmentation, **given: Any) -> int:
+        """Return the id of a coronal frame that is done."""
+        return self.observe(
+            found=found,
+            **({"score": 0.9, "instrument": "aia-193", "family": "aia", "observatory": "SDO"} | given),
+        )
+
+    def compose(self, at: datetime, *, missing: str = "", picture: bytes | None = None) -> int:
+        """Return the id of a composite that is made, of three channels or of two."""
+        for name in CHANNELS:
+            if name != missing:
+                self.observe(instrument=name, family="aia", date_obs=at)
+        (set_id,) = self.close()
+        claimed = composites.claim(self.db, set_id, "worker-1", datetime.now(UTC))
+        assert claimed is not None
+        pictures = [
+            NewProduct(f"composite-{size}", "image/jpeg", self.files.write(data, ".jpg"), size, size)
+            for size in (256, 1024)
+            for data in [picture or jpeg(set_id, size)]
+        ]
+        assert composites.finish(
+            self.db,
+            set_id,
+            "worker-1",
+            frame_ids=[frame.frame_id for frame in claimed.frames],
+            pictures=pictures,
+            payload={},
+            now=datetime.now(UTC),
+        )
+        return set_id
+
+    def close(self) -> list[int]:
+        """Form sets of the frames that wait for partners, each with all that has come."""
+        now = datetime.now(UTC)
+        return composites.overdue(
+            self.db,
+            "default",
+            channels=CHANNELS,
+            done_before=now,
+            done_after=now - timedelta(days=1),
+            reach_s=10,
+            arrange=lambda members: [members],
+            now=now,
+        )
 
     def refuse(self, reason: str = "the file ends early: 2 880 of 8 640 bytes", **given: Any) -> int:
         """Return the id of a frame that could not be used."""

@@ -1,0 +1,180 @@
+"""Composites: pictures of three channels in one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from fastapi.responses import RedirectResponse, Response
+from pydantic import BaseModel
+
+from observatory.storage import composites
+from service.context import Context, Here
+from service.filters import MAX_ID, CompositeQuery, LookName, TimeRange, write_cursor
+from service.newest import newest_composite
+from service.paging import base_of, link_header, next_address
+from service.problems import NotFoundError
+from service.routes.products import bytes_of
+from service.shapes import API, json_response
+
+router = APIRouter(tags=["composites"])
+
+_PREFERRED_PX = 1024
+_REDIRECT: dict[int | str, dict[str, Any]] = {
+    307: {"description": "where the newest one is now; not to be cached"}
+}
+_BYTES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {}, "image/png": {}}},
+    206: {"description": "the part that `Range` asked for"},
+    304: {"description": "the client has it already (`If-None-Match`)"},
+}
+
+
+class CompositeFrameShape(BaseModel):
+    """One channel's frame."""
+
+    frame_id: int
+    channel: str
+    instrument: str
+    date_obs: datetime
+    is_degraded: bool | None
+    quality_score: float | None
+
+
+class CompositePictureShape(BaseModel):
+    """A composite at one size."""
+
+    id: int
+    kind: str
+    media_type: str
+    sha256: str
+    bytes: int
+    width: int | None
+    height: int | None
+    links: dict[str, str]
+
+
+class CompositeShape(BaseModel):
+    """Frames of one look that belong together in time, as one picture."""
+
+    id: int
+    look: str
+    date_obs: datetime
+    is_complete: bool
+    revision: int
+    made_at: datetime | None
+    frames: list[CompositeFrameShape]
+    pictures: list[CompositePictureShape]
+    payload: dict[str, Any] | None
+    links: dict[str, str]
+
+
+class CompositeList(BaseModel):
+    """A page of composites."""
+
+    items: list[CompositeShape]
+    next: str | None
+
+
+@router.get("/composites", responses={200: {"model": CompositeList}}, response_class=Response)
+def list_composites(request: Request, here: Here, query: Annotated[CompositeQuery, Query()]) -> Response:
+    """Composites that are made, newest first, a page at a time.
+
+    One that lacks a channel has `is_complete` false; when the channel comes, the picture is made again
+    and `revision` grows.
+    """
+    time = query.time or TimeRange()
+    rows = composites.find(
+        here.db,
+        query.look,
+        time.start,
+        time.end,
+        limit=query.limit + 1,
+        after=query.after,
+        is_ascending=query.order == "asc",
+    )
+    following = None
+    if len(rows) > query.limit:
+        rows = rows[: query.limit]
+        cursor = write_cursor(rows[-1]["date_obs"], rows[-1]["id"], query.order)
+        following = next_address(request, "composites", cursor)
+    items = [composite_as_json(row, base_of(request)) for row in rows]
+    return json_response({"items": items, "next": following}, headers=link_header(following))
+
+
+CompositeId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a composite")]
+PictureId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a composite's picture")]
+Look = Annotated[LookName | None, Query(description="name of a look; any when left out")]
+Size = Annotated[int, Query(ge=1, le=16384, description="wanted width in pixels; the nearest one is given")]
+
+
+@router.get("/composites/{composite_id}", responses={200: {"model": CompositeShape}}, response_class=Response)
+def get_composite(request: Request, here: Here, composite_id: CompositeId) -> Response:
+    """One composite."""
+    row = composites.get(here.db, composite_id)
+    if row is None or row["made_at"] is None:
+        raise NotFoundError(f"composite {composite_id}")
+    return json_response(composite_as_json(row, base_of(request)))
+
+
+@router.get("/composites/pictures/{picture_id}/data", responses=_BYTES, response_class=Response)
+def get_picture(request: Request, here: Here, picture_id: PictureId) -> Response:
+    """A picture's bytes. The ETag is their sha256; ranges may be asked for."""
+    row = composites.picture(here.db, picture_id)
+    if row is None:
+        raise NotFoundError(
+            f"picture {picture_id}", "a composite's pictures get new numbers when a late channel completes it"
+        )
+    name = f"composite-{row['composite_id']}-{row['width'] or row['kind']}"
+    return bytes_of(request, here, row, name, f"the file of picture {picture_id} was removed")
+
+
+@router.get("/latest/composite.jpg", responses=_REDIRECT, response_class=Response, status_code=307)
+def latest_picture(request: Request, here: Here, look: Look = None, size: Size = _PREFERRED_PX) -> Response:
+    """Redirect to the newest composite's picture."""
+    row = _newest(here, look)
+    if not row["pictures"]:
+        raise NotFoundError(f"picture of composite {row['id']}")
+    return _to(request, picture_path(nearest_picture(row, size)))
+
+
+@router.get("/latest/composite.json", responses=_REDIRECT, response_class=Response, status_code=307)
+def latest_composite(request: Request, here: Here, look: Look = None) -> Response:
+    """Redirect to the newest composite."""
+    return _to(request, f"{API}/composites/{_newest(here, look)['id']}")
+
+
+def _newest(here: Context, look: str | None) -> dict[str, Any]:
+    row = newest_composite(here, look)
+    if row is None:
+        raise NotFoundError("composite" if look is None else f"composite of the look {look}")
+    return row
+
+
+def _to(request: Request, path: str) -> Response:
+    return RedirectResponse(f"{base_of(request)}{path}", 307, {"Cache-Control": "no-cache"})
+
+
+def nearest_picture(row: dict[str, Any], width: int) -> dict[str, Any]:
+    """The picture of a composite whose width is nearest to the one wanted, the larger of two."""
+    return min(row["pictures"], key=lambda item: (abs((item["width"] or 0) - width), -(item["width"] or 0)))
+
+
+def picture_path(item: dict[str, Any]) -> str:
+    """Where a picture's bytes are, below the service's root."""
+    return f"{API}/composites/pictures/{item['id']}/data"
+
+
+def composite_as_json(row: dict[str, Any], base: str) -> dict[str, Any]:
+    """One composite."""
+    names = ("id", "look", "date_obs", "is_complete", "revision", "made_at", "frames", "payload")
+    kept = ("id", "kind", "media_type", "sha256", "bytes", "width", "height")
+    links = {"self": f"{base}{API}/composites/{row['id']}"}
+    if row["pictures"]:
+        links["picture"] = base + picture_path(nearest_picture(row, _PREFERRED_PX))
+    pictures = [
+        {name: item[name] for name in kept} | {"links": {"data": base + picture_path(item)}}
+        for item in row["pictures"]
+    ]
+    return {name: row[name] for name in names} | {"pictures": pictures, "links": links}
