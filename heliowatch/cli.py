@@ -181,6 +181,62 @@ def composite(
     raise typer.Exit(run_composite(_settings(), sources, wanted, instrument, output.value))
 
 
+class Overlay(StrEnum):
+    """What is drawn over a film."""
+
+    REGIONS = "regions"
+
+
+@app.command()
+def movie(
+    sources: Annotated[
+        list[Path] | None,
+        typer.Argument(help="frames, or folders with all below them; default: what is stored"),
+    ] = None,
+    instrument: Annotated[
+        str | None, typer.Option("--instrument", "-i", help="name of an instrument, or composite")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option("--time", "-t", help="START/END (ISO 8601), END not included; .. is open")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="the film: .mp4, .mov or .mkv")] = Path("film.mp4"),
+    size: Annotated[
+        int | None, typer.Option(min=64, max=8192, help="height in pixels; default: the settings'")
+    ] = None,
+    crop: CropOption = None,
+    pad: Annotated[str, typer.Option(help="16:9, 4:3, another aspect, or none")] = "none",
+    fps: Annotated[float | None, typer.Option(min=0.1, max=120, help="pictures a second")] = None,
+    overlay: Annotated[Overlay | None, typer.Option(help="outlines of stored regions")] = None,
+    skip_degraded: Annotated[
+        bool, typer.Option("--skip-degraded", help="leave degraded frames out; default: mark them")
+    ] = False,
+    look: Annotated[str, typer.Option(help="of composites: aia, corona, or one of the settings")] = "aia",
+    tolerance: Annotated[
+        float | None, typer.Option(min=0.1, help="of composites: longest span of a set in seconds")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="frames worked on at once; default: one a core")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="a station's data folder; default: the settings'")
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Make a film of stored frames or of files, with its time in the picture.
+
+    Gaps hold the last frame, dimmed, and say how long they are. Needs ffmpeg.
+    """
+    from heliowatch.movie import Wanted, run_movie
+    from heliowatch.shots import Request
+    from heliowatch.spans import Span
+
+    settings = _settings(**({} if data_dir is None else {"data_dir": data_dir}))
+    span = Span() if time is None else Span.parse(time)
+    request = Request(instrument, span, look, overlay is not None, skip_degraded, tolerance)
+    wanted = Wanted(out, size, crop, pad, fps, workers)
+    raise typer.Exit(run_movie(settings, sources or [], request, wanted, output.value))
+
+
 @app.command()
 def up(
     watch: Annotated[list[Path] | None, typer.Option("--watch", "-w", help="folder to watch")] = None,
