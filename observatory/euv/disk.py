@@ -9,7 +9,7 @@ import numpy as np
 
 from observatory.coordinates import RSUN_1AU_ARCSEC, SunView
 from observatory.errors import UnusableInputError
-from observatory.euv.limb import LimbBend, find_bend, limb_height
+from observatory.euv.limb import LimbBend, find_bend, limb_height, ring_center
 from observatory.euv.plane import Plane
 from observatory.frame import DateSource, Frame, Pointing
 
@@ -42,9 +42,7 @@ def disk_of(frame: Frame, plane: Plane) -> Pointing:
     roll = 0.0 if plane.is_picture else None  # pictures of the archives are turned north up
     if plane.is_picture and frame.height == frame.width:
         standard = standard_pointing(frame)
-        found = find_bend(
-            plane.pixels, standard.center_x_px, standard.center_y_px, standard.radius_px, height_radii
-        )
+        found = _near(plane.pixels, standard, height_radii)
         if found is not None and found.is_certain:
             is_dated = frame.date_obs_source in _TRUSTED_DATES
             if is_dated and _agrees(found, standard):
@@ -62,6 +60,15 @@ def disk_of(frame: Frame, plane: Plane) -> Pointing:
             "give it with its header (FITS, or JPEG 2000 of Helioviewer)"
         )
     return found.to_pointing(rsun_arcsec_on(frame.date_obs), roll)
+
+
+def _near(pixels: np.ndarray, standard: Pointing, height_radii: float) -> LimbBend | None:
+    """The limb of the archive's size in its place, else anywhere in the frame."""
+    radius = standard.radius_px
+    found = find_bend(pixels, standard.center_x_px, standard.center_y_px, radius, height_radii)
+    if found is None or found.is_certain:
+        return found
+    return find_bend(pixels, *ring_center(pixels, radius * height_radii), radius, height_radii)
 
 
 def search_limb(pixels: np.ndarray, height_radii: float = limb_height(None)) -> LimbBend | None:

@@ -30,6 +30,8 @@ _SHIFT = 0.05  # centre and radius are searched this far about the guess
 _SMOOTH = 2.5  # steps
 #: Real limbs reach 5.4 to 8.8, noise of any grain up to 3.5.
 _CERTAIN = 4.5
+_LEAST_BEND = 5e-4  # of log brightness; rounding alone stays a hundred times below
+_LEAST_SCORE = 0.4  # mean bend along the circle over its deviation; real limbs: 0.92 and more
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,37 @@ def find_bend(
     )
 
 
+def ring_center(pixels: np.ndarray, radius_px: float) -> tuple[float, float]:
+    """Find where a limb of a known radius is likeliest centred, anywhere in or near the frame.
+
+    The bend seen as the Laplacian of log brightness, correlated with a ring. A first guess: let
+    `find_bend` say whether it is a limb.
+
+    Returns
+    -------
+    (x, y) in 0-based pixels of the array that was given.
+    """
+    factor = max(1, round(radius_px / 40.0))
+    height, width = (max(1, length // factor) for length in pixels.shape)
+    small = _reduced(pixels[: height * factor, : width * factor], (width, height))
+    radius = radius_px / factor
+    floor = np.float32(0.02 * max(float(np.percentile(small, 90)), 1e-3))
+    log = cv2.GaussianBlur(np.log(np.maximum(small, 0) + floor), (0, 0), 1.0)
+    bend = -cv2.Laplacian(log, cv2.CV_32F, ksize=3)
+    scale = 1.5 * float(np.median(np.abs(bend))) + 1e-6
+    margin = int(radius) + 2
+    bend = cv2.copyMakeBorder(
+        np.clip(bend / scale, -2, 2), margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=0
+    )
+    reach = int(radius) + 3
+    along = np.arange(-reach, reach + 1, dtype=np.float32)
+    distance = np.hypot(along[:, None], along[None, :])
+    ring = np.exp(-0.5 * np.square((distance - radius) / 1.2)).astype(np.float32)
+    score = cv2.filter2D(bend, cv2.CV_32F, ring, borderType=cv2.BORDER_CONSTANT)
+    y, x = np.unravel_index(int(np.argmax(score)), score.shape)
+    return (float(x) - margin + 0.5) * factor - 0.5, (float(y) - margin + 0.5) * factor - 0.5
+
+
 def _reduced(pixels: np.ndarray, size: tuple[int, int]) -> FloatArray:
     if pixels.dtype not in (np.uint8, np.int16, np.uint16, np.float32):
         pixels = pixels.astype(np.float32)
@@ -144,19 +177,20 @@ def _bend_of_rays(small: FloatArray, x: float, y: float, radius: float) -> _Bend
     log = cv2.GaussianBlur(log, (0, 0), sigmaX=_SMOOTH, sigmaY=0.01)
     strength = np.zeros_like(log)
     strength[:, 2:-2] = 2 * log[:, 2:-2] - log[:, :-4] - log[:, 4:]
-    scale = np.sqrt(np.square(strength).mean(axis=1, keepdims=True)) + np.float32(1e-6)
+    scale = np.sqrt(np.square(strength).mean(axis=1, keepdims=True)) + np.float32(_LEAST_BEND)
     # One active region at the limb must not outvote the rest of it.
     strength = np.clip(strength / scale, -2.0, 2.0)
     strength[~whole] = 0.0
     middle = (np.arange(_SECTORS) + 0.5 - 0.5 / _RAYS_IN_SECTOR) * (2 * np.pi / _SECTORS)
-    return _Bend(strength.astype(np.float32), middle)
+    return _Bend(np.asarray(strength, np.float32), middle)
 
 
 @cache
 def _trials(reach: int, step: int) -> FloatArray:
     """Centre shifts and radius changes to try, (n, 3) in radial steps."""
     along = np.arange(-reach, reach + 1, step)
-    return np.stack(np.meshgrid(along, along, along, indexing="ij"), axis=-1).reshape(-1, 3)
+    trials = np.stack(np.meshgrid(along, along, along, indexing="ij"), axis=-1)
+    return trials.reshape(-1, 3).astype(np.float64)
 
 
 def _best_circle(bend: _Bend) -> tuple[float, float, float, float] | None:
@@ -171,7 +205,9 @@ def _best_circle(bend: _Bend) -> tuple[float, float, float, float] | None:
         best = int(np.argmax(score))
         if reach == coarse:
             spread = float(score.std())
-            certainty = (float(score[best]) - float(score.mean())) / spread if spread > 0 else 0.0
+            certainty = (
+                (float(score[best]) - float(score.mean())) / spread if score[best] >= _LEAST_SCORE else 0.0
+            )
         start = trials[best]
     dx, dy, dr = start * _STEP
     return float(dx), float(dy), float(1.0 + dr), certainty
