@@ -1,0 +1,617 @@
+"""A simulated corona as SDO/AIA sees it: full disks in seven channels, the same Sun over days.
+
+The quiet corona, coronal holes, active regions, bright points and filaments rotate under a
+telescope near the Earth, each object at the rate of its latitude; what is where is known for every
+pixel. It is meant to test, to train and to demonstrate, not to model the corona: brightness,
+contrast and the fall beyond the limb are set to those of AIA frames and browse pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.simulate.aia_corona import (
+    ActivePatch,
+    HolePatch,
+    Place,
+    Textures,
+    draw_active_region,
+    draw_hole,
+    draw_polar_hole,
+    draw_textures,
+)
+from models.simulate.aia_fits import aia_file_name, write_aia_fits
+from models.simulate.degrade import fractal_field
+from observatory.analysis import EventType
+from observatory.coordinates import SunView, rotate_carrington
+from observatory.frame import DateSource, Frame, Pointing, RowOrder
+
+__all__ = [
+    "CHANNELS",
+    "AiaSun",
+    "AiaTelescope",
+    "Change",
+    "Place",
+    "SimulatedAia",
+    "aia_file_name",
+    "write_aia_fits",
+]
+
+FloatArray = NDArray[np.float32]
+
+_FULL_SIDE = 4096  # of AIA's detectors
+_CDELT_ARCSEC = 0.6  # level 1.5
+_FULL_SCALE = 16383  # 14-bit camera
+_READ_NOISE_DN = 1.15  # Boerner et al. 2012, Solar Phys. 275, 41, section 3
+_EPOCH = datetime(2019, 1, 1, tzinfo=UTC)
+_HALF_WIDTH_DEG = 100.0  # of the strip of the map that can be seen
+_CHILD_ID = 500  # a piece that splits off is labelled with its parent's id and this
+_HOLE_EDGE = 0.22  # level over which a hole reaches its full depth
+
+
+@dataclass(frozen=True)
+class Channel:
+    """What one channel shows of the corona.
+
+    Brightness is relative to the quiet Sun at disk centre. DN per photon: Boerner et al. 2012,
+    Solar Phys. 275, 41, table 6.
+    """
+
+    dn_per_s: float
+    exposure_time_s: float
+    dn_per_photon: float
+    hair: float
+    large: float
+    mottle: float
+    network: float
+    points: float
+    filament: float
+    hole: float
+    warm: float
+    hot: float
+    plage: float
+    limb: float
+    scale_height: float
+    off_limb: float
+    camera: int
+    thin: bool = True
+
+
+#: dn_per_s and exposures: medians of quiet disks; scale_height in solar radii, off_limb the
+#: brightness just beyond the limb over that just inside.
+CHANNELS: Mapping[int, Channel] = {
+    94: Channel(
+        0.7, 2.9, 2.128, 0.25, 0.35, 0.12, 0.0, 1.0, 0.15, 0.55, 0.5, 1.9, 0.0, 0.65, 0.085, 0.9, 4, False
+    ),
+    131: Channel(
+        4.5, 2.9, 1.523, 0.28, 0.30, 0.30, 0.25, 1.5, 0.30, 0.60, 1.1, 0.7, 0.3, 0.75, 0.045, 0.8, 1, False
+    ),
+    171: Channel(
+        85.0, 2.0, 1.168, 0.26, 0.25, 0.30, 0.20, 1.8, 0.45, 0.52, 1.25, 0.30, 0.2, 0.62, 0.046, 1.0, 3
+    ),
+    193: Channel(
+        105.0,
+        2.0,
+        1.024,
+        0.30,
+        0.36,
+        0.10,
+        0.03,
+        2.6,
+        0.50,
+        0.20,
+        0.62,
+        0.95,
+        0.0,
+        0.60,
+        0.078,
+        1.0,
+        2,
+        False,
+    ),
+    211: Channel(
+        38.0, 2.9, 0.946, 0.34, 0.42, 0.06, 0.0, 1.8, 0.42, 0.09, 0.45, 1.20, 0.0, 0.60, 0.076, 1.0, 2, False
+    ),
+    304: Channel(
+        14.0, 2.9, 0.658, 0.05, 0.10, 0.26, 0.85, 1.1, 0.45, 0.72, 0.30, 0.10, 1.5, 2.2, 0.016, 0.8, 4, False
+    ),
+    335: Channel(
+        3.0, 2.9, 0.596, 0.28, 0.45, 0.10, 0.0, 1.2, 0.30, 0.28, 0.35, 1.70, 0.2, 0.60, 0.11, 0.95, 1, False
+    ),
+}
+
+
+@dataclass(frozen=True)
+class AiaTelescope:
+    """What stands between the corona and the picture.
+
+    Attributes
+    ----------
+    size_px : int
+        Side of the square frame; other sides than 4096 are binned, with less noise.
+    channel : int
+        Wavelength in angstroms: 94, 131, 171, 193, 211, 304 or 335.
+    level : float
+        1.5 (registered) or 1 (as taken: give `center_offset_px` and `roll_deg` as well).
+    center_offset_px : tuple (x, y)
+        Disk centre less the frame's centre.
+    roll_deg : float
+        FITS CROTA2: solar north lies this far clockwise from up.
+    exposure_time_s : float or None
+        None for the channel's own.
+    psf_px : float or None
+        Gaussian sigma of the sharpest detail; None for what suits the size.
+    noise : bool
+        Photon and read noise.
+    """
+
+    size_px: int = 1024
+    channel: int = 193
+    level: float = 1.5
+    center_offset_px: tuple[float, float] = (0.0, 0.0)
+    roll_deg: float = 0.0
+    exposure_time_s: float | None = None
+    psf_px: float | None = None
+    noise: bool = True
+
+    @property
+    def cdelt_arcsec(self) -> float:
+        """Plate scale."""
+        return _CDELT_ARCSEC * _FULL_SIDE / self.size_px
+
+    def pointing(self, rsun_arcsec: float) -> Pointing:
+        """Return the disk for an apparent solar radius."""
+        middle = (self.size_px - 1) / 2.0
+        return Pointing(
+            middle + self.center_offset_px[0],
+            middle + self.center_offset_px[1],
+            rsun_arcsec / self.cdelt_arcsec,
+            rsun_arcsec,
+            self.roll_deg,
+            "header",
+        )
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that happens to a region.
+
+    Attributes
+    ----------
+    kind : str
+        ``split`` (holes: the smaller piece gets the id plus 500), ``merge`` (holes: the reverse),
+        ``emerge`` or ``decay``.
+    region_id : int
+    start : datetime
+    days : float
+        How long it takes.
+    """
+
+    kind: Literal["split", "merge", "emerge", "decay"]
+    region_id: int
+    start: datetime
+    days: float = 0.5
+
+    def progress(self, date_obs: datetime) -> float:
+        """How far it has come, 0 to 1."""
+        return float(np.clip((date_obs - self.start).total_seconds() / 86400.0 / self.days, 0.0, 1.0))
+
+
+@dataclass(frozen=True)
+class SimulatedAia:
+    """One simulated exposure and what is true of it; all arrays have their rows upwards.
+
+    Attributes
+    ----------
+    pixels : ndarray, int16, shape (size, size)
+        DN of the exposure.
+    pointing : Pointing
+        The true disk.
+    coronal_holes, active_regions : ndarray of bool
+    labels : ndarray, int16
+        Id of the region at each pixel, 0 for none.
+    """
+
+    pixels: NDArray[np.int16]
+    pointing: Pointing
+    date_obs: datetime
+    channel: int
+    exposure_time_s: float
+    level: float
+    coronal_holes: NDArray[np.bool_] = field(repr=False)
+    active_regions: NDArray[np.bool_] = field(repr=False)
+    labels: NDArray[np.int16] = field(repr=False)
+
+    def frame(self) -> Frame:
+        """Return the exposure as a frame that has been read."""
+        return Frame(
+            pixels=self.pixels,
+            instrument=f"aia-{self.channel}",
+            row_order=RowOrder.BOTTOM,
+            date_obs=self.date_obs,
+            date_obs_source=DateSource.HEADER,
+            observatory="SDO",
+            wavelength_nm=self.channel / 10.0,
+            exposure_time_s=self.exposure_time_s,
+            unit="DN",
+            pointing=self.pointing,
+            header={"SIMULATD": True, "LVL_NUM": self.level, "QUALITY": 0},
+        )
+
+
+class AiaSun:
+    """A corona that is the same whenever it is looked at.
+
+    Parameters
+    ----------
+    seed : int
+        Makes the Sun: equal seeds give equal frames.
+    activity : float
+        0 (minimum: large polar holes, few active regions) to 1 (maximum).
+    detail : int
+        Height of the map in cells; 1024 suits frames of 1024 and more, 256 is quick.
+    changes : sequence of Change
+    places : sequence of Place, optional
+        These objects instead of drawn ones; sizes above 40 degrees from the equator's side are
+        polar holes when they lie beyond 70 degrees of latitude.
+    epoch : datetime
+        When objects are at their longitudes.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        activity: float = 0.5,
+        detail: int = 1024,
+        changes: Sequence[Change] = (),
+        *,
+        places: Sequence[Place] | None = None,
+        epoch: datetime = _EPOCH,
+    ) -> None:
+        self.seed, self.activity, self.epoch = seed, activity, epoch
+        self._height = detail
+        random = np.random.default_rng((seed, 2))
+        self._textures = draw_textures(random, detail, activity)
+        self.regions = tuple(_draw_places(random, activity) if places is None else places)
+        self._changes = tuple(changes)
+        self._holes: list[HolePatch] = []
+        self._active: list[ActivePatch] = []
+        for place in self.regions:
+            own = np.random.default_rng((seed, 3, place.id))
+            if place.event_type is EventType.ACTIVE_REGION:
+                self._active.append(draw_active_region(own, place, detail))
+            elif abs(place.latitude_deg) > 70.0:
+                self._holes.append(draw_polar_hole(own, place, detail))
+            else:
+                self._holes.append(draw_hole(own, place, detail))
+        self._rays = fractal_field(random, 512, 2.4)
+        self._quiet: dict[int, FloatArray] = {}
+
+    def places(self, date_obs: datetime) -> tuple[Place, ...]:
+        """Objects with the Carrington longitudes that they have at a moment."""
+        days = (date_obs - self.epoch).total_seconds() / 86400.0
+        return tuple(
+            replace(p, longitude_deg=float(rotate_carrington(p.longitude_deg, p.latitude_deg, days)))
+            for p in self.regions
+        )
+
+    def frame(
+        self, date_obs: datetime, telescope: AiaTelescope | None = None, *, noise_seed: int = 0
+    ) -> SimulatedAia:
+        """Expose one frame at `date_obs` (aware UTC) through `telescope`."""
+        telescope = telescope or AiaTelescope()
+        channel = CHANNELS[telescope.channel]
+        view = SunView(date_obs)
+        pointing = telescope.pointing(view.rsun_arcsec)
+        strip = self._strip(date_obs, view.l0_deg, telescope.channel, channel)
+        geometry = _geometry(telescope.size_px, pointing, round(view.b0_deg, 2))
+        column = geometry.longitude * np.float32(self._height / 180.0) + np.float32(strip.offset)
+        row = geometry.latitude * np.float32(self._height / 180.0) + np.float32(self._height / 2 - 0.5)
+        light = self._light(strip, geometry, column, row, channel, view.l0_deg)
+        exposure = telescope.exposure_time_s or channel.exposure_time_s
+        moment = int(date_obs.timestamp() * 10)
+        random = np.random.default_rng((self.seed, noise_seed, telescope.channel, moment))
+        pixels = _expose(light * np.float32(channel.dn_per_s * exposure), telescope, channel, random)
+        hole = geometry.inside & (_sampled(strip.hole, column, row) > 0)
+        active = geometry.inside & (_sampled(strip.active, column, row) > 0)
+        numbers = cv2.remap(strip.labels, column, row, cv2.INTER_NEAREST)
+        labels = np.where(hole | active, numbers, 0).astype(np.int16)
+        return SimulatedAia(
+            pixels, pointing, date_obs, telescope.channel, exposure, telescope.level, hole, active, labels
+        )
+
+    def _light(
+        self,
+        strip: _Strip,
+        geometry: _Geometry,
+        column: FloatArray,
+        row: FloatArray,
+        channel: Channel,
+        l0_deg: float,
+    ) -> FloatArray:
+        """Brightness before the telescope, quiet disk centre at 1."""
+        disk = _sampled(strip.brightness, column, row)
+        disk *= np.float32(1.0 + channel.limb) / (geometry.mu + np.float32(channel.limb))
+        # Beyond the limb the line of sight crosses the corona of both sides: no detail, only rays.
+        small = cv2.resize(strip.brightness, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
+        degree = self._height / 180.0 / 8.0
+        small = cv2.GaussianBlur(np.minimum(small, 5.0), (0, 0), 9.0 * degree, sigmaY=2.2 * degree)
+        # At the poles both limbs meet: there the mean of all longitudes stands for either.
+        latitude = (np.arange(small.shape[0], dtype=np.float32) + 0.5) / degree - 90.0
+        polar = np.clip((np.abs(latitude) - 55.0) / 30.0, 0.0, 1.0)[:, None]
+        small += polar * (small.mean(axis=1, keepdims=True) - small)
+        base = _sampled(small, (column + 0.5) * 0.125 - 0.5, (row + 0.5) * 0.125 - 0.5)
+        rays = cv2.remap(
+            self._rays,
+            geometry.angle * np.float32(512 / (2 * np.pi)) + np.float32(l0_deg * 0.4),
+            geometry.height * np.float32(14.0),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_WRAP,
+        )
+        reach = np.float32(channel.scale_height) * (0.70 + 0.22 * np.minimum(base, 2.0) + 0.08 * rays)
+        fall = np.exp(-geometry.height / np.maximum(reach, 0.25 * channel.scale_height))
+        at_limb = channel.off_limb * (1.0 + channel.limb) / (channel.limb + 0.02)
+        off_limb = base * np.float32(at_limb) * fall * (1.0 + 0.10 * rays)
+        # A last hundredth of a radius in which the disk's own brightness gives way.
+        light = np.where(geometry.inside, disk, off_limb)
+        haze = np.float32(0.022) * np.exp(-geometry.height / np.float32(0.28))  # scattered light
+        return np.maximum(light, 0.0) + haze
+
+    def _strip(self, date_obs: datetime, l0_deg: float, number: int, channel: Channel) -> _Strip:
+        """Compose the strip of the map that can be seen."""
+        degree = self._height / 180.0
+        first = int(np.floor((l0_deg - _HALF_WIDTH_DEG) * degree))
+        width = int(2 * _HALF_WIDTH_DEG * degree)
+        quiet = self._quiet_map(number, channel)
+        columns = np.arange(first, first + width) % (2 * self._height)
+        strip = _Strip.empty(quiet[:, columns], l0_deg * degree - first - 0.5)
+        for patch, place in zip(self._holes, self._now(self._holes, date_obs), strict=True):
+            level, labels = _changed_hole(patch, self._changes, date_obs)
+            strip.add_hole(level, labels, patch.first_row, place.longitude_deg * degree - first)
+        for active, place in zip(self._active, self._now(self._active, date_obs), strict=True):
+            share = _strength(self._changes, place.id, date_obs)
+            light = channel.warm * active.warm + channel.hot * active.hot + channel.plage * active.plage
+            level = active.level - np.float32(1.6 * (1.0 - share))
+            strip.add_active(
+                (light * share).astype(np.float32),
+                level,
+                place.id,
+                active.first_row,
+                place.longitude_deg * degree - first,
+            )
+        strip.darken(channel.hole)
+        return strip
+
+    def _now(self, patches: Sequence[HolePatch | ActivePatch], date_obs: datetime) -> list[Place]:
+        now = {place.id: place for place in self.places(date_obs)}
+        return [now[patch.place.id] for patch in patches]
+
+    def _quiet_map(self, number: int, channel: Channel) -> FloatArray:
+        """Brightness of the quiet Sun in a channel; kept, for it only rotates."""
+        if number not in self._quiet:
+            self._quiet[number] = _quiet_brightness(self._textures, channel)
+        return self._quiet[number]
+
+
+def _quiet_brightness(textures: Textures, channel: Channel) -> FloatArray:
+    exponent = (
+        channel.hair * textures.hair
+        + channel.large * textures.large
+        + channel.mottle * textures.mottle
+        + channel.network * (textures.network - 0.45)
+        - channel.filament * 1.6 * textures.filaments
+    )
+    quiet = np.exp(exponent - 0.5 * float(exponent.var()))
+    return (quiet + channel.points * textures.points).astype(np.float32)
+
+
+@dataclass
+class _Strip:
+    """The visible part of the map while it is being composed.
+
+    `offset` is the column of the central meridian.
+    """
+
+    brightness: FloatArray
+    hole: FloatArray
+    active: FloatArray
+    labels: NDArray[np.int16]
+    offset: float
+
+    @classmethod
+    def empty(cls, quiet: FloatArray, offset: float) -> _Strip:
+        nothing = np.full(quiet.shape, -1.0, np.float32)
+        return cls(quiet.copy(), nothing, nothing.copy(), np.zeros(quiet.shape, np.int16), offset)
+
+    def add_hole(self, level: FloatArray, labels: NDArray[np.int16], first_row: int, middle: float) -> None:
+        for into, part in self._pieces(level.shape, first_row, middle):
+            deeper = level[part] > self.hole[into]
+            np.copyto(self.hole[into], level[part], where=deeper)
+            np.copyto(self.labels[into], labels[part], where=deeper & (level[part] > -0.25))
+
+    def add_active(
+        self, light: FloatArray, level: FloatArray, number: int, first_row: int, middle: float
+    ) -> None:
+        for into, part in self._pieces(level.shape, first_row, middle):
+            self.brightness[into] += light[part]
+            np.copyto(
+                self.labels[into], np.int16(number), where=level[part] > np.maximum(-0.1, self.active[into])
+            )
+            np.maximum(self.active[into], level[part], out=self.active[into])
+            # Closed loops leave no room for a hole.
+            np.minimum(self.hole[into], -level[part] - np.float32(0.05), out=self.hole[into])
+
+    def darken(self, depth: float) -> None:
+        """Dim what lies in holes; bright points in them keep half of their light."""
+        cover = np.clip(self.hole / np.float32(_HOLE_EDGE), 0.0, 1.0)
+        cover *= 3.0 - 2.0 * cover
+        cover = np.minimum(cover, 1.0)
+        bright = np.maximum(self.brightness - 1.8, 0.0)
+        # Little of the quiet Sun's structure is left in a hole.
+        inside = np.float32(depth) * np.sqrt(np.maximum(self.brightness, 0.0)) + np.float32(0.35) * bright
+        self.brightness += cover * (inside - self.brightness)
+
+    def _pieces(
+        self, shape: tuple[int, ...], first_row: int, middle: float
+    ) -> list[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+        """Where a patch about column `middle` lies in the strip, once for every turn of the Sun."""
+        height, width = self.brightness.shape
+        turn = 2 * height
+        start = round(middle) - shape[1] // 2
+        pieces = []
+        for left in (start % turn - turn, start % turn, start % turn + turn):
+            low, high = max(0, left), min(width, left + shape[1])
+            if low < high:
+                rows = slice(first_row, first_row + shape[0])
+                pieces.append(((rows, slice(low, high)), (slice(None), slice(low - left, high - left))))
+        return pieces
+
+
+def _changed_hole(
+    patch: HolePatch, changes: Sequence[Change], date_obs: datetime
+) -> tuple[FloatArray, NDArray[np.int16]]:
+    """Level and labels of a hole as its changes have left it."""
+    level = patch.level
+    labels = np.full(level.shape, patch.place.id, np.int16)
+    shrunk = 1.0 - _strength(changes, patch.place.id, date_obs)
+    if shrunk > 0:
+        level = level - np.float32(1.7 * shrunk)
+    for change in changes:
+        if change.region_id != patch.place.id or change.kind not in ("split", "merge"):
+            continue
+        done = change.progress(date_obs)
+        gap = done if change.kind == "split" else 1.0 - done
+        from_cut = patch.across - np.float32(0.3 * patch.place.size_deg)
+        width = max(1.3, 0.2 * patch.place.size_deg)
+        level = level - np.float32(3.0 * gap) * np.exp(-np.square(from_cut / width), dtype=np.float32)
+        if gap > 0 and level[np.abs(from_cut) < 0.4 * width].max(initial=-1.0) < 0:
+            sides = [(from_cut > 0), (from_cut <= 0)]
+            small = min(sides, key=lambda side: int(np.count_nonzero(side & (level > 0))))
+            labels[small] += _CHILD_ID
+    return level, labels
+
+
+def _strength(changes: Sequence[Change], region_id: int, date_obs: datetime) -> float:
+    """Share of its full size that a region has, 0 to 1."""
+    strength = 1.0
+    for change in changes:
+        if change.region_id == region_id and change.kind in ("emerge", "decay"):
+            done = change.progress(date_obs)
+            strength = min(strength, done if change.kind == "emerge" else 1.0 - done)
+    return strength
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    """Where every pixel looks: Stonyhurst degrees (of the limb's point beyond it), float32."""
+
+    inside: NDArray[np.bool_]
+    longitude: FloatArray
+    latitude: FloatArray
+    mu: FloatArray
+    height: FloatArray
+    angle: FloatArray
+
+
+def _geometry(size: int, pointing: Pointing, b0_deg: float) -> _Geometry:
+    if size > 2048:  # 400 MB at 4096 pixels: not to be kept
+        return _new_geometry.__wrapped__(size, pointing, b0_deg)
+    return _new_geometry(size, replace(pointing, rsun_arcsec=round(pointing.rsun_arcsec, 2)), b0_deg)
+
+
+@lru_cache(maxsize=2)  # the channels of one telescope look the same way
+def _new_geometry(size: int, pointing: Pointing, b0_deg: float) -> _Geometry:
+    right = (np.arange(size, dtype=np.float32) - np.float32(pointing.center_x_px)) / np.float32(
+        pointing.radius_px
+    )
+    up = (np.arange(size, dtype=np.float32) - np.float32(pointing.center_y_px)) / np.float32(
+        pointing.radius_px
+    )
+    roll = np.radians(pointing.roll_deg or 0.0)
+    cosine, sine = np.float32(np.cos(roll)), np.float32(np.sin(roll))
+    west = cosine * right[None, :] - sine * up[:, None]
+    north = sine * right[None, :] + cosine * up[:, None]
+    rho = np.sqrt(np.square(west) + np.square(north))
+    on_disk = np.minimum(rho, np.float32(1.0))
+    # As in observatory.coordinates: angle at the surface less angle at the observer.
+    distance = 1.0 / np.sin(np.radians(pointing.rsun_arcsec / 3600.0))
+    at_centre = np.arcsin(on_disk) - np.arcsin(on_disk / np.float32(distance))
+    stretch = np.sin(at_centre) / np.maximum(rho, np.float32(1e-6))
+    near = np.cos(at_centre)
+    b0 = np.radians(b0_deg)
+    cos_b0, sin_b0 = np.float32(np.cos(b0)), np.float32(np.sin(b0))
+    angle = np.arctan2(north, west)
+    west, north = west * stretch, north * stretch
+    latitude = np.arcsin(np.clip(north * cos_b0 + near * sin_b0, -1, 1))
+    longitude = np.arctan2(west, near * cos_b0 - north * sin_b0)
+    return _Geometry(
+        rho <= 1.0,
+        np.clip(np.degrees(longitude), -_HALF_WIDTH_DEG, _HALF_WIDTH_DEG).astype(np.float32),
+        np.degrees(latitude).astype(np.float32),
+        np.sqrt(1.0 - np.square(on_disk)),
+        np.maximum(rho - 1.0, 0.0).astype(np.float32),
+        angle.astype(np.float32),
+    )
+
+
+def _sampled(plane: FloatArray, column: FloatArray, row: FloatArray) -> FloatArray:
+    sampled = cv2.remap(plane, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(sampled, np.float32)
+
+
+def _expose(
+    clean: FloatArray, telescope: AiaTelescope, channel: Channel, random: np.random.Generator
+) -> NDArray[np.int16]:
+    """Blur, photon and read noise, the camera's range."""
+    psf = telescope.psf_px if telescope.psf_px is not None else max(0.35, 0.55 * telescope.size_px / 2048)
+    light = cv2.GaussianBlur(clean, (0, 0), psf)
+    if telescope.noise:
+        binned = telescope.size_px / _FULL_SIDE  # a binned pixel is a mean of many
+        variance = np.maximum(light, 0.0) * np.float32(channel.dn_per_photon) + np.float32(_READ_NOISE_DN**2)
+        noise = random.standard_normal(light.shape, dtype=np.float32)
+        light = light + noise * np.sqrt(variance) * np.float32(binned)
+    return np.clip(np.rint(light), -100, _FULL_SCALE).astype(np.int16)
+
+
+def _draw_places(random: np.random.Generator, activity: float) -> list[Place]:
+    """Polar holes, holes at low latitude, and active regions that keep clear of them."""
+    places: list[Place] = []
+    for latitude in (82.0, -82.0):
+        size = float(np.clip(random.normal(27 - 13 * activity, 3), 9, 32))
+        places.append(Place(len(places) + 1, EventType.CORONAL_HOLE, latitude, 0.0, size))
+    hole, active = EventType.CORONAL_HOLE, EventType.ACTIVE_REGION
+    wanted = [(hole, 4 + random.poisson(2.5)), (active, 1 + random.poisson(26 * activity))]
+    for event_type, count in wanted:
+        for _ in range(count):
+            for _ in range(12):
+                place = _draw_place(random, event_type, len(places) + 1)
+                if all(
+                    _apart_deg(place, other) > 1.5 * (place.size_deg + other.size_deg) for other in places[2:]
+                ):
+                    places.append(place)
+                    break
+    return places
+
+
+def _draw_place(random: np.random.Generator, event_type: EventType, number: int) -> Place:
+    longitude = float(random.uniform(0, 360))
+    if event_type is EventType.CORONAL_HOLE:
+        size = float(np.clip(random.lognormal(np.log(8.5), 0.35), 5, 15))
+        return Place(number, event_type, float(np.clip(random.normal(0, 24), -48, 48)), longitude, size)
+    size = float(np.clip(random.lognormal(np.log(5.5), 0.42), 2.5, 11))
+    latitude = random.choice((-1, 1)) * float(np.clip(random.normal(17, 6), 5, 36))
+    return Place(number, event_type, latitude, longitude, size)
+
+
+def _apart_deg(one: Place, other: Place) -> float:
+    east = (one.longitude_deg - other.longitude_deg + 180) % 360 - 180
+    east *= np.cos(np.radians((one.latitude_deg + other.latitude_deg) / 2))
+    return float(np.hypot(east, one.latitude_deg - other.latitude_deg))
