@@ -10,9 +10,14 @@ from datetime import UTC, datetime
 from fnmatch import fnmatch
 from pathlib import Path
 
-from observatory.errors import SettingsError, UnusableInputError
+from observatory.errors import (
+    AmbiguousInstrumentError,
+    SettingsError,
+    UnknownInstrumentError,
+    UnusableInputError,
+)
 from observatory.frame import DateSource, Frame
-from observatory.instruments import kind_of, open_bytes, read_file
+from observatory.instruments import Opened, kind_of, open_bytes, read_file
 from observatory.instruments.formats import read_bytes
 from observatory.settings import Settings
 
@@ -57,24 +62,32 @@ class Refused:
 
 
 def list_frames(
-    settings: Settings, sources: Sequence[Path], instrument: str | None = None
+    settings: Settings, sources: Sequence[Path], instrument: str | None = None, otherwise: str | None = None
 ) -> tuple[list[Listed], list[Refused]]:
     """Look into files and folders (with all below) and sort their frames by time.
+
+    Parameters
+    ----------
+    instrument : str | None
+        What all files are.
+    otherwise : str | None
+        What those files are that do not tell it themselves.
 
     Raises
     ------
     SettingsError
         When a folder cannot be looked into, or holds no file of a kind that is read.
     UnknownInstrumentError
-        When ``instrument`` names none.
+        When ``instrument`` or ``otherwise`` names none.
     """
-    if instrument is not None and instrument not in settings.stations:
-        kind_of(instrument)
+    for name in (instrument, otherwise):
+        if name is not None and name not in settings.stations:
+            kind_of(name)
     files = [found for source in sources for found in _files(settings, source)]
     listed: list[Listed] = []
     refused: list[Refused] = []
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        looks = pool.map(lambda found: _look_into(settings, found[0], found[1], instrument), files)
+        looks = pool.map(lambda found: _look_into(settings, found[0], found[1], instrument, otherwise), files)
         for frames, problems in looks:
             listed += frames
             refused += problems
@@ -122,19 +135,15 @@ def _is_frame(settings: Settings, path: Path) -> bool:
 
 
 def _look_into(
-    settings: Settings, path: Path, is_named: bool, instrument: str | None
+    settings: Settings, path: Path, is_named: bool, instrument: str | None, otherwise: str | None
 ) -> tuple[list[Listed], list[Refused]]:
     try:
-        limits = settings.limits.as_limits
-        opened = open_bytes(
-            read_bytes(path, limits),
-            path.name,
-            limits,
-            instrument=instrument,
-            stations=settings.stations,
-            file_time=datetime.fromtimestamp(path.stat().st_mtime, tz=UTC),
-            is_peek=True,
-        )
+        try:
+            opened = _peek(settings, path, instrument)
+        except (UnknownInstrumentError, AmbiguousInstrumentError):
+            if otherwise is None:
+                raise
+            opened = _peek(settings, path, otherwise)
         count = opened.count
     except UnusableInputError as error:
         return [], [Refused(str(path), str(error))]
@@ -155,3 +164,16 @@ def _look_into(
             continue
         frames.append(Listed(path, index, opened.instrument, opened.known_as, moment, source, is_named))
     return frames, problems
+
+
+def _peek(settings: Settings, path: Path, instrument: str | None) -> Opened:
+    limits = settings.limits.as_limits
+    return open_bytes(
+        read_bytes(path, limits),
+        path.name,
+        limits,
+        instrument=instrument,
+        stations=settings.stations,
+        file_time=datetime.fromtimestamp(path.stat().st_mtime, tz=UTC),
+        is_peek=True,
+    )

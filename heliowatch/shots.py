@@ -296,7 +296,8 @@ def _from_files(
             "--overlay regions outlines what is stored: ingest the files first, then name no files here"
         )
     wanted = None if instruments is None else set(instruments)
-    listed, refused = list_frames(settings, paths)
+    otherwise = request.instrument if wanted == {request.instrument} else None
+    listed, refused = list_frames(settings, paths, otherwise=otherwise)
     errors = [{"file": one.file, "error": one.error} for one in refused]
     mine = [one for one in listed if wanted is None or {one.instrument, one.channel} & wanted]
     sources = [_file_source(settings, one) for one in mine]
