@@ -51,6 +51,7 @@ from workers.publisher import Publisher
 log = structlog.get_logger(__name__)
 
 Signature = tuple[int, int]  # bytes, mtime_ns
+_LOOK_S = 0.02  # of looking at files before their rows are written
 _IDLE_S = 0.05
 _RETRY_S = 1.0
 
@@ -395,7 +396,11 @@ class Ingester:
     # -- writing ----------------------------------------------------------------------------
 
     def step(self) -> int:
-        """Look at the candidates that are due, a batch at most; return how many were settled."""
+        """Look at the candidates that are due, a batch at most; return how many were settled.
+
+        A batch also ends after a while, so that the first of many large files need not wait for
+        the last one's sum.
+        """
         self._take_notices()
         now = time.monotonic()
         batch: list[Look] = []
@@ -407,7 +412,7 @@ class Ingester:
             if look is not None:
                 batch.append(look)
                 settled.append(path)
-            if len(batch) >= self._settings.ingest.batch:
+            if len(batch) >= self._settings.ingest.batch or time.monotonic() - now > _LOOK_S:
                 break
         self._write(batch, is_calm=len(self._pending) <= 2 * self._settings.ingest.batch)
         for path in settled:
