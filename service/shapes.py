@@ -196,6 +196,8 @@ def frame_as_json(
             links[name] = f"{base}{API}/products/{pictures[kind]}/data"
     if is_segmented:
         links["regions"] = f"{base}{API}/regions?frame={row['id']}"
+        if "preview" in pictures:
+            links["outlines"] = f"{path}/outlines.svg"
     shape["links"] = links
     return shape
 

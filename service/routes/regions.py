@@ -9,7 +9,9 @@ import orjson
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response, StreamingResponse
 
-from observatory.storage import region_catalogue
+from observatory.analysis import EventType
+from observatory.storage import region_catalogue, results
+from service import outlines
 from service.context import Context, Here
 from service.filters import MAX_ID, AreaQuery, RegionQuery, TimeRange, write_cursor
 from service.formats import chosen_format, csv_lines
@@ -239,6 +241,32 @@ def _newest_of_each(rows: list[dict[str, Any]], limit: int) -> list[dict[str, An
         if left[kind] >= 0:
             kept.append(row)
     return kept[::-1]
+
+
+FrameId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a frame")]
+EventTypeChoice = Annotated[
+    EventType | None, Query(description="one of CH (coronal hole), AR (active region); both when left out")
+]
+
+
+@router.get(
+    "/frames/{frame_id}/outlines.svg",
+    responses={200: {"content": {"image/svg+xml": {}}}},
+    response_class=Response,
+)
+def get_outlines(here: Here, frame_id: FrameId, event_type: EventTypeChoice = None) -> Response:
+    """Outlines of a frame's regions as a transparent picture that lies over the frame's preview exactly."""
+    found = region_catalogue.of_frame(here.db, frame_id)
+    if not found:
+        raise NotFoundError(f"frame {frame_id} in which regions were looked for")
+    preview = next(
+        (item for item in results.products_of(here.db, frame_id) if item["kind"] == "preview"), None
+    )
+    if preview is None or not preview["width"] or not preview["height"]:
+        raise NotFoundError(f"preview of frame {frame_id} to lay outlines over")
+    wanted = [one for one in found if event_type is None or one["event_type"] == event_type]
+    drawing = outlines.svg(wanted, preview["width"], preview["height"])
+    return Response(drawing, media_type="image/svg+xml", headers={"Cache-Control": "no-cache"})
 
 
 TrackId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a track")]

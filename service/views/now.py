@@ -15,6 +15,7 @@ from service.context import Context
 from service.metrics import utc_now
 from service.newest import newest as newest_frames
 from service.shapes import frames_as_json
+from service.views.corona import Areas, CompositeTile, Overlay, areas, composite_tile, overlay
 
 _STRIP = 10
 _LISTED = 60
@@ -78,6 +79,7 @@ class Day:
     previous: dt.date | None
     following: dt.date | None
     is_pinned: bool
+    areas: Areas | None
 
     @property
     def sketch(self) -> list[dict[str, Any]]:
@@ -117,6 +119,7 @@ class Selected:
     width: int | None
     height: int | None
     is_pinned: bool
+    overlay: Overlay | None
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ class Now:
     day: Day | None
     selected: Selected | None
     refusals: Sequence[Frame]
+    composite: CompositeTile | None
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,8 @@ class Wish:
     instrument: str | None = None
     day: dt.date | None = None
     frame_id: int | None = None
+    outlines: frozenset[str] | None = None
+    """Types of events whose outlines are switched on; None means all."""
 
 
 def whole(here: Context, wish: Wish, base: str) -> Now:
@@ -145,23 +151,16 @@ def whole(here: Context, wish: Wish, base: str) -> Now:
     seq = events.last_seq(here.db)
     all_tiles = tiles(here, base)
     chosen = None if wish.frame_id is None else catalogue.get(here.db, wish.frame_id)
-    if chosen is not None and chosen["instrument"] is None:
-        return Now(
-            seq,
-            utc_now(),
-            all_tiles,
-            None,
-            selected(here, chosen, base, is_pinned=True),
-            refusals(here, base),
-        )
-    instrument = chosen["instrument"] if chosen else _instrument(wish, all_tiles)
-    on = chosen["moment"].astimezone(UTC).date() if chosen else wish.day
-    shown = None if instrument is None else day(here, instrument, on, base)
+    shown = None
+    if chosen is None or chosen["instrument"] is not None:
+        instrument = chosen["instrument"] if chosen else _instrument(wish, all_tiles)
+        on = chosen["moment"].astimezone(UTC).date() if chosen else wish.day
+        shown = None if instrument is None else day(here, instrument, on, base)
     if chosen is None and shown is not None:
         chosen = _newest_of(here, shown)
-    pinned = wish.frame_id is not None
-    picked = None if chosen is None else selected(here, chosen, base, is_pinned=pinned)
-    return Now(seq, utc_now(), all_tiles, shown, picked, refusals(here, base))
+    picked = None if chosen is None else selected(here, chosen, base, wish)
+    composite = composite_tile(here, base)
+    return Now(seq, utc_now(), all_tiles, shown, picked, refusals(here, base), composite)
 
 
 def _instrument(wish: Wish, all_tiles: Sequence[Tile]) -> str | None:
@@ -240,6 +239,7 @@ def day(here: Context, instrument: str, on: dt.date | None, base: str) -> Day | 
             )
         ),
         is_pinned=on is not None,
+        areas=areas(here, instrument, start, end),
     )
 
 
@@ -271,20 +271,22 @@ def _newest_of(here: Context, shown: Day) -> dict[str, Any] | None:
     return catalogue.get(here.db, done[0]["id"]) if done else None
 
 
-def selected(here: Context, row: Mapping[str, Any], base: str, *, is_pinned: bool) -> Selected:
-    """One frame with its newest quality result and the size of its picture."""
+def selected(here: Context, row: Mapping[str, Any], base: str, wish: Wish) -> Selected:
+    """One frame with its newest quality result, its picture's size and what lies over it."""
     made = next(
         (item for item in results.of_frame(here.db, row["id"]) if item["analysis"] == "quality"), None
     )
     preview = next(
         (item for item in results.products_of(here.db, row["id"]) if item["kind"] == "preview"), None
     )
+    width, height = (preview["width"], preview["height"]) if preview else (None, None)
     return Selected(
         frame=frames_as_json(here.db, [row], base)[0],
         result=made,
-        width=preview["width"] if preview else None,
-        height=preview["height"] if preview else None,
-        is_pinned=is_pinned,
+        width=width,
+        height=height,
+        is_pinned=wish.frame_id is not None,
+        overlay=overlay(here, row["id"], width, height, wish.outlines),
     )
 
 

@@ -55,6 +55,11 @@ def share(value: float) -> str:
     return f"{100 * value:.0f} %"
 
 
+def percent(value: float) -> str:
+    """Part of a whole in percent, small parts with their first figures."""
+    return f"{100 * value:.0f} %" if value >= 0.0995 else f"{100 * value:.2g} %"
+
+
 def size(count: int) -> str:
     """Number of bytes, rounded."""
     value = float(count)
@@ -106,6 +111,7 @@ FILTERS = {
     "long_day": long_day,
     "cause": cause,
     "share": share,
+    "percent": percent,
     "size": size,
     "seconds": seconds,
     "printable": printable,

@@ -94,11 +94,12 @@ def _found(
     event_type: EventType, spots: tuple[Spot, ...], at: datetime, model_sha256: str, frame: Frame
 ) -> NewSegmentation:
     model = ModelIdentity(NETWORK.name, NETWORK.version, model_sha256, NETWORK.parameters)
-    extent = (-0.5, -0.5, frame.width - 0.5, frame.height - 0.5)
+    side = min(frame.width, frame.height)
+    x0, y0 = (frame.width - side) // 2, (frame.height - side) // 2
+    extent = (x0 - 0.5, y0 - 0.5, x0 + side - 0.5, y0 + side - 0.5)
     dated = Frame(frame.pixels, frame.instrument, frame.row_order, date_obs=at, pointing=frame.pointing)
-    seen = segmentation(
-        likelihood(dated, spots, at), extent, THRESHOLDS, event_type, model, dated, None, dated.pointing
-    )
+    probability = likelihood(dated, spots, at)[y0 : y0 + side, x0 : x0 + side]
+    seen = segmentation(probability, extent, THRESHOLDS, event_type, model, dated, None, dated.pointing)
     return NewSegmentation(seen, preview_affine(dated))
 
 

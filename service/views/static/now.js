@@ -50,14 +50,36 @@
     tick();
   }
 
+  const composite = () => soon("composite", 1000, () => ($("composite") ? replace("/now/composite", "#composite") : wholePage()));
+  const areas = () => $("areas") && soon("areas", 4000, () => $("areas") && replace(here(), "#areas", "#areas"));
+
   function panel(id, isPinned) {
-    return replace(`/now/frame/${id}?pinned=${isPinned ? 1 : 0}`, "#frame");
+    return replace(`/now/frame/${id}?pinned=${isPinned ? 1 : 0}${outlines()}`, "#frame");
+  }
+
+  // ---- outlines: which are switched on stands in the address, so that a link shows the same ----
+
+  /** Part of an address that keeps the choice; nothing while it is the usual one. */
+  function outlines() {
+    const given = new URLSearchParams(location.search).getAll("outlines");
+    return given.length ? `&outlines=${encodeURIComponent(given.join(","))}` : "";
+  }
+
+  function onOutlines(form) {
+    const boxes = [...form.querySelectorAll("input[name=outlines][type=checkbox]")];
+    const query = new URLSearchParams(location.search);
+    query.delete("outlines");
+    if (!boxes.every((box) => box.checked)) {
+      query.set("outlines", boxes.filter((box) => box.checked).map((box) => box.value).join(",") || "none");
+    }
+    const words = query.toString().replaceAll("%2C", ",");
+    history.replaceState(null, "", `${page.base}/${words ? `?${words}` : ""}`);
   }
 
   function select(id) {
     page.pinned = "frame";
     chosen = id;
-    history.replaceState(null, "", `${page.base}/?frame=${id}`);
+    history.replaceState(null, "", `${page.base}/?frame=${id}${outlines()}`);
     sayChosen();
     if (plot) plot.redraw(false);
     soon("panel", 80, () => panel(chosen, true));
@@ -193,6 +215,7 @@
   // ---- what happens ----
 
   function onResult(result) {
+    if (result.composite) return composite();
     tile(result.instrument);
     if (!page.instrument) return wholePage();
     if (result.instrument !== page.instrument) return;
@@ -205,6 +228,7 @@
       addPoint(result);
       listed();
     }
+    if (isToday && result.regions) areas();
     const isNewest = isToday && points.id[points.id.length - 1] === result.id;
     if (!page.pinned && (isNewest || t === null)) {
       chosen = result.id;
@@ -288,6 +312,7 @@
   document.addEventListener("keydown", onKey);
   document.addEventListener("change", (event) => {
     if (event.target.id === "show-map") isMapShown = event.target.checked;
+    if (event.target.name === "outlines") onOutlines(event.target.form);
   });
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-select]");
