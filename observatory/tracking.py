@@ -12,6 +12,8 @@ where shared area means shared area on the Sun and the poles are places like any
 * A frame that arrives late is compared with the sightings nearest to it in time; it never records
   a split or a merge, for newer frames have decided already. So is a frame of another channel:
   channels differ in outline, and only a channel's own frames tell that something has changed.
+* Near the limb gaps open and close by perspective: there nothing is recorded, and a piece that comes
+  off is a track of its own that names its parent.
 * What leaves over the west limb ends there. A region that returns after half a rotation is a new
   track: on the far side nobody saw whether it was still the same.
 """
@@ -21,15 +23,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from observatory.analysis import EventType, Region
-from observatory.coordinates import SunView, rotation_deg_per_day
 from observatory.errors import UnusableInputError
+from observatory.hemisphere import CELL_MSH, Cells, Hemisphere, shared_cells
 
 #: Sightings further away in time than this do not count: a region from the middle of the disk has
 #: reached the limb by then.
@@ -41,10 +41,10 @@ REVIVAL_DAYS = 1.0
 LEAST_OVERLAP = 0.25
 #: Least share of a piece that lies on its parent, and of a track that lies under what absorbed it.
 LEAST_CONTAINED = 0.5
+#: Angle from the disk's centre beyond which no split or merge is recorded: at 70 degrees a gap of a
+#: degree is a third as wide as at the centre, about a cell of the analysis grid.
+OBLIQUE_DEG = 70.0
 _OTHER_INSTRUMENT_DAYS = 0.5  # by how much nearer in time another channel's sighting must be to be preferred
-_SIDE = 384  # cells across the map: 0.42 degrees, a tenth of the smallest region's area each
-_RADIUS = np.sqrt(2.0)  # of the hemisphere on Lambert's map
-_CELLS_PER_RADIUS = _SIDE / 2.0 / _RADIUS
 _OUT_OF_SIGHT = 0.05  # share of a footprint still on the visible hemisphere
 
 
@@ -203,10 +203,10 @@ def update(tracks: Iterable[Track], observation: Observation) -> Update:
     tracks = [track for track in tracks if track.event_type == observation.event_type]
     is_late = _is_late(tracks, observation)
     known = _candidates(tracks, observation, is_late=is_late)
-    hemisphere = _Hemisphere(observation.date_obs)
-    drawn = [hemisphere.cells(sighting) for sighting in observation.regions]
-    shared = _shared_cells([hemisphere.cells(c.sighting) for c in known], drawn)
-    links = _links(known, drawn, shared)
+    hemisphere = Hemisphere(observation.date_obs)
+    tracked = [_cells(hemisphere, candidate.sighting) for candidate in known]
+    drawn = [_cells(hemisphere, sighting) for sighting in observation.regions]
+    links = _links(known, tracked, drawn)
     chosen = _best_pairs(links)
     by_track = {known[link.track].track.id for link in chosen}
     assignments = tuple(
@@ -217,8 +217,16 @@ def update(tracks: Iterable[Track], observation: Observation) -> Update:
     return Update(
         assignments=assignments,
         new=new,
-        splits=tuple(Split(item.parent_id, item.region) for item in new if item.parent_id is not None),
-        merges=_merges(known, links, chosen),
+        splits=tuple(
+            Split(item.parent_id, item.region)
+            for item in new
+            if item.parent_id is not None and not _is_oblique(hemisphere, observation.regions[item.region])
+        ),
+        merges=tuple(
+            merge
+            for row, merge in _merges(known, links, chosen)
+            if not _is_oblique(hemisphere, known[row].sighting)
+        ),
         revived=tuple(
             c.track.id
             for c in known
@@ -226,10 +234,23 @@ def update(tracks: Iterable[Track], observation: Observation) -> Update:
         ),
         left_disk=tuple(
             c.track.id
-            for c, cells in zip(known, shared.track_cells, strict=True)
+            for c, cells in zip(known, tracked, strict=True)
             if c.is_newest and c.track.merged_into is None and _is_out_of_sight(c.sighting, cells)
         ),
     )
+
+
+def _cells(hemisphere: Hemisphere, sighting: Sighting) -> Cells:
+    return hemisphere.cells(sighting.rings_carrington_deg, sighting.date_obs)
+
+
+def _is_oblique(hemisphere: Hemisphere, sighting: Sighting) -> bool:
+    angle = hemisphere.angle_from_centre_deg(sighting.centroid_carrington_deg, sighting.date_obs)
+    return angle > OBLIQUE_DEG
+
+
+def _is_out_of_sight(sighting: Sighting, visible: Cells) -> bool:
+    return len(visible) * CELL_MSH < _OUT_OF_SIGHT * max(sighting.area_msh, CELL_MSH)
 
 
 @dataclass(frozen=True)
@@ -282,73 +303,6 @@ def _distance(sighting: Sighting, observation: Observation) -> tuple[float, bool
     return abs(days) + handicap, days < 0
 
 
-Cells = NDArray[np.intp]
-
-
-class _Hemisphere:
-    """Lambert's equal-area map about the middle of the disk at one moment."""
-
-    def __init__(self, date_obs: datetime) -> None:
-        view = SunView(date_obs)
-        self._date_obs = date_obs
-        self._l0_deg, self._b0 = view.l0_deg, np.radians(view.b0_deg)
-
-    def cells(self, sighting: Sighting) -> Cells:
-        """Cells (flat index) that a footprint covers once rotation has carried it to this moment."""
-        days = (self._date_obs - sighting.date_obs).total_seconds() / 86400.0
-        rings = [
-            np.rint(self._project(ring, days) * 16.0).astype(np.int32)
-            for ring in sighting.rings_carrington_deg
-        ]
-        every = np.concatenate(rings) >> 4
-        low = np.clip(every.min(axis=0) - 1, 0, _SIDE - 1)
-        width, height = np.clip(every.max(axis=0) + 3, 1, _SIDE) - low
-        if width <= 0 or height <= 0:
-            return np.empty(0, np.intp)
-        painted = np.zeros((height, width), np.uint8)
-        cv2.fillPoly(painted, [ring - 16 * low for ring in rings], 1, cv2.LINE_8, 4)
-        painted &= _visible()[low[1] : low[1] + height, low[0] : low[0] + width]
-        y, x = np.nonzero(painted)
-        return (y + low[1]) * _SIDE + x + low[0]
-
-    def _project(self, ring: NDArray[np.float64], days: float) -> NDArray[np.float64]:
-        """Cells (x, y) of an outline."""
-        drift = rotation_deg_per_day(ring[:, 1], frame="carrington") * days
-        longitude = np.radians(ring[:, 0] + drift - self._l0_deg)
-        latitude = np.radians(ring[:, 1])
-        west = np.cos(latitude) * np.sin(longitude)
-        meridional = np.cos(latitude) * np.cos(longitude)
-        north = np.cos(self._b0) * np.sin(latitude) - np.sin(self._b0) * meridional
-        near = np.sin(self._b0) * np.sin(latitude) + np.cos(self._b0) * meridional
-        stretch = np.sqrt(2.0 / np.maximum(1.0 + near, 0.02))  # the antipode is a circle, not a point
-        plane = np.stack([stretch * west, stretch * north], axis=-1)
-        return np.asarray(plane * _CELLS_PER_RADIUS + (_SIDE - 1) / 2.0)
-
-
-@lru_cache(maxsize=1)
-def _visible() -> NDArray[np.uint8]:
-    middle = np.arange(_SIDE) - (_SIDE - 1) / 2.0
-    return (np.hypot(middle[None, :], middle[:, None]) <= _SIDE / 2.0).astype(np.uint8)
-
-
-@dataclass(frozen=True)
-class _Shared:
-    """Cells in common (track, region) and cells of each track."""
-
-    counts: NDArray[np.intp]
-    track_cells: tuple[int, ...]
-
-
-def _shared_cells(tracks: Sequence[Cells], regions: Sequence[Cells]) -> _Shared:
-    numbered = np.zeros(_SIDE * _SIDE, np.int32)
-    counts = np.zeros((len(tracks), len(regions)), np.intp)
-    for number, cells in enumerate(regions):
-        numbered[cells] = number + 1  # regions of one frame do not overlap by more than their rims
-    for row, cells in enumerate(tracks):
-        counts[row] = np.bincount(numbered[cells], minlength=len(regions) + 1)[1:]
-    return _Shared(counts, tuple(len(cells) for cells in tracks))
-
-
 @dataclass(frozen=True)
 class _Link:
     """A track (row) and a region (number) that may belong together."""
@@ -365,17 +319,12 @@ class _Link:
         return min(1.0, max(self.share_of_track, self.share_of_region))
 
 
-def _links(known: Sequence[_Candidate], regions: Sequence[Cells], shared: _Shared) -> list[_Link]:
+def _links(known: Sequence[_Candidate], tracked: Sequence[Cells], regions: Sequence[Cells]) -> list[_Link]:
     links = []
-    for row, number in zip(*np.nonzero(shared.counts), strict=True):
-        cells = int(shared.counts[row, number])
-        link = _Link(
-            int(row),
-            int(number),
-            cells,
-            cells / max(shared.track_cells[row], 1),
-            cells / max(len(regions[number]), 1),
-        )
+    shared = shared_cells(tracked, regions)
+    for row, number in zip(*(at.tolist() for at in np.nonzero(shared)), strict=True):
+        cells = int(shared[row, number])
+        link = _Link(row, number, cells, cells / len(tracked[row]), cells / len(regions[number]))
         least = LEAST_OVERLAP
         if known[row].track.merged_into is not None:
             # An absorbed track lies under its absorber: it must be the very piece to come back.
@@ -425,8 +374,8 @@ def _new_tracks(
 
 def _merges(
     known: Sequence[_Candidate], links: Sequence[_Link], chosen: Sequence[_Link]
-) -> tuple[Merge, ...]:
-    """Tracks that no region is left for, because another track's region covers them."""
+) -> list[tuple[int, Merge]]:
+    """Tracks (rows) that no region is left for, because another track's region covers them."""
     owner = {link.region: link.track for link in chosen}
     assigned = set(owner.values())
     merges = []
@@ -442,10 +391,5 @@ def _merges(
         ]
         best = max(over, key=lambda link: (link.cells, -link.region), default=None)
         if best is not None:
-            merges.append(Merge(candidate.track.id, known[owner[best.region]].track.id))
-    return tuple(merges)
-
-
-def _is_out_of_sight(sighting: Sighting, visible_cells: int) -> bool:
-    cell_msh = 1e6 / (2.0 * np.pi) / _CELLS_PER_RADIUS**2
-    return visible_cells * cell_msh < _OUT_OF_SIGHT * max(sighting.area_msh, cell_msh)
+            merges.append((row, Merge(candidate.track.id, known[owner[best.region]].track.id)))
+    return merges
