@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from observatory.analysis import Cause
+from tests.service.corona import AR, CH, NOON, central, found
 from tests.service.telescope import DAY, Telescope, on_sqlite
 
 pytestmark = on_sqlite
@@ -49,6 +50,11 @@ def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+def fill_corona(telescope: Telescope) -> None:
+    coronal(telescope)
+    telescope.compose(NOON, missing="aia-171")
 
 
 def fill(telescope: Telescope) -> datetime:
@@ -130,23 +136,28 @@ def test_the_map_lies_over_the_picture_and_can_be_taken_away(
     assert page.is_visible("img.map")
 
 
-@pytest.mark.parametrize("path", ["/", "/docs"])
+@pytest.mark.parametrize("path", ["/", "/?instrument=aia-193", "/docs"])
 def test_a_phone_shows_it_without_scrolling_sideways(
     telescope: Telescope, open_page: Callable[..., Any], path: str
 ) -> None:
     fill(telescope)
     telescope.observe(0.1, (Cause.DEW_OR_SNOW, 0.9), date_obs=datetime.now(UTC))
     telescope.refuse("x" * 300, file_name="y" * 200 + ".fits")
+    fill_corona(telescope)
     page = open_page(path, viewport={"width": 375, "height": 812})
     assert page.evaluate("document.documentElement.scrollWidth") == 375
 
 
+@pytest.mark.parametrize("path", ["/?instrument=kso-halpha", "/?instrument=aia-193"])
 @pytest.mark.parametrize("scheme", ["dark", "light"])
-def test_all_words_have_contrast(telescope: Telescope, open_page: Callable[..., Any], scheme: str) -> None:
+def test_all_words_have_contrast(
+    telescope: Telescope, open_page: Callable[..., Any], scheme: str, path: str
+) -> None:
     fill(telescope)
+    fill_corona(telescope)
     telescope.observe(0.1, (Cause.CLOUD, 0.9), date_obs=datetime.now(UTC), is_simulated=True)
     telescope.refuse()
-    page = open_page(color_scheme=scheme)
+    page = open_page(path, color_scheme=scheme)
     page.wait_for_selector("#live[data-state=live]")
     poor = page.evaluate(_CONTRAST)
     assert poor == []
@@ -166,7 +177,7 @@ _CONTRAST = """() => {
   const poor = [];
   for (const e of document.querySelectorAll("body *")) {
     const isWord = [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
-    if (!isWord || !e.checkVisibility() || e.matches(".step.off, script")) continue;
+    if (!isWord || !e.checkVisibility() || e.matches(".step.off, script, svg *")) continue;
     const a = luminance(parse(getComputedStyle(e).color));
     const b = luminance(ground(e));
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
@@ -174,6 +185,74 @@ _CONTRAST = """() => {
   }
   return poor;
 }"""
+
+
+def coronal(telescope: Telescope, minutes: int = 0, **given: Any) -> int:
+    at = NOON + timedelta(minutes=minutes)
+    spots = central(20, 14), central(-35, 9, west_deg=30)
+    made = found(CH, spots, at), found(AR, (central(-10, 6, west_deg=-30),), at)
+    return telescope.corona(*made, date_obs=at, with_picture=True, **given)
+
+
+def outlines_shown(page: Any) -> list[bool]:
+    return [page.is_visible(f".layer.{kind} .edge >> nth=0") for kind in ("ch", "ar")]
+
+
+def test_outlines_lie_on_the_picture_and_are_switched_by_key_and_kept_in_the_address(
+    telescope: Telescope, open_page: Callable[..., Any]
+) -> None:
+    first, second = coronal(telescope), coronal(telescope, 5)
+    page = open_page()
+    page.wait_for_selector("#live[data-state=live]")
+    assert page.locator("svg.outlines").bounding_box() == page.locator("img.preview").bounding_box()
+    assert outlines_shown(page) == [True, True]
+    page.focus("input[value=CH]")
+    page.keyboard.press("Space")
+    assert outlines_shown(page) == [False, True]
+    assert page.url.endswith("/?outlines=AR")
+    page.focus("#chart")
+    page.keyboard.press("Home")
+    page.wait_for_selector(f"#frame[data-frame='{first}']")
+    assert outlines_shown(page) == [False, True]  # the choice is kept from frame to frame
+    assert page.url.endswith(f"/?frame={first}&outlines=AR")
+    page.reload()
+    page.wait_for_selector("#live[data-state=live]")
+    assert outlines_shown(page) == [False, True]
+    page.click(".switchable.ar")
+    assert outlines_shown(page) == [False, False] and "outlines=none" in page.url
+    page.click(".switchable.ar")
+    page.click(".switchable.ch")
+    assert outlines_shown(page) == [True, True] and page.url.endswith(f"/?frame={first}")
+    assert second > first
+
+
+def test_regions_and_composites_appear_without_a_reload(
+    telescope: Telescope, open_page: Callable[..., Any]
+) -> None:
+    telescope.observe(instrument="aia-193", family="aia", date_obs=NOON, with_picture=True)
+    page = open_page("/?instrument=aia-193&outlines=CH")
+    page.wait_for_selector("#live[data-state=live]")
+    assert not page.is_visible("#areas") and not page.is_visible("#composite")
+    coronal(telescope, 5)
+    page.wait_for_selector(".layer.ch .edge")
+    page.wait_for_selector("#areas .drawing path.ch", state="attached")
+    assert outlines_shown(page) == [True, False]
+    telescope.compose(NOON + timedelta(minutes=6))
+    page.wait_for_selector("#composite:has-text('complete')")
+
+
+def test_outlines_are_switched_without_javascript_too(
+    telescope: Telescope, open_page: Callable[..., Any]
+) -> None:
+    frame_id = coronal(telescope)
+    page = open_page(f"/?frame={frame_id}", java_script_enabled=False)
+    assert outlines_shown(page) == [True, True]
+    page.click(".switchable.ch")
+    assert outlines_shown(page) == [False, True]
+    page.click(".layers button")
+    assert "outlines=none&outlines=AR" in page.url
+    assert outlines_shown(page) == [False, True]
+    assert page.get_attribute("#frame", "data-frame") == str(frame_id)
 
 
 def test_without_javascript_everything_is_there(telescope: Telescope, open_page: Callable[..., Any]) -> None:

@@ -27,20 +27,31 @@
     }, wait);
   }
 
-  function replace(path, target, select) {
-    return htmx.ajax("GET", page.base + path, { target, swap: "outerHTML", ...(select ? { select } : {}) });
+  const running = new Map();
+
+  /** Fetch a piece anew; requests for one piece wait for each other, those for others run beside it. */
+  function replace(path, id, select) {
+    const mine = (running.get(id) || Promise.resolve()).then(() => {
+      const target = $(id); // only now: what was asked before has replaced it
+      if (!target) return undefined;
+      // A source of its own: htmx keeps but one waiting request for each source.
+      const how = { source: target, target, swap: "outerHTML", ...(select ? { select } : {}) };
+      return htmx.ajax("GET", page.base + path, how);
+    });
+    running.set(id, mine.catch(() => undefined));
+    return mine;
   }
 
   const here = () => location.pathname.slice(page.base.length) + location.search;
-  const wholePage = () => soon("page", 1500, () => replace(here(), "#now", "#now").then(begin));
-  const refusals = () => soon("refusals", 1000, () => replace("/now/refusals", "#refusals"));
-  const listed = () => $("listed") && soon("listed", 4000, () => $("listed") && replace(here(), "#listed", "#listed"));
+  const wholePage = () => soon("page", 1500, () => replace(here(), "now", "#now").then(begin));
+  const refusals = () => soon("refusals", 1000, () => replace("/now/refusals", "refusals"));
+  const listed = () => $("listed") && soon("listed", 4000, () => $("listed") && replace(here(), "listed", "#listed"));
 
   function tile(instrument) {
     const target = [...document.querySelectorAll(".tile")].find((one) => one.dataset.instrument === instrument);
     if (!target) return wholePage();
     soon(`tile ${instrument}`, 600, () =>
-      replace(`/now/tile?instrument=${encodeURIComponent(instrument)}`, target).then(markCurrent));
+      replace(`/now/tile?instrument=${encodeURIComponent(instrument)}`, target.id).then(markCurrent));
   }
 
   function markCurrent() {
@@ -50,11 +61,11 @@
     tick();
   }
 
-  const composite = () => soon("composite", 1000, () => ($("composite") ? replace("/now/composite", "#composite") : wholePage()));
-  const areas = () => $("areas") && soon("areas", 4000, () => $("areas") && replace(here(), "#areas", "#areas"));
+  const composite = () => soon("composite", 1000, () => ($("composite") ? replace("/now/composite", "composite") : wholePage()));
+  const areas = () => $("areas") && soon("areas", 4000, () => $("areas") && replace(here(), "areas", "#areas"));
 
   function panel(id, isPinned) {
-    return replace(`/now/frame/${id}?pinned=${isPinned ? 1 : 0}${outlines()}`, "#frame");
+    return replace(`/now/frame/${id}?pinned=${isPinned ? 1 : 0}${outlines()}`, "frame");
   }
 
   // ---- outlines: which are switched on stands in the address, so that a link shows the same ----
