@@ -298,3 +298,25 @@ def test_outlines_agree_with_those_of_an_independent_tracer():
             for ring in region.rings_px
         ]
         assert min(apart) < 0.7  # a cell of the map is 4 pixels wide
+
+
+@pytest.mark.parametrize("name", ["2014_07_15T21_59_55", "2015_06_06T18_59_55", "2016_09_02T14_00_18"])
+def test_a_real_mask_of_coronal_holes_survives_being_cut_into_regions(real_frames, name: str):
+    path = real_frames / "aia" / "coronal_hole_masks" / "masks" / f"sdo_aia193_{name}.png"
+    if not path.exists():
+        pytest.skip(f"{path.name} is not among the real frames")
+    drawn = cv2.resize(cv2.imread(str(path), 0), (1024, 1024), interpolation=cv2.INTER_AREA)
+    disk = Pointing(511.5, 511.5, 396.3, 952.0, 0.0)
+    y, x = np.mgrid[:1024, :1024] - 511.5
+    truth = (drawn > 127) & (np.hypot(x, y) < 396.3)
+    probability = cv2.resize(drawn, (SIDE, SIDE), interpolation=cv2.INTER_AREA) / np.float32(255)
+    found = segmented(probability, disk, frame(disk, RowOrder.TOP, datetime(2015, 6, 6, 19, tzinfo=UTC)))
+    painted = mask(found, (1024, 1024)) > 0
+    dice = 2 * (painted & truth).sum() / (painted.sum() + truth.sum())
+    assert dice > 0.95  # specks go, and a quarter of the resolution rounds corners
+    assert 1 <= len(found.regions) <= 8
+    for region in found.regions:
+        painted_here = np.zeros((1024, 1024), np.uint8)
+        cv2.fillPoly(painted_here, [np.rint(ring).astype(np.int32) for ring in region.rings_px], 1)
+        assert (truth & (painted_here > 0)).sum() > 0.8 * region.area_px
+        assert np.isfinite(np.concatenate(region.rings_carrington_deg)).all()
