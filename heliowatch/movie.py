@@ -171,7 +171,7 @@ def _write_all(
             made.degraded += bool(painted.degraded)
             made.incomplete += bool(painted.missing)
             held = painted.picture
-            caption = Caption(shots.title, _clock(shot), painted.warnings)
+            caption = Caption(shots.title, shot.clock, painted.warnings)
             film.write(canvas.paint(held, caption), step.pictures)
         advance()
 
@@ -182,11 +182,7 @@ def _hold(
     """Show the last frame, dimmed, with the reason; black before the first."""
     if held is None:
         held = np.zeros((canvas.content_height_px, canvas.content_width_px, 3), np.uint8)
-    film.write(canvas.paint(held, Caption(shots.title, _clock(shot), (words,)), is_dimmed=True), pictures)
-
-
-def _clock(shot: Shot) -> str:
-    return f"{shot.time:%Y-%m-%d %H:%M:%S} UTC"
+    film.write(canvas.paint(held, Caption(shots.title, shot.clock, (words,)), is_dimmed=True), pictures)
 
 
 def _print(made: Made, form: str) -> None:

@@ -91,7 +91,7 @@ def list_frames(
         for frames, problems in looks:
             listed += frames
             refused += problems
-    return sorted(listed, key=lambda frame: frame.date_obs), refused
+    return sorted(listed, key=lambda frame: (frame.date_obs, frame.path, frame.index)), refused
 
 
 def read_listed(settings: Settings, listed: Listed) -> Frame:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from heliowatch.series import Listed, list_frames, read_listed
 from heliowatch.spans import Span
 from observatory.errors import SettingsError, UnusableInputError
-from observatory.frame import Frame
+from observatory.frame import DateSource, Frame
 from observatory.instruments import kind_of
 from observatory.settings import LookSettings, Settings
 from observatory.storage import catalogue
@@ -49,6 +49,8 @@ class Source:
         Known instrument that it is of.
     degraded : str | None
         What spoils it, in words; None for a good frame and one that nobody judged.
+    is_file_time : bool
+        Whether the time is the file's and not the observation's.
     """
 
     instrument: str
@@ -60,6 +62,7 @@ class Source:
     degraded: str | None = None
     quality_score: float | None = None
     set_id: int | None = None
+    is_file_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,12 @@ class Shot:
     time: datetime
     label: str
     sources: tuple[Source, ...]
+
+    @property
+    def clock(self) -> str:
+        """Time as it stands on the picture."""
+        said = f"{self.time:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{said} (time of the file)" if any(one.is_file_time for one in self.sources) else said
 
 
 @dataclass(frozen=True)
@@ -313,6 +322,7 @@ def _file_source(settings: Settings, listed: Listed) -> Source:
         label=listed.label,
         read=partial(read_listed, settings, listed),
         outlines=list,
+        is_file_time=listed.date_obs_source is DateSource.FILE_TIME,
     )
 
 
@@ -388,6 +398,7 @@ def _stored_source(settings: Settings, db: Database, row: Mapping[str, Any], kno
         outlines=partial(_outlines, db, row["id"]),
         degraded=f"degraded: {causes or 'unknown'}" if row["is_degraded"] else None,
         quality_score=row["quality_score"],
+        is_file_time=row["date_obs_source"] == DateSource.FILE_TIME,
     )
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import migrations
 from observatory.settings import Settings, load_settings
 from observatory.storage import composites as stored
 from observatory.storage import frames, results
@@ -23,6 +24,8 @@ from tests.coronal import NOON, aia_file
 from workers import composites
 from workers.app import make_app
 from workers.composites import CompositeSweep, after_frame, work
+from workers.ingester import WatchFolder
+from workers.station import Station
 from workers.tasks import Desk
 
 LATE_S = 300.0
@@ -277,3 +280,21 @@ def test_the_cadence_seen_lately_sets_the_tolerance(at: Desk, take: Take):
     assert composites._tolerance_s(own.db, own.settings, "aia-304") == 60
     station = load_settings(**wanted, instruments={"aia-304": {"kind": "aia-304", "cadence_s": 24}})
     assert composites._tolerance_s(own.db, station, "aia-304") == 18
+
+
+def test_a_running_station_makes_the_composite_by_itself(settings: Settings, tmp_path: Path, eventually):
+    """From files that are dropped to the picture: ingester, queue and worker of one process."""
+    incoming = tmp_path / "incoming"
+    incoming.mkdir()
+    made = load_settings(
+        data_dir=settings.data_dir,
+        composites={"sizes": [256]},
+        ingest={"rest_s": 0.1, "scan_interval_s": 0.5},
+    )
+    migrations.upgrade(made.resolved_database_url)
+    with Station(made, [WatchFolder(incoming.resolve())]) as station:
+        for number, channel in enumerate((193, 304, 171)):
+            aia_file(incoming, channel, number)
+        eventually(lambda: stored.find(station.db, "aia", None, None, limit=9), "no composite was made")
+        (one,) = stored.find(station.db, "aia", None, None, limit=9)
+        assert (one["is_complete"], one["status"]) == (True, SetStatus.DONE)
