@@ -168,6 +168,9 @@ def composite(
     own_levels: Annotated[
         bool, typer.Option("--own-levels", help="brightness by each set itself, not by the first one")
     ] = False,
+    reference: Annotated[
+        Path | None, typer.Option(help="a frame of the set that all others are as bright as; default: first")
+    ] = None,
     instrument: Instrument = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -177,7 +180,7 @@ def composite(
     """
     from heliowatch.composite import Wanted, run_composite
 
-    wanted = Wanted(out, look, size, crop, tolerance, workers, incomplete, own_levels)
+    wanted = Wanted(out, look, size, crop, tolerance, workers, incomplete, own_levels, reference)
     raise typer.Exit(run_composite(_settings(), sources, wanted, instrument, output.value))
 
 
@@ -214,6 +217,9 @@ def movie(
     tolerance: Annotated[
         float | None, typer.Option(min=0.1, help="of composites: longest span of a set in seconds")
     ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="file name of the frame that sets brightness; default: first good one")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="frames worked on at once; default: one a core")
     ] = None,
@@ -232,7 +238,7 @@ def movie(
 
     settings = _settings(**({} if data_dir is None else {"data_dir": data_dir}))
     span = Span() if time is None else Span.parse(time)
-    request = Request(instrument, span, look, overlay is not None, skip_degraded, tolerance)
+    request = Request(instrument, span, look, overlay is not None, skip_degraded, tolerance, reference)
     wanted = Wanted(out, size, crop, pad, fps, workers)
     raise typer.Exit(run_movie(settings, sources or [], request, wanted, output.value))
 
@@ -321,6 +327,13 @@ def demo(
     raise typer.Exit(run_demo(_settings, port=port, should_exit=exit_))
 
 
+class Simulated(StrEnum):
+    """What can be simulated."""
+
+    HALPHA = "kso-halpha"
+    AIA = "aia"
+
+
 @app.command()
 def simulate(
     folder: Annotated[Path, typer.Argument(help="folder to write frames into")],
@@ -334,12 +347,15 @@ def simulate(
     start: Annotated[
         str | None, typer.Option(help="time of the first frame (ISO 8601); default: now")
     ] = None,
+    what: Annotated[
+        Simulated, typer.Option("--instrument", "-i", help="aia: sets of 304, 171 and 193")
+    ] = Simulated.HALPHA,
 ) -> None:
-    """Play an observatory: simulated Kanzelhöhe H-alpha frames at real cadence."""
+    """Play an observatory at real cadence: Kanzelhöhe H-alpha frames, or the corona as AIA sees it."""
     from heliowatch.simulation import run_simulation
 
     _settings()  # logs go to stderr
-    run_simulation(folder, frames, cadence, size, degraded, seed, start)
+    run_simulation(folder, what.value, frames, cadence, size, degraded, seed, start)
 
 
 @db_app.command("upgrade")

@@ -40,7 +40,9 @@ class Wanted:
     is_incomplete_wanted : bool
         Whether sets that lack a channel are composed, too, and marked.
     has_own_levels : bool
-        Whether every set has the levels of its own frames; else all have the first one's.
+        Whether every set has the levels of its own frames; else all have those of one.
+    reference : Path | None
+        A file of the set whose levels all others have; None: the first one.
     """
 
     out: Path
@@ -51,6 +53,7 @@ class Wanted:
     workers: int | None = None
     is_incomplete_wanted: bool = False
     has_own_levels: bool = False
+    reference: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +150,8 @@ def _compose_all(
     paths = _paths(sets, wanted)
     workers = min(wanted.workers or os.cpu_count() or 1, max(1, len(sets)))
     bench = _Bench(settings, look, view, wanted, threads=1 if workers > 1 else os.cpu_count() or 1)
+    if wanted.reference is not None:
+        bench.take_levels_of(_set_of(pairing, wanted.reference))
     reports: list[Report] = []
     threads_before = cv2.getNumThreads()
     cv2.setNumThreads(1)  # sets, or bands of one, run beside each other
@@ -197,6 +202,13 @@ class _Bench:
         """Whether the order in which sets are made makes no difference any more."""
         known = {scale.partition(" ")[0] for scale in self._levels.of}
         return self._wanted.has_own_levels or known >= set(channels)
+
+    def take_levels_of(self, one: TimedSet[Listed]) -> None:
+        """Make a set the reference of all."""
+        channels, failed = self._channels(one)
+        if failed:
+            raise UnusableInputError(f"the reference {failed[0].file} cannot be used: {failed[0].error}")
+        self._levels = composite.levels_of(channels, self._look)
 
     def make(self, one: TimedSet[Listed], path: Path) -> list[Report]:
         """Read, compose and write one set; a report of it and of each frame that failed."""
@@ -253,6 +265,13 @@ class _Bench:
         with self._lock:
             self._levels = self._levels.filled(channels, self._look)
             return self._levels
+
+
+def _set_of(pairing: Pairing[Listed], reference: Path) -> TimedSet[Listed]:
+    for one in pairing.sets:
+        if any(frame.path.resolve() == reference.resolve() for frame in one.members.values()):
+            return one
+    raise SettingsError(f"--reference {reference}: it is not one of the frames that are composed")
 
 
 def _paths(sets: Sequence[TimedSet[Listed]], wanted: Wanted) -> list[Path]:

@@ -73,6 +73,8 @@ class Request:
     ----------
     instrument : str | None
         None: what the files are.
+    reference : str | None
+        Name of the file that sets brightness and place for the whole film; None: the first good one.
     """
 
     instrument: str | None = None
@@ -81,6 +83,7 @@ class Request:
     has_outlines: bool = False
     is_degraded_skipped: bool = False
     tolerance_s: float | None = None
+    reference: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,11 @@ class Shot:
     time: datetime
     label: str
     sources: tuple[Source, ...]
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether any of its frames is."""
+        return any(source.degraded is not None for source in self.sources)
 
     @property
     def clock(self) -> str:
@@ -180,7 +188,7 @@ class FrameShots(Shots):
 
     def prepare(self, height_px: int, crop: Crop | None) -> tuple[int, int]:
         problem: UnusableInputError | None = None
-        for shot in sorted(self.listed, key=lambda shot: shot.sources[0].degraded is not None):
+        for shot in _best_first(self.listed, self._request.reference):
             try:
                 frame = shot.sources[0].read()
             except UnusableInputError as error:
@@ -226,10 +234,8 @@ class CompositeShots(Shots):
         view = SunView.full(height_px)
         self._view = view if crop is None else view.cropped(crop)
         problem: UnusableInputError | None = None
-        # Complete and good sets first; further ones only for channels that have no levels yet.
-        for shot in sorted(
-            self.listed, key=lambda one: (-len(one.sources), any(s.degraded for s in one.sources))
-        ):
+        # Further sets only for channels that have no levels yet.
+        for shot in _best_first(self.listed, self._request.reference):
             wanted = {source.channel for one in self.listed for source in one.sources}
             if {scale.partition(" ")[0] for scale in self._levels.of} >= wanted:
                 break
@@ -272,6 +278,22 @@ class CompositeShots(Shots):
         if len(found) < 2:
             raise problem or UnusableInputError("a composite needs two channels at least")
         return found, composite.missing_channels([channel for channel, _, _ in found], self._look)
+
+
+def _best_first(shots: Sequence[Shot], reference: str | None) -> list[Shot]:
+    """The named one, else whole and good ones before others, each in order of time.
+
+    Raises
+    ------
+    SettingsError
+        When no shot has the name.
+    """
+    if reference is not None:
+        named = [shot for shot in shots if any(Path(one.label).name == reference for one in shot.sources)]
+        if not named:
+            raise SettingsError(f"--reference {reference}: it is not one of the frames of the film")
+        return named[:1] + [shot for shot in shots if shot is not named[0]]
+    return sorted(shots, key=lambda shot: (-len(shot.sources), shot.is_degraded))
 
 
 def _shot(one: TimedSet[Source]) -> Shot:

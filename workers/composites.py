@@ -30,7 +30,7 @@ from observatory.storage.frames import Priority, Status
 from observatory.storage.session import Database
 from workers.app import COMPOSE, queue_name
 from workers.context import Context
-from workers.pairing import MOST_TOLERANCE_S, cadence_s, pair, tolerance_of_cadence
+from workers.pairing import cadence_s, pair, tolerance_of_cadence
 from workers.products import composite
 from workers.products.composite import Channel
 from workers.products.preview import Picture
@@ -160,10 +160,10 @@ class CompositeSweep:
         wanted = self._settings.composites
         look = wanted.all_looks[name]
         channels = channels_of(self._settings, look)
-        tolerance_s = wanted.tolerance_s or min(
-            (_tolerance_s(self._db, self._settings, instrument) for instrument in channels),
-            default=MOST_TOLERANCE_S,
-        )
+        seen = catalogue.newest_moments(self._db, list(channels))
+        if len({channels[instrument] for instrument in seen}) < 2:
+            return  # a station of one channel: nobody is late
+        tolerance_s = min(_tolerance_s(self._db, self._settings, instrument) for instrument in seen)
         formed = composites.overdue(
             self._db,
             name,

@@ -125,6 +125,16 @@ def test_each_set_can_have_levels_of_its_own(run: Run, folder: Path, out: Path):
     assert ended.lines[0]["levels"] != ended.lines[1]["levels"]
 
 
+def test_a_named_reference_sets_the_levels_of_all(run: Run, folder: Path, out: Path):
+    sets(folder, 2, cadence=1200)
+    common = ("composite", folder, "--out", out, "--size", 256, "--format", "json")
+    own = run(*common, "--own-levels").lines
+    second = folder / "aia_20240508T122001_171.fits"
+    assert [line["levels"] for line in run(*common, "--reference", second).lines] == [own[1]["levels"]] * 2
+    ended = run(*common, "--reference", folder / "other.fits")
+    assert (ended.code, "not one of the frames" in ended.err) == (2, True)
+
+
 def test_threads_make_the_same_pictures(run: Run, folder: Path, tmp_path: Path):
     sets(folder, 4)
     for workers in (1, 3):
@@ -316,6 +326,7 @@ def test_what_cannot_become_a_film_is_one_line(run: Run, folder: Path, tmp_path:
         ((folder, "-i", "aia-193", "--pad", "wide"), 2, "--pad"),
         ((folder, "-i", "aia-193", "--overlay", "regions"), 2, "outlines what is stored"),
         ((folder, "-i", "composite", "--tolerance", "0.5"), 1, "widen --tolerance"),
+        ((folder, "-i", "aia-193", "--reference", "x.fits"), 2, "not one of the frames"),
         (("-i", "aia-193"), 2, "nothing is stored yet"),
         ((), 2, "say of what"),
     ):

@@ -19,7 +19,6 @@ from observatory.storage import composites as stored
 from observatory.storage import frames, results
 from observatory.storage.composites import SetStatus
 from observatory.storage.frames import NewFrame, Priority
-from observatory.storage.session import Database
 from tests.coronal import NOON, aia_file
 from workers import composites
 from workers.app import make_app
@@ -32,14 +31,26 @@ LATE_S = 300.0
 SIZES = [256, 300]
 
 
+BOTH = pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
+
+
 @pytest.fixture
-def at(settings: Settings, db: Database, database_url: str) -> Desk:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database: SQLite, and where a test asks for both, Postgres too."""
+    if getattr(request, "param", "sqlite") == "postgres":
+        return request.getfixturevalue("postgres").new_database()
+    return f"sqlite:///{tmp_path / 'heliowatch.db'}"
+
+
+@pytest.fixture
+def at(settings: Settings, url: str) -> Desk:
     """A worker's desk; its queue is the in-memory one, from which nobody takes."""
     made = load_settings(
         data_dir=settings.data_dir,
-        database_url=database_url,
+        database_url=url,
         composites={"sizes": SIZES, "late_s": LATE_S, "tolerance_s": 12},
     )
+    migrations.upgrade(url)
     make_app(made)
     return Desk(made)
 
@@ -106,6 +117,7 @@ def shown(at: Desk, one: dict, side: int) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(path.read_bytes())))
 
 
+@BOTH
 def test_the_third_channel_makes_the_set_and_the_task_its_pictures(at: Desk, take: Take):
     arrive(at, take, 304, 3)
     arrive(at, take, 193, 0)
@@ -125,6 +137,7 @@ def test_the_third_channel_makes_the_set_and_the_task_its_pictures(at: Desk, tak
     assert shown(at, one, 256).std() > 5
 
 
+@BOTH
 def test_two_workers_that_finish_at_once_make_one_set(at: Desk, take: Take):
     other = Desk(at.settings)
     ids = {channel: take(channel, 0) for channel in (304, 171, 193)}
@@ -151,6 +164,7 @@ def test_two_workers_that_finish_at_once_make_one_set(at: Desk, take: Take):
     assert sorted(used) == sorted(ids.values())
 
 
+@BOTH
 def test_a_late_channel_is_waited_for_then_left_out_and_put_in_when_it_comes(at: Desk, take: Take):
     arrive(at, take, 304, 0)
     arrive(at, take, 193, 4)
@@ -177,16 +191,23 @@ def test_a_late_channel_is_waited_for_then_left_out_and_put_in_when_it_comes(at:
     assert shown(at, one, 300)[..., 1].mean() > without[..., 1].mean() + 5
 
 
+def test_a_station_of_one_channel_waits_for_nobody(at: Desk, take: Take):
+    arrive(at, take, 304, 0)
+    CompositeSweep(at.settings, at.db, lambda _: True).sweep(datetime.now(UTC) + timedelta(hours=1))
+    assert stored.get(at.db, 1) is None
+
+
 def test_a_frame_without_any_partner_makes_no_picture_and_is_asked_about_once(at: Desk, take: Take):
     arrive(at, take, 304, 0)
+    take(193, 9000)
     sent: list[int] = []
     sweep = CompositeSweep(at.settings, at.db, lambda set_id: sent.append(set_id) is None)
     later = datetime.now(UTC) + timedelta(seconds=LATE_S + 5)
     sweep.sweep(later)
     assert sent == []
-    assert stored.get(at.db, 1)["status"] == SetStatus.ALONE
+    assert [stored.get(at.db, number)["status"] for number in (1, 2)] == [SetStatus.ALONE] * 2
     sweep.sweep(later + timedelta(seconds=5))
-    assert stored.get(at.db, 2) is None
+    assert stored.get(at.db, 3) is None
 
 
 def test_channels_minutes_apart_and_a_second_frame_of_one_time_make_no_set(at: Desk, take: Take):
