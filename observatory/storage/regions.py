@@ -88,12 +88,13 @@ def write(
         segmentation = new.segmentation
         _take_turn(db, connection, segmentation.event_type)
         row = _segmentation_row(frame, new, software_version)
-        if not _is_known(connection, row):
+        former = _run_of(connection, frame.id, segmentation.event_type)
+        if former != _run(row):
             track_ids = _track(connection, frame, segmentation)  # while the former run's regions still tell
-            former = _remove(connection, frame.id, segmentation.event_type)
+            left = _remove(connection, frame.id, segmentation.event_type) if former else set()
             connection.execute(insert(segmentations), [row])
             _insert_regions(connection, frame, segmentation, track_ids)
-            _mend_tracks(connection, former)
+            _mend_tracks(connection, left)
         summary[segmentation.event_type.value] = {
             "regions": len(segmentation.regions),
             "disk_fraction": row["disk_fraction"],
@@ -136,17 +137,20 @@ def _segmentation_row(frame: FrameFacts, new: NewSegmentation, software_version:
     }
 
 
-_IDENTITY = ("model_name", "model_version", "model_sha256", "parameters_hash", "software_version")
+_RUN = ("model_name", "model_version", "model_sha256", "parameters_hash", "software_version")
 
 
-def _is_known(connection: Connection, row: Mapping[str, Any]) -> bool:
-    """Whether the very same run has been written already."""
-    known = connection.execute(
-        select(*(segmentations.c[name] for name in _IDENTITY)).where(
-            segmentations.c.frame_id == row["frame_id"], segmentations.c.event_type == row["event_type"]
-        )
-    ).one_or_none()
-    return known is not None and tuple(known) == tuple(row[name] for name in _IDENTITY)
+def _run(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(row[name] for name in _RUN)
+
+
+def _run_of(connection: Connection, frame_id: int, event_type: EventType) -> tuple[str, ...] | None:
+    """What made the regions that a frame has; None when nobody has looked yet."""
+    query = select(*(segmentations.c[name] for name in _RUN)).where(
+        segmentations.c.frame_id == frame_id, segmentations.c.event_type == event_type
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else tuple(row)
 
 
 def _remove(connection: Connection, frame_id: int, event_type: EventType) -> set[int]:
