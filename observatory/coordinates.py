@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Literal
 
 import numpy as np
@@ -265,6 +265,11 @@ class CellAreas:
     msh: NDArray[np.float32]
     radius: NDArray[np.float32]
     center_cell: tuple[float, float]
+
+    @cached_property
+    def mu(self) -> NDArray[np.float32]:
+        """Cosine of the heliocentric angle, 0 beyond the limb."""
+        return np.sqrt(np.clip(1.0 - np.square(self.radius), 0.0, None))
 
     @property
     def mm2(self) -> NDArray[np.float32]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from observatory.analysis import EventType, ModelIdentity, Region, Threshold
-from observatory.coordinates import SunView, to_stonyhurst
+from observatory.coordinates import RSUN_MM, SunView, to_stonyhurst
 
 _AREA_UNIT = "Mm2"
 _RINGS = ("rings_px", "rings_hpc_arcsec", "rings_carrington_deg")
@@ -176,8 +176,6 @@ def _chain(ring: np.ndarray | None) -> str | None:
 def _how_large(region: Region, unit: str | None) -> dict[str, Any]:
     disk_mm2 = None
     if region.area_atdiskcenter_mm2 is not None:
-        from observatory.coordinates import RSUN_MM
-
         disk_mm2 = region.disk_fraction * np.pi * RSUN_MM**2
     return {
         "area_atdiskcenter": _finite(region.area_atdiskcenter_mm2),

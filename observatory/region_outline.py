@@ -21,10 +21,10 @@ from observatory.frame import Pointing
 Extent = tuple[float, float, float, float]
 Box = tuple[int, int, int, int, int]  # label, then first and last cell of columns and rows
 
-_FINE_SIDE = 1024  # cells to which the map is interpolated, as far as it is coarser
+_FINE_SIDE = 768  # cells to which the map is interpolated, as far as it is coarser
 _LEAST_SHARE = 6e-5  # of the disk (or of the grid without one), as seen: slivers at the limb go
 _LEAST_PIECE = 6.0  # fine cells: smaller pieces and holes of a region are noise of the map
-_TOLERANCE = 0.3  # fine cells: how far a simplified outline may leave the true one
+_TOLERANCE = 0.22  # fine cells: how far a simplified outline may leave the true one
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class RegionGrid:
     @property
     def factor(self) -> int:
         """Interpolated cells to a cell."""
-        return max(1, _FINE_SIDE // self.side)
+        return max(1, round(_FINE_SIDE / self.side))
 
     @property
     def fine_step_px(self) -> tuple[float, float]:

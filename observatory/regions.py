@@ -26,7 +26,7 @@ from observatory.errors import UnusableInputError
 from observatory.frame import Frame, Pointing
 from observatory.region_json import region_from_json, region_json
 from observatory.region_outline import Cut, Extent, Patch, RegionGrid
-from observatory.sun import mu_of_radius, single_plane
+from observatory.sun import single_plane
 
 __all__ = [
     "BRIDGE_RADII",
@@ -281,7 +281,7 @@ def _centroid(grid: RegionGrid, patch: Patch, weights: np.ndarray) -> tuple[floa
     point = grid.to_pixels(np.array([[x, y]]))
     if grid.pointing is None or grid.fine_areas is None:
         return _pair(point)
-    depth = mu_of_radius(grid.fine_areas.radius[patch.rows, patch.columns])
+    depth = grid.fine_areas.mu[patch.rows, patch.columns]
     towards_us = float(np.vdot(weights, depth)) / total * grid.pointing.radius_px
     center = np.array([grid.pointing.center_x_px, grid.pointing.center_y_px])
     seen = point - center
