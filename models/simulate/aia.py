@@ -260,8 +260,8 @@ class AiaSun:
         Height of the map in cells; 1024 suits frames of 1024 and more, 256 is quick.
     changes : sequence of Change
     places : sequence of Place, optional
-        These objects instead of drawn ones; sizes above 40 degrees from the equator's side are
-        polar holes when they lie beyond 70 degrees of latitude.
+        These objects instead of drawn ones. A hole beyond 70 degrees of latitude is one about the
+        pole, and its size is how far it reaches from there.
     epoch : datetime
         When objects are at their longitudes.
     """
