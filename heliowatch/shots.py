@@ -255,8 +255,12 @@ class CompositeShots(Shots):
         levels = self._levels.filled(channels, self._look)
         picture = composite.compose(channels, self._look, levels, self._view)
         if self._request.has_outlines:
+            drawn: set[str] = set()
             for channel, source, _ in found:
-                outlined(picture, source.outlines(), self._view, channel.pointing, channel.row_order)
+                # Both 171 and 193 know active regions: the look's first channel that does is drawn.
+                new = [one for one in source.outlines() if one.event_type not in drawn]
+                outlined(picture, new, self._view, channel.pointing, channel.row_order)
+                drawn |= {one.event_type for one in new}
         degraded = tuple(
             f"{_spoken(source.channel)} {source.degraded}" for _, source, _ in found if source.degraded
         )
