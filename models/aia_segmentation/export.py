@@ -1,0 +1,149 @@
+"""From a checkpoint to what ships: ONNX checked against torch, and the manifest."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from models.aia_segmentation.network import Exported, NetworkConfig, UNet, count_operations, count_parameters
+from models.aia_segmentation.options import ExportOptions
+from models.aia_segmentation.preparation import EVENT_TYPES, HALF_WIDTH_RADII, PLANES
+from models.registry import sha256_of
+from models.runtime import Runtime
+from observatory.errors import ModelError
+
+OPSET = 17
+_PARITY = 1e-4  # largest difference of a probability; float32 sums in another order
+
+
+def export(options: ExportOptions) -> Path:
+    """Write ``aia_segmentation.onnx`` and ``manifest.toml``.
+
+    Raises
+    ------
+    ModelError
+        When ONNX Runtime does not reproduce torch, or the thresholds are not in order.
+    """
+    if not 0 < options.liberal <= options.medium <= options.conservative < 1:
+        raise ModelError("thresholds must rise from liberal over medium to conservative, between 0 and 1")
+    network, state = load_network(options.checkpoint)
+    options.output.mkdir(parents=True, exist_ok=True)
+    target = options.output / "aia_segmentation.onnx"
+    write_onnx(network, target)
+    difference = parity(network, target)
+    if not difference < _PARITY:
+        raise ModelError(f"{target} differs from torch by {difference:.2g}: export with another opset")
+    manifest = _manifest(options, target, network, state, difference)
+    (options.output / "manifest.toml").write_text(manifest, encoding="utf-8")
+    return target
+
+
+def load_network(checkpoint: Path) -> tuple[UNet, dict[str, Any]]:
+    """The averaged network of a checkpoint, ready to infer, and the whole checkpoint."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    network = UNet(NetworkConfig.from_dict(state["config"]))
+    network.load_state_dict(state["averaged"])
+    return network.eval(), state
+
+
+def write_onnx(network: UNet, target: Path) -> None:
+    """Trace the network, batch norm folded, to ONNX with a free batch axis."""
+    config = network.config
+    example = torch.zeros(1, config.planes, config.side, config.side)
+    with warnings.catch_warnings():
+        # torch prefers its newer exporter, which needs onnxscript and writes the same graph larger.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Exported(network).eval(),
+            (example,),
+            str(target),
+            input_names=["planes"],
+            output_names=["probability"],
+            dynamic_axes={"planes": {0: "n"}, "probability": {0: "n"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    onnx.checker.check_model(onnx.load(target))
+
+
+def parity(network: UNet, target: Path, count: int = 4) -> float:
+    """Largest difference between ONNX Runtime and torch over random pictures; 0 to 1."""
+    config = network.config
+    random = np.random.default_rng(3)
+    coarse = random.normal(size=(count, config.planes, config.side // 8, config.side // 8))
+    given = np.kron(coarse, np.ones((1, 1, 8, 8))).astype(np.float32)
+    with torch.no_grad():
+        expected = torch.sigmoid(network(torch.from_numpy(given))).numpy()
+    found = Runtime().session(target).run({"planes": given})["probability"]
+    return float(np.abs(found - expected).max())
+
+
+def _manifest(
+    options: ExportOptions, target: Path, network: UNet, state: dict[str, Any], difference: float
+) -> str:
+    side, training = network.config.side, state["options"]
+    learned = [str(kind) for kind in EVENT_TYPES if training["event_type"] in ("both", str(kind))]
+    levels = {name: getattr(options, name) for name in ("conservative", "medium", "liberal")}
+    lines = [
+        "# Written by `heliowatch models export aia_segmentation`; edit nothing by hand.",
+        'name = "aia_segmentation"',
+        f'version = "{options.version}"',
+        f'file = "{target.name}"',
+        f'sha256 = "{sha256_of(target)}"',
+        f"opset = {OPSET}",
+        'licence = "BSD-3-Clause"',
+        "",
+        "[[inputs]]",
+        'name = "planes"',
+        f"shape = {_toml(['n', len(PLANES), side, side])}",
+        'unit = "contrasts of the quiet Sun, -1.5 to 3; cosine, 0 to 1; 0 or 1"',
+        'meaning = "brightness against the median of the disk, mu, whether it is 171"',
+        "",
+        "[[outputs]]",
+        'name = "probability"',
+        f"shape = {_toml(['n', len(EVENT_TYPES), side, side])}",
+        'unit = "0 to 1"',
+        f'meaning = "{" and ".join(EVENT_TYPES)}, in this order"',
+        "",
+        "[training]",
+        f'command = "{_command(training)}"',
+        f"seed = {training['seed']}",
+        f"steps = {state['step']}",
+        f"parity = {difference:.3g}",
+        f"weights = {count_parameters(network)}",
+        f"gflop = {count_operations(network.config):.3g}",
+        "",
+        "[training.network]",
+        *(f"{name} = {_toml(value)}" for name, value in network.config.to_dict().items()),
+        "",
+        "[parameters]",
+        f"side = {side}",
+        f"half_width_radii = {HALF_WIDTH_RADII}",
+        f"event_types = {_toml(learned)}",
+        "",
+    ]
+    for kind in learned:
+        lines += [f"[parameters.thresholds.{kind}]", *(f"{n} = {v}" for n, v in levels.items()), ""]
+    return "\n".join(lines)
+
+
+def _command(options: dict[str, Any]) -> str:
+    """The command line that repeats a training."""
+    flags = ("event_type", "preset", "simulated", "steps", "batch", "learning_rate", "seed")
+    given = ("data", "images", "masks", "annotations", "boxes")
+    sources = "".join(f" --{n} {n.upper()}" for n in given if options.get(n) not in (None, "None"))
+    rest = " ".join(f"--{name.replace('_', '-')} {options[name]}" for name in flags)
+    return f"heliowatch models train aia_segmentation{sources} {rest}"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(entry) for entry in value) + "]"
+    return f'"{value}"' if isinstance(value, str) else repr(value)
