@@ -61,6 +61,16 @@ Arrange = Callable[[Sequence[Member]], Sequence[Sequence[Member]]]
 """Pure: members to groups that belong together, no channel twice in a group."""
 
 
+@dataclass(frozen=True)
+class _Rules:
+    """What a look asks of the frames of a set."""
+
+    look: str
+    channels: Mapping[str, str]
+    reach_s: float
+    arrange: Arrange
+
+
 def join(
     db: Database,
     look: str,
@@ -80,6 +90,7 @@ def join(
     reach_s : float
         How far from the frame's time its partners are looked for.
     """
+    rules = _Rules(look, channels, reach_s, arrange)
     with db.write() as connection:
         _take_turn(db, connection, look)
         frame = _pairable(connection, frame_id, channels)
@@ -88,7 +99,7 @@ def join(
         held = _set_of(connection, look, frame_id)
         if held is not None and held.is_complete:
             return held.id if held.status == SetStatus.WAITING else None
-        group = _group_of(frame_id, arrange(_members(connection, look, frame.date_obs, reach_s, channels)))
+        group = _group_of(frame_id, arrange(_members(connection, rules, frame.date_obs)))
         if len(group) < CHANNELS or not _is_whole(connection, group):
             return None
         return _write_set(connection, look, group, now)
@@ -128,41 +139,36 @@ def overdue(
     )
     with db.read() as connection:
         found = list(connection.execute(free).scalars())
+    rules = _Rules(look, channels, reach_s, arrange)
     formed = []
     for frame_id in found:
         with db.write() as connection:
             _take_turn(db, connection, look)
-            made = _close(connection, look, frame_id, channels, reach_s, arrange, done_before, now)
+            made = _close(connection, rules, frame_id, done_before, now)
         if made is not None:
             formed.append(made)
     return formed
 
 
 def _close(
-    connection: Connection,
-    look: str,
-    frame_id: int,
-    channels: Mapping[str, str],
-    reach_s: float,
-    arrange: Arrange,
-    done_before: datetime,
-    now: datetime,
+    connection: Connection, rules: _Rules, frame_id: int, done_before: datetime, now: datetime
 ) -> int | None:
     """Form the set of one frame with what there is; None when nothing is to be made of it."""
-    frame = _pairable(connection, frame_id, channels)
-    if frame is None or _set_of(connection, look, frame_id) is not None:
+    frame = _pairable(connection, frame_id, rules.channels)
+    if frame is None or _set_of(connection, rules.look, frame_id) is not None:
         return None
-    members = _members(connection, look, frame.date_obs, reach_s, channels)
-    group = _group_of(frame_id, arrange(members))
+    members = _members(connection, rules, frame.date_obs)
+    group = _group_of(frame_id, rules.arrange(members))
     if len(group) < CHANNELS:
         # The young ones among the others may still find better partners than this one.
-        group = _group_of(frame_id, arrange([item for item in members if item.processed_at < done_before]))
+        old = [item for item in members if item.processed_at < done_before]
+        group = _group_of(frame_id, rules.arrange(old))
     if not _is_whole(connection, group):
         group = [item for item in group if item.frame_id == frame_id]
     if len(group) > 1:
-        return _write_set(connection, look, group, now)
+        return _write_set(connection, rules.look, group, now)
     alone = group or [item for item in members if item.frame_id == frame_id]
-    _write_set(connection, look, alone, now)
+    _write_set(connection, rules.look, alone, now)
     return None
 
 
@@ -201,11 +207,9 @@ def _set_of(connection: Connection, look: str, frame_id: int) -> Any:
     ).one_or_none()
 
 
-def _members(
-    connection: Connection, look: str, around: datetime, reach_s: float, channels: Mapping[str, str]
-) -> list[Member]:
+def _members(connection: Connection, rules: _Rules, around: datetime) -> list[Member]:
     """Frames near a moment that are in no complete set of the look."""
-    reach = timedelta(seconds=reach_s)
+    reach = timedelta(seconds=rules.reach_s)
     held = composite_frames.join(composites, composite_frames.c.composite_id == composites.c.id)
     rows = connection.execute(
         select(
@@ -219,11 +223,11 @@ def _members(
         )
         .select_from(
             frames.outerjoin(
-                held, and_(composite_frames.c.frame_id == frames.c.id, composite_frames.c.look == look)
+                held, and_(composite_frames.c.frame_id == frames.c.id, composite_frames.c.look == rules.look)
             )
         )
         .where(
-            *_in_time(channels),
+            *_in_time(rules.channels),
             frames.c.moment >= around - reach,
             frames.c.moment <= around + reach,
             or_(composites.c.id.is_(None), composites.c.is_complete.is_(False)),
@@ -233,7 +237,7 @@ def _members(
     return [
         Member(
             frame_id=row.id,
-            channel=channels[row.instrument],
+            channel=rules.channels[row.instrument],
             date_obs=row.date_obs,
             processed_at=row.processed_at,
             quality_score=row.quality_score,

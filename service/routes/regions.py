@@ -173,6 +173,7 @@ def _file(request: Request, here: Context, query: RegionQuery, form: str) -> Res
     return Response(_WRITERS[form](items, query), media_type=_MEDIA_TYPES[form], headers=headers)
 
 
+# The formats' libraries are loaded by the first who asks for one.
 def _votable(items: Sequence[Mapping[str, Any]], _: RegionQuery) -> bytes:
     from observatory.region_formats import votable
 

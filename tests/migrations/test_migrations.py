@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from alembic import command
 from sqlalchemy import inspect
 
 import migrations
+from observatory.errors import SchemaOutdatedError
+from observatory.storage import catalogue, frames
+from observatory.storage.frames import NewFrame
 from observatory.storage.schema import SCHEMA_REVISION, metadata
 from observatory.storage.session import Database
 from tests.servers import PostgresServer
@@ -42,6 +47,23 @@ def test_a_downgrade_to_the_base_leaves_no_table_and_can_be_upgraded_again(datab
     migrations.upgrade(database_url)
     with database.read() as connection:
         assert set(metadata.tables) <= set(inspect(connection).get_table_names())
+    database.dispose()
+
+
+def test_an_archive_of_the_first_release_is_kept_by_the_upgrade(database_url: str):
+    command.upgrade(migrations.config(database_url), "0001")
+    database = Database(database_url)
+    new = NewFrame(sha256="a" * 64, file_name="a.fts", path="/a.fts", bytes=9, received_at=datetime.now(UTC))
+    with pytest.raises(SchemaOutdatedError, match="0001"):
+        database.check_schema()
+    frames.register(database, [new], [])
+    migrations.upgrade(database_url)
+    database.check_schema()
+    (kept,) = catalogue.find(database, catalogue.FrameFilter(), limit=9)
+    assert kept["sha256"] == "a" * 64
+    command.downgrade(migrations.config(database_url), "0001")
+    (kept,) = catalogue.find(database, catalogue.FrameFilter(), limit=9)
+    assert kept["sha256"] == "a" * 64
     database.dispose()
 
 
