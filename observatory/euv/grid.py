@@ -70,7 +70,8 @@ def on_grid(
         share = warp.sample(valid.view(np.uint8) * np.uint8(255)) / np.float32(255.0)
         covered &= share >= _LEAST_COVERED
         values = values / np.maximum(share, np.float32(_LEAST_COVERED))
-    values[~covered] = 0.0
+    if not covered.all():
+        values[~covered] = 0.0
     x, y = pointing.center_x_px, pointing.center_y_px
     middle = (side - 1) / 2.0
     itself = replace(
@@ -110,7 +111,7 @@ class _Warp:
         turn, shift = self.matrix[:, :2], self.matrix[:, 2]
         middle = np.full(2, (2 * self.side - 1) / 2.0)
         centre = turn @ middle + shift
-        factor = max(1, int(self.reach / self.side))
+        factor = max(1, int(self.reach / self.side + 0.1))  # up to a tenth coarser than the doubled grid
         height, width = self.shape
         x0, y0 = (max(0, int(c - self.reach) - factor) for c in centre)
         columns = (min(width, int(centre[0] + self.reach) + 2 * factor) - x0) // factor
@@ -132,8 +133,13 @@ class _Warp:
 
     def covered(self) -> BoolArray:
         """Cells whose centre lies inside the frame."""
-        along = np.arange(self.side) * 2.0 + 0.5
-        x = self.matrix[0, 0] * along[None, :] + self.matrix[0, 1] * along[:, None] + self.matrix[0, 2]
-        y = self.matrix[1, 0] * along[None, :] + self.matrix[1, 1] * along[:, None] + self.matrix[1, 2]
+        along = np.arange(self.side, dtype=np.float32) * 2.0 + 0.5
         height, width = self.shape
-        return (x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)
+        (xx, xy, x0), (yx, yy, y0) = self.matrix.astype(np.float32)
+        if xy == 0.0 == yx:  # not turned: rows and columns on their own
+            x, y = xx * along + x0, yy * along + y0
+            inside_x, inside_y = (x > -0.5) & (x < width - 0.5), (y > -0.5) & (y < height - 0.5)
+            return np.asarray(inside_y[:, None] & inside_x[None, :])
+        x = xx * along[None, :] + (xy * along[:, None] + x0)
+        y = yx * along[None, :] + (yy * along[:, None] + y0)
+        return np.asarray((x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5))
