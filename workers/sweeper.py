@@ -64,8 +64,9 @@ class Sweeper:
             log.warning("abandoned_frames", waiting=waiting, failed=failed)
         events.prune(self._db, now, self._settings.sweeper.keep_events_days)
         workers.forget_dead(self._db, now, _FORGET_WORKERS_S)
+        again = sum(self._republish(queue, now) for queue in frames.waiting(self._db))
         self._composites.sweep(now)
-        return sum(self._republish(queue, now) for queue in frames.waiting(self._db))
+        return again
 
     def _republish(self, queue: frames.Waiting, now: datetime) -> int:
         depth = self._publisher.depth(queue.family, queue.priority)
