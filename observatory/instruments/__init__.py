@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from observatory.errors import AmbiguousInstrumentError, UnknownInstrumentError, UnreadableFileError
-from observatory.frame import DateSource, Frame
+from observatory.frame import DateSource, Frame, RowOrder
 from observatory.instruments.base import Facts, Kind, name_time
 from observatory.instruments.formats import Container, Limits, open_container, read_bytes
 
@@ -138,6 +138,13 @@ class Opened:
         A name that holds a day contradicts a file time of another day: then there is no time.
         """
         facts = self.kind.facts(self.known_as, self.container.header(index), self.file_name)
+        if facts.pointing is not None and self.container.row_order is RowOrder.TOP:
+            # A picture with a FITS header (JPEG 2000) keeps that header's count of rows, from the bottom.
+            height = self.container.shape(index)[0]
+            facts = replace(
+                facts,
+                pointing=replace(facts.pointing, center_y_px=height - 1 - facts.pointing.center_y_px),
+            )
         if facts.date_obs is None and self.file_time is not None:
             day = name_time(self.file_name).day
             if day is None or day.date() == self.file_time.date():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from observatory.errors import MissingKeywordError, UnusableInputError
-from observatory.frame import DateSource
-from observatory.instruments import Limits, kinds, open_bytes
+from observatory.frame import DateSource, RowOrder
+from observatory.instruments import Limits, Opened, kind_of, kinds, open_bytes
 from observatory.instruments.base import (
     RSUN_1AU_ARCSEC,
     dated,
@@ -25,6 +27,7 @@ from observatory.instruments.base import (
     parse_time,
     wcs_pointing,
 )
+from observatory.instruments.formats import Container
 from tests.making import KSO_CARDS, claim, fits_bytes, sun, with_card
 
 
@@ -228,3 +231,34 @@ def test_an_absurd_value_of_any_keyword_is_unusable_input_at_most(instrument: st
 def test_a_header_card_longer_than_any_integer_does_not_break_recognition():
     with pytest.raises(UnusableInputError):
         open_bytes(claim(NAXIS=2, NAXIS1="9" * 19, NAXIS2=4), "a.fits", Limits())
+
+
+class _Picture(Container):
+    """A picture with the top row first whose header is a FITS file's, as in JPEG 2000."""
+
+    row_order = RowOrder.TOP
+
+    def header(self, index: int = 0) -> Mapping[str, Any]:
+        return {
+            "INSTRUME": "AIA_4",
+            "WAVELNTH": 193,
+            "CTYPE1": "HPLN-TAN",
+            "CDELT1": 2.4,
+            "CDELT2": 2.4,
+            "CRPIX1": 500.5,
+            "CRPIX2": 300.5,  # counted from the bottom, as FITS does
+            "RSUN_OBS": 960.0,
+        }
+
+    def shape(self, index: int = 0) -> tuple[int, int]:
+        return 1024, 1024
+
+    def pixels(self, index: int = 0) -> np.ndarray:
+        return np.zeros((1024, 1024), np.uint8)
+
+
+def test_a_picture_with_a_fits_header_has_its_disk_where_the_header_counts_from_the_bottom():
+    opened = Opened(_Picture(), "aia-193", kind_of("aia-193"), "aia-193", "x.jp2")
+    pointing = opened.facts().pointing
+    assert pointing is not None
+    assert (pointing.center_x_px, pointing.center_y_px) == (499.5, 1023 - 299.5)
