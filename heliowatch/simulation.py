@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import numpy as np
 import structlog
 
 from heliowatch.folders import make_folder
+from models.simulate.aia import AiaSun, AiaTelescope, write_aia_fits
+from models.simulate.aia_defects import spoil
 from models.simulate.degrade import degrade
 from models.simulate.halpha import HalphaSun, HalphaTelescope
 from models.simulate.kso_fits import write_kso_fits
@@ -27,6 +30,11 @@ _WEATHER = {
     Cause.DEFOCUS: 0.075,
     Cause.OFF_CENTRE: 0.075,
 }
+
+
+AIA_CHANNELS = (304, 171, 193)
+_CHANNEL_STEP_S = 4.0  # AIA takes its channels within twelve seconds (Lemen et al. 2012, section 2)
+_MISHAPS = (Cause.ECLIPSE, Cause.MISSING_DATA, Cause.OFF_CENTRE, Cause.SPIKES)
 
 
 @dataclass(frozen=True)
@@ -75,8 +83,45 @@ class SimulatedObservatory:
         return Exposure(path, date_obs, cause)
 
 
+class SimulatedCorona:
+    """Takes frames of one simulated corona as SDO/AIA would: the channels of a composite, one after the other.
+
+    Parameters
+    ----------
+    seed, size_px, degraded
+        As `SimulatedObservatory`'s.
+    """
+
+    def __init__(self, seed: int = 1, size_px: int = 1024, degraded: float = 0.0) -> None:
+        self._sun = AiaSun(seed, activity=0.6)
+        self._seed, self._size_px, self._degraded = seed, size_px, degraded
+
+    def weather(self, number: int) -> Cause | None:
+        """What spoils the set of that number: single frames, as a spacecraft has no weather."""
+        random = np.random.default_rng((self._seed, number, 13))
+        if random.random() >= self._degraded:
+            return None
+        return _MISHAPS[int(random.integers(len(_MISHAPS)))]
+
+    def expose(
+        self, folder: Path, number: int, date_obs: datetime, cause: Cause | None = None
+    ) -> list[Exposure]:
+        """Take one frame of each channel, seconds apart, and write them into a folder."""
+        taken = []
+        for place, channel in enumerate(AIA_CHANNELS):
+            moment = date_obs + timedelta(seconds=_CHANNEL_STEP_S * place)
+            frame = self._sun.frame(moment, AiaTelescope(self._size_px, channel), noise_seed=number)
+            if cause is not None:
+                random = np.random.default_rng((self._seed, number, 17))
+                spoilt = spoil(frame.pixels, frame.pointing, cause, random)
+                frame = replace(frame, pixels=np.asarray(spoilt.pixels))
+            taken.append(Exposure(write_aia_fits(folder, frame), moment, cause))
+        return taken
+
+
 def run_simulation(
     folder: Path,
+    what: str,
     frames: int | None,
     cadence_s: float,
     size: int,
@@ -84,17 +129,22 @@ def run_simulation(
     seed: int,
     start: str | None,
 ) -> None:
-    """Write frames into a folder until ``frames`` are written or Ctrl-C."""
+    """Write frames into a folder until ``frames`` are written or Ctrl-C; of AIA, sets of three channels."""
     make_folder(folder)
-    observatory = SimulatedObservatory(seed, size, degraded)
+    expose: Callable[[int, datetime], list[Exposure]]
+    if what == "aia":
+        corona = SimulatedCorona(seed, size, degraded)
+        expose = lambda n, at: corona.expose(folder, n, at, corona.weather(n))  # noqa: E731
+    else:
+        telescope = SimulatedObservatory(seed, size, degraded)
+        expose = lambda n, at: [telescope.expose(folder, n, at, telescope.weather(n))]  # noqa: E731
     first = _moment(start)
     step_s = cadence_s or 6.0
     began = time.monotonic()
     number = 0
     while frames is None or number < frames:
-        date_obs = first + timedelta(seconds=number * step_s)
-        exposure = observatory.expose(folder, number, date_obs, observatory.weather(number))
-        log.info("exposed", file_name=exposure.path.name, cause=exposure.cause or "clear")
+        for exposure in expose(number, first + timedelta(seconds=number * step_s)):
+            log.info("exposed", file_name=exposure.path.name, cause=exposure.cause or "clear")
         number += 1
         time.sleep(max(0.0, began + number * cadence_s - time.monotonic()))
 
