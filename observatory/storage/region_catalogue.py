@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Float,
+    FromClause,
     Select,
     and_,
     cast,
@@ -27,7 +28,7 @@ from observatory.storage.schema import frames, regions, segmentations, track_eve
 from observatory.storage.session import Database
 
 _FIRST_S = datetime.min.replace(tzinfo=UTC).timestamp()
-_RARE = 5000  # so many regions are sorted faster than the archive is walked through for them
+_FEW = 10_000  # so many regions are sorted faster than the archive is walked through for them
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,9 @@ def _keys(
     *,
     is_ascending: bool,
 ) -> list[tuple[datetime, int]]:
-    moment, number = regions.c.moment, regions.c.id
-    query = select(moment, number).where(*_conditions(connection, wanted))
+    source = _source(connection, wanted)
+    moment, number = source.c.moment, source.c.id
+    query = select(moment, number).where(*_conditions(source, wanted))
     if after is not None:
         key, last = after
         if is_ascending:
@@ -106,41 +108,54 @@ def _keys(
     return [(row[0], row[1]) for row in connection.execute(query.order_by(*order).limit(limit))]
 
 
-def _conditions(connection: Connection, wanted: RegionFilter) -> list[ColumnElement[bool]]:
+def _source(connection: Connection, wanted: RegionFilter) -> FromClause:
+    """Where a list is looked for: in all regions, or in the large ones alone when those are few.
+
+    Otherwise the archive would be walked through by time for the few, or all of the many be sorted.
+    """
+    for name, column in _AREAS.items():
+        least = getattr(wanted, name)
+        if least is None or wanted.event_type is None:
+            continue
+        is_large = (regions.c.event_type == wanted.event_type, column >= least)
+        # In order of the area, so that its index is used whatever the planner believes.
+        first = select(regions.c.id).where(*is_large).order_by(column).limit(_FEW + 1).subquery()
+        if connection.execute(select(func.count()).select_from(first)).scalar_one() <= _FEW:
+            narrow = (regions.c[name] for name in _KEY_COLUMNS)
+            return select(*narrow).where(*is_large).cte("large").prefix_with("MATERIALIZED")
+    return regions
+
+
+_AREAS = {"area_msh_min": regions.c.area_msh, "disk_fraction_min": regions.c.disk_fraction}
+_KEY_COLUMNS = (
+    "id",
+    "moment",
+    "event_type",
+    "instrument",
+    "track_id",
+    "frame_id",
+    "area_msh",
+    "disk_fraction",
+)
+
+
+def _conditions(source: FromClause, wanted: RegionFilter) -> list[ColumnElement[bool]]:
     conditions = {
-        "event_type": lambda value: regions.c.event_type == value,
-        "instrument": lambda value: regions.c.instrument == value,
-        "time_from": lambda value: regions.c.moment >= value,
-        "time_to": lambda value: regions.c.moment < value,
-        "track_id": lambda value: regions.c.track_id == value,
-        "frame_id": lambda value: regions.c.frame_id == value,
+        "event_type": lambda value: source.c.event_type == value,
+        "instrument": lambda value: source.c.instrument == value,
+        "time_from": lambda value: source.c.moment >= value,
+        "time_to": lambda value: source.c.moment < value,
+        "track_id": lambda value: source.c.track_id == value,
+        "frame_id": lambda value: source.c.frame_id == value,
+        # Written so that no index serves them: the order by time does.
+        "area_msh_min": lambda value: source.c.area_msh + 0 >= value,
+        "disk_fraction_min": lambda value: source.c.disk_fraction + 0 >= value,
     }
-    given = [
+    return [
         condition(value)
         for name, condition in conditions.items()
         if (value := getattr(wanted, name)) is not None
     ]
-    for column, least in (
-        (regions.c.area_msh, wanted.area_msh_min),
-        (regions.c.disk_fraction, wanted.disk_fraction_min),
-    ):
-        if least is not None:
-            given.append(_at_least(connection, column, least, wanted))
-    return given
-
-
-def _at_least(
-    connection: Connection, column: ColumnElement[float], least: float, wanted: RegionFilter
-) -> ColumnElement[bool]:
-    """Regions of an area; when there are few, they are named, so that nobody looks for them by time."""
-    is_large = column >= least
-    if wanted.event_type is None:
-        return is_large
-    large = select(regions.c.id).where(regions.c.event_type == wanted.event_type, is_large)
-    counted = select(func.count()).select_from(large.limit(_RARE + 1).subquery())
-    if connection.execute(counted).scalar_one() > _RARE:
-        return is_large
-    return regions.c.id.in_(large)
 
 
 def _rows(connection: Connection, ids: Sequence[int], *, with_outlines: bool) -> dict[int, dict[str, Any]]:

@@ -175,7 +175,11 @@ def test_what_has_no_time_or_no_coordinates_has_no_track(telescope: Telescope, d
     assert [row["frame_id"] for row in series] == [unturned]
 
 
-def test_filters_narrow_the_list(telescope: Telescope, db: Database) -> None:
+@pytest.mark.parametrize("few", [10_000, 0])
+def test_filters_narrow_the_list(
+    telescope: Telescope, db: Database, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr(region_catalogue, "_FEW", few)  # large regions are found by area, or by time
     first = watch(telescope, NOON, BIG, SMALL)
     second = watch(telescope, at(10), SMALL, instrument="aia-171")
     third = telescope.corona(found(AR, (BIG,), at(20)), date_obs=at(20))
@@ -188,8 +192,8 @@ def test_filters_narrow_the_list(telescope: Telescope, db: Database) -> None:
     assert ids(frame_id=first) == [first, first]
     large = find(db, frame_id=first)[-1]
     assert large["number"] == 1
-    assert ids(area_msh_min=large["area_msh"]) == [third, first]
-    assert ids(area_msh_min=large["area_msh"], event_type=CH) == [first]
+    assert ids(area_msh_min=0.9 * large["area_msh"]) == [third, first]
+    assert ids(area_msh_min=0.9 * large["area_msh"], event_type=CH) == [first]
     assert ids(disk_fraction_min=1.0) == []
     assert ids(track_id=track_ids(db, second)[0]) == [second, first]
     assert ids(track_id=12345) == []
