@@ -103,13 +103,14 @@ class Frame:
     def halved(self) -> np.ndarray | None:
         """Pixels averaged two by two in their own number type, made once; None for odd sizes and types.
 
-        The one pass over a large frame that its analysis and its preview share.
+        The one pass over a large frame that its analyses and its preview share.
         """
-        is_even = self.height % 2 == 0 and self.width % 2 == 0
-        if not is_even or self.pixels.dtype not in _AVERAGED_TYPES or not self.pixels.dtype.isnative:
-            return None
-        size = (self.width // 2, self.height // 2)
-        return np.asarray(cv2.resize(self.pixels, size, interpolation=cv2.INTER_AREA))
+        return _averaged_by_two(self.pixels)
+
+    @cached_property
+    def quartered(self) -> np.ndarray | None:
+        """Pixels averaged four by four, as `halved`."""
+        return None if self.halved is None else _averaged_by_two(self.halved)
 
     @property
     def height(self) -> int:
@@ -120,3 +121,11 @@ class Frame:
     def width(self) -> int:
         """Number of columns."""
         return int(self.pixels.shape[1])
+
+
+def _averaged_by_two(pixels: np.ndarray) -> np.ndarray | None:
+    height, width = pixels.shape[:2]
+    is_even = height % 2 == 0 and width % 2 == 0
+    if not is_even or pixels.dtype not in _AVERAGED_TYPES or not pixels.dtype.isnative:
+        return None
+    return np.asarray(cv2.resize(pixels, (width // 2, height // 2), interpolation=cv2.INTER_AREA))

@@ -63,8 +63,10 @@ def coarse_frame(plane: Plane, disk: Pointing) -> Coarse:
         valid = share < 128
         pixels = np.where(holes, pixels.dtype.type(0), pixels)
     finer = 2 if factor % 2 == 0 else 1
-    thinned = pixels[:: 2 if factor >= 8 else 1]  # every other row tells enough of a cell of 8 by 8
-    half = cv2.resize(thinned, (columns * finer, rows * finer), interpolation=cv2.INTER_AREA).astype(
+    averaged, done = plane.averaged(factor // finer)
+    if done > 1:
+        pixels = averaged[: rows * factor // done, : columns * factor // done]
+    half = cv2.resize(pixels, (columns * finer, rows * finer), interpolation=cv2.INTER_AREA).astype(
         np.float32
     )
     values = half if finer == 1 else cv2.resize(half, (columns, rows), interpolation=cv2.INTER_AREA)

@@ -20,8 +20,9 @@ from models.aia_quality.measures import Measures, Spoilt, gather
 from observatory.analysis import Cause, CauseProbability, ModelIdentity, Quality
 from observatory.errors import ModelError, UnusableInputError
 from observatory.euv import Plane, disk_of, monochrome
-from observatory.euv.disk import channel_of, standard_pointing
+from observatory.euv.disk import standard_pointing
 from observatory.euv.limb import limb_height
+from observatory.euv.plane import channel_angstrom
 from observatory.frame import Frame, Pointing
 
 FloatArray = NDArray[np.floating]
@@ -102,7 +103,7 @@ class AiaQuality:
         """Measure a frame."""
         plane = monochrome(frame) if plane is None else plane
         disk = _disk(frame, plane)
-        found, spoilt, coarse = gather(plane, disk, limb_height(channel_of(frame.instrument)))
+        found, spoilt, coarse = gather(plane, disk, limb_height(channel_angstrom(frame)))
         ratios = self._pixel_ratios(found, frame, plane, disk)
         is_whole = frame.header.get("TOTVALS") in (frame.width * frame.height, None)
         for cause, ratio in causes_of(
@@ -158,7 +159,7 @@ class AiaQuality:
                 float(off_middle) / disk.radius_px / radii["off_middle"],
             )
         is_radiance = (frame.unit or "").startswith("W")  # SUVI level 1b: no counts to compare with noise
-        least = limits.get("picture" if plane.is_picture else str(channel_of(frame.instrument)), 0.0)
+        least = limits.get("picture" if plane.is_picture else str(channel_angstrom(frame)), 0.0)
         ratios[Cause.UNDEREXPOSED] = 0.0 if is_radiance else least / max(found.level, 1e-3)
         if found.missing >= 1.0:
             return {Cause.MISSING_DATA: 1e3}

@@ -10,7 +10,7 @@ import numpy as np
 from observatory.coordinates import RSUN_1AU_ARCSEC, SunView
 from observatory.errors import UnusableInputError
 from observatory.euv.limb import LimbBend, find_bend, limb_height, ring_center
-from observatory.euv.plane import Plane
+from observatory.euv.plane import Plane, channel_angstrom
 from observatory.frame import DateSource, Frame, Pointing
 
 #: Arcseconds across a full-disk picture: AIA level 1.5 has 4096 px of 0.6, SUVI 1280 px of 2.5.
@@ -38,7 +38,7 @@ def disk_of(frame: Frame, plane: Plane) -> Pointing:
     """
     if frame.pointing is not None:
         return frame.pointing
-    height_radii = limb_height(channel_of(frame.instrument))
+    height_radii = limb_height(channel_angstrom(frame))
     roll = 0.0 if plane.is_picture else None  # pictures of the archives are turned north up
     if plane.is_picture and frame.height == frame.width:
         standard = standard_pointing(frame)
@@ -94,12 +94,6 @@ def standard_pointing(frame: Frame) -> Pointing:
         roll_deg=0.0,
         source="archive",
     )
-
-
-def channel_of(instrument: str) -> int | None:
-    """Channel in angstrom of an instrument such as ``aia-193``; None for a station's own name."""
-    _, _, channel = instrument.rpartition("-")
-    return int(channel) if channel.isdigit() else None
 
 
 def rsun_arcsec_on(date_obs: datetime | None) -> float:

@@ -64,7 +64,7 @@ def on_grid(
         pixels = pixels.astype(np.float32)
     covered = warp.covered()
     if valid is None:
-        values = warp.sample(pixels)
+        values = warp.sample(pixels, plane if pixels is plane.pixels else None)
     else:
         values = warp.sample(np.where(valid, pixels, pixels.dtype.type(0)))
         share = warp.sample(valid.view(np.uint8) * np.uint8(255)) / np.float32(255.0)
@@ -106,20 +106,25 @@ class _Warp:
         reach = half * (abs(np.cos(angle)) + abs(np.sin(angle)))
         return cls((height, width), side, np.column_stack([turn, shift]), float(reach))
 
-    def sample(self, pixels: np.ndarray) -> FloatArray:
-        """Bring an array to the grid, (side, side) float32; 0 outside the frame."""
+    def sample(self, pixels: np.ndarray, plane: Plane | None = None) -> FloatArray:
+        """Bring an array to the grid, (side, side) float32; 0 outside the frame.
+
+        ``plane`` is given where the array is that plane's pixels, which may have been averaged already.
+        """
         turn, shift = self.matrix[:, :2], self.matrix[:, 2]
         middle = np.full(2, (2 * self.side - 1) / 2.0)
         centre = turn @ middle + shift
         factor = max(1, int(self.reach / self.side + 0.1))  # up to a tenth coarser than the doubled grid
         height, width = self.shape
-        x0, y0 = (max(0, int(c - self.reach) - factor) for c in centre)
+        averaged, done = (pixels, 1) if plane is None else plane.averaged(factor)
+        x0, y0 = (max(0, int(c - self.reach) - factor) // done * done for c in centre)
         columns = (min(width, int(centre[0] + self.reach) + 2 * factor) - x0) // factor
         rows = (min(height, int(centre[1] + self.reach) + 2 * factor) - y0) // factor
         if columns < 1 or rows < 1:
             return np.zeros((self.side, self.side), np.float32)
-        part = pixels[y0 : y0 + rows * factor, x0 : x0 + columns * factor]
-        if factor > 1:
+        left = factor // done
+        part = averaged[y0 // done :, x0 // done :][: rows * left, : columns * left]
+        if left > 1:
             part = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
         origin = (shift - np.array([x0, y0]) + 0.5) / factor - 0.5
         doubled = cv2.warpAffine(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -40,12 +40,26 @@ class Plane:
     is_picture : bool
         Whether the values are an 8-bit display brightness (compressed, scaled) and no counts.
     row_order : RowOrder
+    source : Frame or None
+        Frame whose own pixels these are, all valid.
     """
 
     pixels: np.ndarray
     is_valid: BoolArray | None = None
     is_picture: bool = False
     row_order: RowOrder = RowOrder.BOTTOM
+    source: Frame | None = field(default=None, repr=False)
+
+    def averaged(self, factor: int) -> tuple[np.ndarray, int]:
+        """Pixels averaged over squares as far as that was done already, and the squares' side.
+
+        The side (4, 2 or 1) divides `factor`; nothing is averaged where pixels are not valid.
+        """
+        if self.source is not None:
+            for side, averaged in ((4, "quartered"), (2, "halved")):
+                if factor % side == 0 and (found := getattr(self.source, averaged)) is not None:
+                    return found, side
+        return self.pixels, 1
 
 
 def monochrome(frame: Frame) -> Plane:
@@ -68,7 +82,8 @@ def monochrome(frame: Frame) -> Plane:
         # checkRange stops at the first NaN and makes no array: a third of isfinite's time.
         is_whole = cv2.checkRange(pixels, quiet=True)[0]
         return Plane(pixels, None if is_whole else np.isfinite(pixels), False, frame.row_order)
-    return Plane(_handy(pixels), None, False, frame.row_order)
+    counts = _handy(pixels)
+    return Plane(counts, None, False, frame.row_order, frame if counts is frame.pixels else None)
 
 
 def _handy(counts: np.ndarray) -> np.ndarray:
@@ -78,6 +93,14 @@ def _handy(counts: np.ndarray) -> np.ndarray:
     short = np.iinfo(np.int16)
     fits = counts.min() >= short.min and counts.max() <= short.max
     return counts.astype(np.int16 if fits else np.float32)
+
+
+def channel_angstrom(frame: Frame) -> int | None:
+    """Channel of a frame, by its wavelength or by a name such as ``aia-193``; None when unknown."""
+    if frame.wavelength_nm is not None:
+        return round(frame.wavelength_nm * 10)
+    _, _, channel = frame.instrument.rpartition("-")
+    return int(channel) if channel.isdecimal() else None
 
 
 def _uncoloured(frame: Frame) -> FloatArray:
@@ -92,7 +115,7 @@ def _uncoloured(frame: Frame) -> FloatArray:
 
 def _table_for(frame: Frame) -> ColourTable | None:
     """Table of a picture; None for grey, and for one so dark that it does not matter."""
-    channel = int(frame.instrument.rpartition("-")[2]) if frame.instrument[-1:].isdigit() else None
+    channel = channel_angstrom(frame)
     own = tables_of(channel) if channel is not None else ()
     fits = fitting_tables(frame.pixels)
     if fits is None:

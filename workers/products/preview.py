@@ -55,7 +55,10 @@ def preview(frame: Frame, side_px: int = PREVIEW_SIDE_PX) -> Picture:
 def preview_pixels(frame: Frame, side_px: int = PREVIEW_SIDE_PX) -> Bytes8:
     """Show a frame at no more than ``side_px``: (height, width) or (height, width, 3), north up."""
     pixels = frame.pixels
-    if max(frame.height, frame.width) >= 2 * side_px and frame.halved is not None:
+    times = max(frame.height, frame.width) // side_px
+    if times >= 4 and frame.quartered is not None:
+        pixels = frame.quartered
+    elif times >= 2 and frame.halved is not None:
         pixels = frame.halved
     return np.asarray(orient(frame, stretch(frame, reduced(pixels, side_px))), np.uint8)
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -140,6 +141,17 @@ def _decode_tiles(tiles: list[memoryview], image: NDArray[np.integer], layout: _
         decode(range(len(tiles)))
         return
     edges = [len(tiles) * part // threads for part in range(threads + 1)]
-    with ThreadPoolExecutor(threads, thread_name_prefix="rice") as pool:
-        for _ in pool.map(decode, [range(a, b) for a, b in pairwise(edges)]):
-            pass
+    first, *others = (range(a, b) for a, b in pairwise(edges))
+    helped = [_helpers(os.getpid()).submit(decode, part) for part in others]
+    try:
+        decode(first)
+    finally:
+        wait(helped)  # they write into the image: none may go on alone
+    for part in helped:
+        part.result()
+
+
+@lru_cache(maxsize=1)
+def _helpers(process: int) -> ThreadPoolExecutor:
+    """Threads that decode beside those who ask; a fork has none of its parent's, so it makes its own."""
+    return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix=f"rice-{process}")
