@@ -209,7 +209,9 @@ def movie(
     crop: CropOption = None,
     pad: Annotated[str, typer.Option(help="16:9, 4:3, another aspect, or none")] = "none",
     fps: Annotated[float | None, typer.Option(min=0.1, max=120, help="pictures a second")] = None,
-    overlay: Annotated[Overlay | None, typer.Option(help="outlines of stored regions")] = None,
+    overlay: Annotated[
+        Overlay | None, typer.Option(help="outlines of coronal holes and active regions")
+    ] = None,
     skip_degraded: Annotated[
         bool, typer.Option("--skip-degraded", help="leave degraded frames out; default: mark them")
     ] = False,
@@ -233,7 +235,7 @@ def movie(
     Gaps hold the last frame, dimmed, and say how long they are. Needs ffmpeg.
     """
     from heliowatch.movie import Wanted, run_movie
-    from heliowatch.shots import Request
+    from heliowatch.sources import Request
     from heliowatch.spans import Span
 
     settings = _settings(**({} if data_dir is None else {"data_dir": data_dir}))

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from heliowatch.composite import look_named
 from heliowatch.folders import make_folder
 from heliowatch.progress import progress_bars
-from heliowatch.shots import CompositeShots, FrameShots, Painted, Request, Shot, Shots
+from heliowatch.shots import CompositeShots, FrameShots, Painted, Shot, Shots
+from heliowatch.sources import Request
 from observatory.errors import UnusableInputError
 from observatory.settings import Settings
 from workers.products.film import FilmWriter, find_ffmpeg, form_of

@@ -1,89 +1,29 @@
-"""What a film is made of: frames of one instrument, or sets of three channels, from files or stored."""
+"""What a film shows: frames of one instrument, or sets of three channels, each painted when its turn comes."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heliowatch.series import Listed, list_frames, read_listed
+from heliowatch.sources import Gathered, Request, Source, gather
 from heliowatch.spans import Span
 from observatory.errors import SettingsError, UnusableInputError
-from observatory.frame import DateSource, Frame
+from observatory.frame import Frame
 from observatory.instruments import kind_of
 from observatory.settings import LookSettings, Settings
-from observatory.storage import catalogue
-from observatory.storage.catalogue import FrameFilter
-from observatory.storage.frames import Status, text_path
-from observatory.storage.region_catalogue import RegionFilter
-from observatory.storage.region_catalogue import find as find_regions
-from observatory.storage.session import Database
 from workers.pairing import TimedSet, pair, tolerance_for
 from workers.products import composite
 from workers.products.composite import Channel, Levels
-from workers.products.film_painter import FramePainter, Outline, outlined
+from workers.products.film_painter import FramePainter, outlined
 from workers.products.sun_view import Crop, SunView
-from workers.stored_frames import read_stored
 
 Bytes8 = NDArray[np.uint8]
-
-_PAGE = 1000
-_MOST_REGIONS = 1000
-
-
-@dataclass(frozen=True)
-class Source:
-    """One frame that can be read when its turn comes.
-
-    Attributes
-    ----------
-    channel : str
-        Known instrument that it is of.
-    degraded : str | None
-        What spoils it, in words; None for a good frame and one that nobody judged.
-    is_file_time : bool
-        Whether the time is the file's and not the observation's.
-    """
-
-    instrument: str
-    channel: str
-    date_obs: datetime
-    label: str
-    read: Callable[[], Frame]
-    outlines: Callable[[], list[Outline]]
-    degraded: str | None = None
-    quality_score: float | None = None
-    set_id: int | None = None
-    is_file_time: bool = False
-
-
-@dataclass(frozen=True)
-class Request:
-    """Which frames are asked for; the command line's words.
-
-    Attributes
-    ----------
-    instrument : str | None
-        None: what the files are.
-    reference : str | None
-        Name of the file that sets brightness and place for the whole film; None: the first good one.
-    """
-
-    instrument: str | None = None
-    span: Span = field(default_factory=Span)
-    look: str = "aia"
-    has_outlines: bool = False
-    is_degraded_skipped: bool = False
-    tolerance_s: float | None = None
-    reference: str | None = None
 
 
 @dataclass(frozen=True)
@@ -169,7 +109,7 @@ class FrameShots(Shots):
 
     def __init__(self, settings: Settings, paths: Sequence[Path], request: Request) -> None:
         self._request = request
-        gathered = _gather(
+        gathered = gather(
             settings, paths, request, None if request.instrument is None else [request.instrument]
         )
         name = _only_instrument(gathered.sources)
@@ -201,8 +141,9 @@ class FrameShots(Shots):
     def paint(self, shot: Shot) -> Painted:
         assert self._painter is not None
         (source,) = shot.sources
-        outlines = source.outlines() if self._request.has_outlines else []
-        picture = self._painter.paint(source.read(), outlines)
+        frame = source.read()
+        outlines = source.outlines(frame) if self._request.has_outlines else []
+        picture = self._painter.paint(frame, outlines)
         return Painted(picture, () if source.degraded is None else (source.degraded,))
 
 
@@ -213,7 +154,7 @@ class CompositeShots(Shots):
         self, settings: Settings, paths: Sequence[Path], request: Request, look: LookSettings
     ) -> None:
         self._settings, self._request, self._look = settings, request, look
-        gathered = _gather(settings, paths, request, look.channels)
+        gathered = gather(settings, paths, request, look.channels)
         mine = [one for one in gathered.sources if one.channel in look.channels]
         kept, left_out = _choose(mine, request)
         tolerance_s = request.tolerance_s or settings.composites.tolerance_s or tolerance_for(kept)
@@ -256,9 +197,9 @@ class CompositeShots(Shots):
         picture = composite.compose(channels, self._look, levels, self._view)
         if self._request.has_outlines:
             drawn: set[str] = set()
-            for channel, source, _ in found:
+            for channel, source, frame in found:
                 # Both 171 and 193 know active regions: the look's first channel that does is drawn.
-                new = [one for one in source.outlines() if one.event_type not in drawn]
+                new = [one for one in source.outlines(frame) if one.event_type not in drawn]
                 outlined(picture, new, self._view, channel.pointing, channel.row_order)
                 drawn |= {one.event_type for one in new}
         degraded = tuple(
@@ -305,137 +246,6 @@ def _shot(one: TimedSet[Source]) -> Shot:
     return Shot(one.date_obs, " + ".join(source.label for source in sources), sources)
 
 
-@dataclass(frozen=True)
-class _Gathered:
-    sources: list[Source]
-    errors: list[dict[str, str]]
-    left_out: dict[str, int]
-    known: str = ""
-
-
-def _gather(
-    settings: Settings, paths: Sequence[Path], request: Request, instruments: Iterable[str] | None
-) -> _Gathered:
-    if paths:
-        return _from_files(settings, paths, request, instruments)
-    if instruments is None:
-        raise SettingsError("say of what: --instrument NAME or composite for stored frames, or name files")
-    return _from_storage(settings, request, list(instruments))
-
-
-def _from_files(
-    settings: Settings, paths: Sequence[Path], request: Request, instruments: Iterable[str] | None
-) -> _Gathered:
-    if request.has_outlines:
-        raise SettingsError(
-            "--overlay regions outlines what is stored: ingest the files first, then name no files here"
-        )
-    wanted = None if instruments is None else set(instruments)
-    otherwise = request.instrument if wanted == {request.instrument} else None
-    listed, refused = list_frames(settings, paths, otherwise=otherwise)
-    errors = [{"file": one.file, "error": one.error} for one in refused]
-    mine = [one for one in listed if wanted is None or {one.instrument, one.channel} & wanted]
-    sources = [_file_source(settings, one) for one in mine]
-    known = _extent([one.date_obs for one in mine])
-    return _Gathered(sources, errors, {"of other instruments": len(listed) - len(mine)}, known)
-
-
-def _file_source(settings: Settings, listed: Listed) -> Source:
-    return Source(
-        instrument=listed.instrument,
-        channel=listed.channel,
-        date_obs=listed.date_obs,
-        label=listed.label,
-        read=partial(read_listed, settings, listed),
-        outlines=list,
-        is_file_time=listed.date_obs_source is DateSource.FILE_TIME,
-    )
-
-
-def _from_storage(settings: Settings, request: Request, instruments: list[str]) -> _Gathered:
-    db = open_database(settings)
-    names = {name: kind for name, kind in settings.stations.items() if {name, kind} & set(instruments)}
-    for name in instruments:
-        if name not in settings.stations:
-            kind_of(name)
-            names.setdefault(name, name)
-    sources: list[Source] = []
-    left_out: Counter[str] = Counter()
-    for name, known_as in names.items():
-        for row in _rows(db, name, request.span):
-            if row["status"] != Status.DONE:
-                left_out[f"{row['status']}"] += 1
-            elif row["mark"] == "bad":
-                left_out["marked bad"] += 1
-            elif row["date_obs"] is None:
-                left_out["without a time"] += 1
-            else:
-                sources.append(_stored_source(settings, db, row, known_as))
-    known = "" if sources else _stored_extent(db, list(names))
-    return _Gathered(sorted(sources, key=lambda one: one.date_obs), [], dict(left_out), known)
-
-
-def open_database(settings: Settings) -> Database:
-    """Open the settings' database to read from it.
-
-    Raises
-    ------
-    SettingsError
-        When there is none yet, or it has another schema.
-    """
-    db = Database(settings.resolved_database_url)
-    place = settings.resolved_database_url.removeprefix("sqlite:///")
-    if db.is_sqlite and not Path(place).is_file():
-        raise SettingsError(
-            f"nothing is stored yet: there is no database {place}; name files, or the --data-dir of a station"
-        )
-    db.check_schema()
-    return db
-
-
-def _rows(db: Database, instrument: str, span: Span) -> Iterable[dict[str, Any]]:
-    wanted = FrameFilter(instrument=instrument, time_from=span.start, time_to=span.end)
-    after: tuple[datetime, int] | None = None
-    while True:
-        page = catalogue.find(db, wanted, limit=_PAGE, after=after, is_ascending=True)
-        yield from page
-        if len(page) < _PAGE:
-            return
-        after = (page[-1]["moment"], page[-1]["id"])
-
-
-def _stored_source(settings: Settings, db: Database, row: Mapping[str, Any], known_as: str) -> Source:
-    causes = ", ".join(item["cause"].replace("_", " ") for item in row["causes"][:2])
-    return Source(
-        instrument=row["instrument"],
-        channel=known_as,
-        date_obs=row["date_obs"],
-        label=row["file_name"] if row["frame_index"] == 0 else f"{row['file_name']}#{row['frame_index']}",
-        read=partial(
-            read_stored,
-            db,
-            settings,
-            sha256=row["sha256"],
-            path=text_path(row["path"]),
-            file_name=row["file_name"],
-            frame_index=row["frame_index"],
-            instrument=row["instrument"],
-        ),
-        outlines=partial(_outlines, db, row["id"]),
-        degraded=f"degraded: {causes or 'unknown'}" if row["is_degraded"] else None,
-        quality_score=row["quality_score"],
-        is_file_time=row["date_obs_source"] == DateSource.FILE_TIME,
-    )
-
-
-def _outlines(db: Database, frame_id: int) -> list[Outline]:
-    found = find_regions(db, RegionFilter(frame_id=frame_id), limit=_MOST_REGIONS)
-    return [
-        Outline(row["event_type"], tuple(np.asarray(ring, float) for ring in row["rings_px"] or ()))
-        for row in found
-    ]
-
-
 def _choose(sources: Sequence[Source], request: Request) -> tuple[list[Source], dict[str, int]]:
     """Frames of the span, and without degraded ones when they are not wanted."""
     within = [one for one in sources if request.span.holds(one.date_obs)]
@@ -462,7 +272,7 @@ def _only_instrument(sources: Sequence[Source]) -> str:
     return names[0] if names else ""
 
 
-def _none_said(request: Request, gathered: _Gathered, kept: Sequence[Source] = ()) -> str:
+def _none_said(request: Request, gathered: Gathered, kept: Sequence[Source] = ()) -> str:
     if kept:
         times = f"{len(kept)} frames of {', '.join(sorted({one.channel for one in kept}))}"
         return (
@@ -476,25 +286,6 @@ def _none_said(request: Request, gathered: _Gathered, kept: Sequence[Source] = (
         )
     others = ", ".join(f"{count} {why}" for why, count in gathered.left_out.items() if count)
     return f"{what}{f' ({others})' if others else ''}{f'; {gathered.known}' if gathered.known else ''}"
-
-
-def _extent(times: Sequence[datetime]) -> str:
-    if not times:
-        return ""
-    return (
-        f"those that there are were taken from {min(times):%Y-%m-%d %H:%M} to {max(times):%Y-%m-%d %H:%M} UTC"
-    )
-
-
-def _stored_extent(db: Database, names: Sequence[str]) -> str:
-    times = []
-    for name in names:
-        for is_ascending in (True, False):
-            found = catalogue.find(
-                db, FrameFilter(instrument=name, status=Status.DONE), limit=1, is_ascending=is_ascending
-            )
-            times += [row["moment"] for row in found]
-    return _extent(times)
 
 
 def _spoken(instrument: str) -> str:

@@ -324,7 +324,6 @@ def test_what_cannot_become_a_film_is_one_line(run: Run, folder: Path, tmp_path:
         ((folder, "-i", "aia-95"), 1, "not recognised"),
         ((folder,), 2, "say which with --instrument"),
         ((folder, "-i", "aia-193", "--pad", "wide"), 2, "--pad"),
-        ((folder, "-i", "aia-193", "--overlay", "regions"), 2, "outlines what is stored"),
         ((folder, "-i", "composite", "--tolerance", "0.5"), 1, "widen --tolerance"),
         ((folder, "-i", "aia-193", "--reference", "x.fits"), 2, "not one of the frames"),
         (("-i", "aia-193"), 2, "nothing is stored yet"),
@@ -335,6 +334,20 @@ def test_what_cannot_become_a_film_is_one_line(run: Run, folder: Path, tmp_path:
         assert "Traceback" not in ended.err
     assert run("movie", folder, "-i", "aia-193", "-o", tmp_path / "film.gif").code == 2
     assert not film.exists()
+
+
+@needs_ffmpeg
+def test_files_that_nobody_stored_get_their_outlines_from_the_network(
+    run: Run, tmp_path: Path, real_frames: Path
+):
+    source = real_frames / "aia/png/aia_ch_2019_09_01T00_00_00.png"
+    seen = []
+    for words in ((), ("--overlay", "regions")):
+        film = tmp_path / "film.mp4"
+        assert movie(run, source, "--size", 512, "--fps", 5, "-o", film, *words).code == 0
+        seen.append(Film.open(film).pictures[0].astype(int))
+    blue = (seen[1] - seen[0])[..., 2] > 80
+    assert blue.sum() > 200
 
 
 def test_without_ffmpeg_the_package_is_named(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch):
