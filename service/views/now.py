@@ -120,6 +120,8 @@ class Selected:
     height: int | None
     is_pinned: bool
     overlay: Overlay | None
+    not_looked: str | None
+    """Why no regions were looked for, where they might have been."""
 
 
 @dataclass(frozen=True)
@@ -273,9 +275,9 @@ def _newest_of(here: Context, shown: Day) -> dict[str, Any] | None:
 
 def selected(here: Context, row: Mapping[str, Any], base: str, wish: Wish) -> Selected:
     """One frame with its newest quality result, its picture's size and what lies over it."""
-    made = next(
-        (item for item in results.of_frame(here.db, row["id"]) if item["analysis"] == "quality"), None
-    )
+    found = results.of_frame(here.db, row["id"])
+    made = next((item for item in found if item["analysis"] == "quality"), None)
+    skipped = (item["payload"].get("skipped") for item in found if item["analysis"] == "segmentation")
     preview = next(
         (item for item in results.products_of(here.db, row["id"]) if item["kind"] == "preview"), None
     )
@@ -287,6 +289,7 @@ def selected(here: Context, row: Mapping[str, Any], base: str, wish: Wish) -> Se
         height=height,
         is_pinned=wish.frame_id is not None,
         overlay=overlay(here, row["id"], width, height, wish.outlines),
+        not_looked=next(skipped, None),
     )
 
 

@@ -107,11 +107,13 @@ class Telescope:
         **given: Any,
     ) -> int:
         """Return the id of a frame that is done."""
+        judged = None if score is None else quality(score, *causes)
+        made = list(given.pop("made", ()))
+        if judged:
+            made.append(NewResult("quality", MODEL, results.quality_payload(judged)))
         frame_id = self.receive(**given)
         claimed = frames.claim(self.db, frame_id, "worker-1", datetime.now(UTC))
         assert claimed is not None
-        judged = None if score is None else quality(score, *causes)
-        made = [NewResult("quality", MODEL, results.quality_payload(judged))] if judged else []
         pictures = []
         if with_picture or preview:
             data = preview or jpeg(frame_id % 200)

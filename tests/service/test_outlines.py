@@ -14,8 +14,9 @@ from fastapi.testclient import TestClient
 
 from observatory.frame import RowOrder
 from observatory.orientation import preview_affine
+from observatory.storage.results import NewResult
 from service.outlines import position
-from tests.service.corona import AR, CH, NOON, central, face, found, picture
+from tests.service.corona import AR, CH, NETWORK, NOON, central, face, found, picture
 from tests.service.telescope import Telescope, on_sqlite
 from workers.products.preview import orient, preview
 
@@ -157,6 +158,9 @@ def test_the_page_lists_a_frame_s_regions_and_draws_the_day_s_areas(
     assert 'id="areas"' in text and "Areas as CSV" in text
     empty = telescope.corona(found(CH, ()), date_obs=NOON, with_picture=True)
     assert "No regions on this frame" in client.get(f"/now/frame/{empty}").text
+    reason = {"skipped": "the frame is degraded: eclipse"}
+    dark = telescope.observe(with_picture=True, made=[NewResult("segmentation", NETWORK, reason)])
+    assert "not looked for: the frame is degraded: eclipse." in client.get(f"/now/frame/{dark}").text
     plain = telescope.observe(with_picture=True)
     other = client.get(f"/?frame={plain}").text
     assert 'class="layers"' not in other and "Areas as CSV" not in other
