@@ -219,7 +219,7 @@ class RegionQuery(BaseModel):
         ge=1,
         le=1000,
         description="1 to 1000 regions a page; when left out, 50 for JSON, all for CSV, and all for the others "
-        "as long as they are no more than 5000",
+        "unless they are more than 1000",
     )
     cursor: str | None = Field(
         None, max_length=200, description="the cursor of `next` from the page before, unchanged"

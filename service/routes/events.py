@@ -51,6 +51,9 @@ async def stream_events(
     `id:` is the event's number. A client that comes back with `Last-Event-ID` (browsers do by
     themselves) gets first what it missed; when some of that is no longer kept, a `status` event
     with `missed: true` says so. Without a number the stream begins now.
+
+    A `result` tells of one frame (with `regions` where they were looked for) or, with `composite` alone,
+    of a composite.
     """
     limit = here.settings.service.max_listeners
     if here.stream.listeners >= limit:

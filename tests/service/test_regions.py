@@ -12,6 +12,7 @@ import pytest
 from astropy.table import Table
 from fastapi.testclient import TestClient
 
+from service.routes import regions
 from tests.service.corona import AR, CH, NOON, central, found
 from tests.service.telescope import Telescope, on_sqlite
 
@@ -116,6 +117,18 @@ def test_other_programs_formats_hold_the_same_regions(client: TestClient, telesc
     assert 'rel="next"' in paged.headers["link"]
     refused = client.get(REGIONS, params={"format": "ds9", "coordinates": "carrington"})
     assert refused.json()["errors"][0]["parameter"] == "coordinates"
+
+
+@on_sqlite
+def test_a_file_in_one_piece_is_refused_above_a_bound_instead_of_being_cut(
+    client: TestClient, telescope: Telescope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    observe(telescope)
+    monkeypatch.setattr(regions, "_WHOLE", 2)
+    refused = client.get(REGIONS, params={"format": "votable"})
+    assert refused.status_code == 422 and refused.json()["errors"][0]["parameter"] == "limit"
+    assert client.get(REGIONS, params={"format": "votable", "event_type": "CH"}).status_code == 200
+    assert client.get(REGIONS, params={"format": "votable", "limit": 2}).status_code == 200
 
 
 @on_sqlite
