@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 from sqlalchemy import delete, event, func, select
 
+from observatory.coordinates import rotate_carrington
 from observatory.frame import DateSource
 from observatory.orientation import preview_affine
 from observatory.storage import events, frames, region_catalogue, results
 from observatory.storage.files import ProductFiles
 from observatory.storage.region_catalogue import RegionFilter
 from observatory.storage.schema import frames as frame_table
-from observatory.storage.schema import regions, segmentations, tracks
+from observatory.storage.schema import regions, segmentations, track_events, tracks
 from observatory.storage.session import Database
 from tests.service.corona import AR, CH, NETWORK, NOON, Spot, central, found, picture
 from tests.service.telescope import Telescope, on_sqlite
@@ -111,6 +113,33 @@ def test_regions_keep_their_track_in_whatever_order_frames_are_finished(
     track = region_catalogue.track(db, seen[0][0])
     assert track is not None
     assert (track["first_seen"], track["last_seen"], track["sightings"]) == (NOON, at(120), 5)
+
+
+def test_over_five_days_every_region_keeps_its_track_though_frames_are_finished_pell_mell(
+    telescope: Telescope, db: Database
+) -> None:
+    homes = [central(25, 9, west_deg=-25), central(-10, 7, west_deg=-40), central(-35, 8, west_deg=-10)]
+    moments = [NOON + timedelta(hours=8 * step) for step in range(16)]
+    order = [one for pair in zip(moments[1::2], moments[::2], strict=True) for one in pair]
+    seen: dict[int, set[int]] = {number: set() for number in range(len(homes))}
+    for step, when in enumerate(order):
+        days = (when - NOON).total_seconds() / 86400
+        moved = [
+            replace(home, longitude_deg=float(rotate_carrington(home.longitude_deg, home.latitude_deg, days)))
+            for home in homes
+        ]
+        name = ("aia-193", "aia-171")[step % 3 == 0]
+        frame_id = telescope.corona(found(CH, tuple(moved), when), date_obs=when, instrument=name)
+        (holes,) = region_catalogue.of_frame(db, frame_id)
+        for row in holes["items"]:
+            nearest = min(
+                range(len(homes)),
+                key=lambda one: abs(homes[one].latitude_deg - row["carrington_latitude_deg"]),
+            )
+            seen[nearest].add(row["track_id"])
+    assert [len(ids) for ids in seen.values()] == [1, 1, 1]
+    assert len(set.union(*seen.values())) == 3
+    assert count(db, track_events) == 0
 
 
 def test_many_workers_found_one_track_together(telescope: Telescope, db: Database) -> None:
