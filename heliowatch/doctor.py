@@ -13,7 +13,7 @@ import typer
 
 from models import registry
 from models.runtime import Runtime
-from observatory.errors import HeliowatchError, ModelError
+from observatory.errors import HeliowatchError, ModelError, SettingsError
 from observatory.settings import Settings, config_path
 from observatory.storage.session import Database
 
@@ -56,6 +56,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
         ("watch folders", _watched),
         ("models", _models),
         ("device", _device),
+        ("films", _films),
     ):
         yield _guarded(name, look, settings)
 
@@ -125,6 +126,16 @@ def _device(settings: Settings) -> str:
     runtime = Runtime(device=settings.runtime.device.value)
     made = Pipelines(runtime).all()  # makes every network ready, as a worker does when it starts
     return f"{settings.runtime.device.value} asked for, {runtime.provider} given; {len(made)} pipelines ready"
+
+
+def _films(settings: Settings) -> str:
+    """Where ffmpeg is; without it everything but `movie` works, so its absence is no failure."""
+    from workers.products.film import find_ffmpeg
+
+    try:
+        return find_ffmpeg(settings.films)
+    except SettingsError as error:
+        return str(error)
 
 
 def _effective(settings: Settings) -> Iterator[tuple[str, object]]:
