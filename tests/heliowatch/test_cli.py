@@ -22,6 +22,8 @@ from PIL import Image
 
 import heliowatch
 from heliowatch import cli, logs
+from observatory.instruments import Limits, read_file
+from observatory.storage.schema import SCHEMA_REVISION
 from tests.making import fits_bytes, kso_frame, pgm_bytes, picture_bytes
 
 pytestmark = pytest.mark.usefixtures("settings")  # a folder of our own, an environment without ours
@@ -348,7 +350,7 @@ def test_the_schema_is_brought_up_to_date_and_told(run: Run):
     assert (before.code, "found nothing" in before.out) == (1, True)
     assert run("db", "upgrade").code == 0
     after = run("db", "current")
-    assert (after.code, "found 0001, wanted 0001" in after.out) == (0, True)
+    assert (after.code, f"found {SCHEMA_REVISION}, wanted {SCHEMA_REVISION}" in after.out) == (0, True)
 
 
 @pytest.mark.parametrize("verb", ["serve", "ingest"])
@@ -444,7 +446,15 @@ def test_the_doctor_names_every_check_and_where_each_setting_came_from(
     ended = run("doctor", "--json")
     report = orjson.loads(ended.out)
     checks = {check["name"]: check["is_ok"] for check in report["checks"]}
-    assert set(checks) == {"database", "broker", "product folder", "watch folders", "models", "device"}
+    assert set(checks) == {
+        "database",
+        "broker",
+        "product folder",
+        "watch folders",
+        "models",
+        "device",
+        "films",
+    }
     sources = {item["name"]: (item["value"], item["source"]) for item in report["settings"]}
     assert sources["service.port"] == (8123, "file heliowatch.yaml")
     assert sources["log.level"] == ("DEBUG", "environment HELIOWATCH_LOG__LEVEL")
@@ -464,3 +474,24 @@ def test_the_doctor_finds_what_is_wrong_and_hides_passwords(
         assert words in ended.out
     assert "s3cret" not in ended.out + ended.err
     assert "s3cret" not in run("doctor", "--json").out
+
+
+def test_a_corona_is_simulated_in_the_channels_of_a_composite(run: Run, tmp_path: Path):
+    ended = run(
+        "simulate",
+        tmp_path,
+        "-i",
+        "aia",
+        "--frames",
+        1,
+        "--size",
+        128,
+        "--cadence",
+        0,
+        "--start",
+        "2026-06-01",
+    )
+    assert ended.code == 0
+    opened = [read_file(path, Limits()) for path in sorted(tmp_path.glob("*.fits"))]
+    assert {item.instrument for item in opened} == {"aia-304", "aia-171", "aia-193"}
+    assert all(item.facts().is_simulated for item in opened)
