@@ -15,6 +15,7 @@ FloatArray = NDArray[np.floating]
 BoolArray = NDArray[np.bool_]
 
 _COARSE_SIDE = 256
+_LEAST_KNOWN = 0.25  # share of a cell: below it the cells around tell more
 
 
 @dataclass(frozen=True)
@@ -52,25 +53,37 @@ def coarse_frame(plane: Plane, disk: Pointing) -> Coarse:
     factor = max(1, min(height, width) // _COARSE_SIDE)
     rows, columns = height // factor, width // factor
     part = (slice(0, rows * factor), slice(0, columns * factor))
-    pixels, valid = plane.pixels[part], np.ones((rows, columns), bool)
+    pixels = plane.pixels[part]
     if pixels.dtype not in (np.uint8, np.int16, np.uint16, np.float32):
         pixels = pixels.astype(np.float32)
-    if plane.is_valid is not None:
-        holes = ~plane.is_valid[part]
-        share = cv2.resize(
-            holes.view(np.uint8) * np.uint8(255), (columns, rows), interpolation=cv2.INTER_AREA
-        )
-        valid = share < 128
-        pixels = np.where(holes, pixels.dtype.type(0), pixels)
     finer = 2 if factor % 2 == 0 else 1
-    averaged, done = plane.averaged(factor // finer)
-    if done > 1:
-        pixels = averaged[: rows * factor // done, : columns * factor // done]
-    half = cv2.resize(pixels, (columns * finer, rows * finer), interpolation=cv2.INTER_AREA).astype(
-        np.float32
-    )
-    values = half if finer == 1 else cv2.resize(half, (columns, rows), interpolation=cv2.INTER_AREA)
+    size, half_size = (columns, rows), (columns * finer, rows * finer)
+    if plane.is_valid is None:
+        averaged, done = plane.averaged(factor // finer)
+        if done > 1:
+            pixels = averaged[: rows * factor // done, : columns * factor // done]
+        half, valid = _mean(pixels, half_size), np.ones((rows, columns), bool)
+        values = half if finer == 1 else _mean(half, size)
+    else:
+        filled = np.where(plane.is_valid[part], pixels, pixels.dtype.type(0))
+        known = plane.is_valid[part].view(np.uint8) * np.uint8(255)
+        values, share = _mean_of_known(filled, known, size)
+        half, share_of_half = _mean_of_known(filled, known, half_size)
+        around = cv2.resize(values, half_size, interpolation=cv2.INTER_NEAREST)
+        half, valid = np.where(share_of_half < _LEAST_KNOWN, around, half), share > 0.5
     x = (np.arange(columns, dtype=np.float32) * factor + (factor - 1) / 2 - disk.center_x_px) / disk.radius_px
     y = (np.arange(rows, dtype=np.float32) * factor + (factor - 1) / 2 - disk.center_y_px) / disk.radius_px
     radius = np.sqrt(np.square(y)[:, None] + np.square(x)[None, :], dtype=np.float32)
     return Coarse(values, valid, factor, radius, half)
+
+
+def _mean(pixels: np.ndarray, size: tuple[int, int]) -> FloatArray:
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _mean_of_known(
+    filled: np.ndarray, known: NDArray[np.uint8], size: tuple[int, int]
+) -> tuple[FloatArray, FloatArray]:
+    """Mean of what is known of each cell, and its share; ``filled`` is 0 where ``known`` is, else 255."""
+    share = _mean(known, size) / np.float32(255.0)
+    return _mean(filled, size) / np.maximum(share, np.float32(_LEAST_KNOWN)), share

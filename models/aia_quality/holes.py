@@ -81,7 +81,8 @@ def _constant_tiles(plane: Plane) -> tuple[BoolArray, FloatArray]:
 
 
 def _tile_size(plane: Plane) -> tuple[int, int]:
-    return max(4, plane.pixels.shape[0] // _TILES), max(4, plane.pixels.shape[1] // _TILES)
+    height, width = plane.pixels.shape
+    return min(height, max(4, height // _TILES)), min(width, max(4, width // _TILES))
 
 
 def _on_coarse(tiles: BoolArray, plane: Plane, coarse: Coarse) -> BoolArray:

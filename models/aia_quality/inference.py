@@ -22,7 +22,7 @@ from observatory.errors import ModelError, UnusableInputError
 from observatory.euv import Plane, disk_of, monochrome
 from observatory.euv.disk import standard_pointing
 from observatory.euv.limb import limb_height
-from observatory.euv.plane import channel_angstrom
+from observatory.euv.plane import channel_angstrom, is_rate
 from observatory.frame import Frame, Pointing
 
 FloatArray = NDArray[np.floating]
@@ -158,9 +158,9 @@ class AiaQuality:
                 found.offset / radii["offset" if is_clear else "offset_vague"],
                 float(off_middle) / disk.radius_px / radii["off_middle"],
             )
-        is_radiance = (frame.unit or "").startswith("W")  # SUVI level 1b: no counts to compare with noise
         least = limits.get("picture" if plane.is_picture else str(channel_angstrom(frame)), 0.0)
-        ratios[Cause.UNDEREXPOSED] = 0.0 if is_radiance else least / max(found.level, 1e-3)
+        # Rates and radiances are no counts: nothing says how much of them is noise.
+        ratios[Cause.UNDEREXPOSED] = 0.0 if is_rate(frame) else least / max(found.level, 1e-3)
         if found.missing >= 1.0:
             return {Cause.MISSING_DATA: 1e3}
         if found.top <= (_DARKNESS if plane.is_picture else 0.0):

@@ -191,7 +191,7 @@ def _saturated(plane: Plane, disk: Pointing, coarse: Coarse, full: float) -> tup
     sample = plane.pixels[step // 2 :: step, step // 2 :: step]
     x = (np.arange(sample.shape[1], dtype=np.float32) * step + step // 2 - disk.center_x_px) / disk.radius_px
     y = (np.arange(sample.shape[0], dtype=np.float32) * step + step // 2 - disk.center_y_px) / disk.radius_px
-    at_top = sample >= full
+    at_top = (sample >= full) & np.isfinite(sample)
     if not at_top.any():
         return 0.0, np.zeros(coarse.values.shape, bool)
     near = np.square(y)[:, None] + np.square(x)[None, :] < 1.1**2
@@ -228,7 +228,8 @@ def _spikes(plane: Plane, disk: Pointing, level: float) -> float:
         return 0.0
     chosen = np.arange(y0, y1, max(1, (y1 - y0) * (x1 - x0) // _SPIKE_SAMPLE))
     rows, up, down = (
-        np.nan_to_num(plane.pixels[chosen + shift, x0:x1].astype(np.float32)) for shift in (0, -1, 1)
+        np.nan_to_num(plane.pixels[chosen + shift, x0:x1].astype(np.float32), posinf=0.0, neginf=0.0)
+        for shift in (0, -1, 1)
     )
     beside = np.maximum(up, down)
     around = np.maximum(np.maximum(rows[:, :-2], rows[:, 2:]), beside[:, 1:-1])

@@ -123,14 +123,14 @@ def _table_for(frame: Frame) -> ColourTable | None:
     for fit in fits:
         if fit.table in own and is_fitting(fit):
             return fit.table
+    if any(fit.table.channel is None and is_fitting(fit) for fit in fits):
+        return None  # grey, or so dim that it may as well be
     found = certain_table(fits)
     if found is None:
         raise UnusableInputError(
             f"the picture's colours fit no known table (nearest is {fits[0].table.name}, "
             f"{fits[0].distance:.0f} counts away): give the picture in grey, in the channel's own colours, or as FITS"
         )
-    if found.channel is None:
-        return None
     if own:
         raise UnusableInputError(
             f"the picture has the colours of {found.name} but is taken for {frame.instrument}: "
@@ -165,6 +165,11 @@ def _caption_free(pixels: np.ndarray) -> BoolArray | None:
     return valid
 
 
+def is_rate(frame: Frame) -> bool:
+    """Whether a frame's unit says that it is normalised already: counts per second, or radiance."""
+    return _RATE.search(frame.unit or "") is not None
+
+
 def exposure_normalised(frame: Frame, pixels: np.ndarray) -> FloatArray:
     """Counts per second.
 
@@ -185,7 +190,7 @@ def exposure_normalised(frame: Frame, pixels: np.ndarray) -> FloatArray:
     MissingKeywordError
         When the frame is in counts and its exposure time is missing or no time.
     """
-    if _RATE.search(frame.unit or ""):
+    if is_rate(frame):
         return np.asarray(pixels, np.float32)
     exposure = frame.exposure_time_s
     if exposure is None or not exposure > 0:

@@ -213,6 +213,14 @@ def test_an_empty_picture_is_useless_and_says_why(level: int):
     assert {Cause.UNDEREXPOSED, Cause.OVEREXPOSED, Cause.NO_TARGET} & set(causes(quality))
 
 
+def test_infinite_values_are_no_measurement():
+    image = corona()
+    image[::7, ::5] = np.inf
+    quality = MODEL.analyse(replace(counts(), pixels=image))
+    assert np.isfinite(list(quality.measures.values())).all()
+    assert quality.score > 0.5  # a fiftieth of single pixels: no cell is lost
+
+
 def test_a_header_that_points_beside_the_sun_is_off_centre():
     quality = MODEL.analyse(replace(counts(), pointing=replace(DISK, center_x_px=262.0)))
     assert causes(quality) == [Cause.OFF_CENTRE]
@@ -227,7 +235,7 @@ def test_a_picture_of_an_unknown_table_is_refused_here_too():
         MODEL.analyse(Frame(strange, "aia-193", RowOrder.TOP))
 
 
-@pytest.mark.parametrize("shape", [(40, 300), (300, 40), (17, 17), (130, 131)])
+@pytest.mark.parametrize("shape", [(40, 300), (300, 2), (1, 1), (17, 17), (130, 131)])
 def test_small_and_narrow_frames_are_judged_without_a_crash(shape: tuple[int, int]):
     pixels = RANDOM.poisson(200, shape).astype(np.int16)
     assert 0.0 <= MODEL.analyse(Frame(pixels, "aia-171", RowOrder.BOTTOM)).score <= 1.0

@@ -112,6 +112,15 @@ def test_colours_of_another_channel_than_the_named_one_are_refused():
         monochrome(picture(coloured(corona(), 171), "aia-193"))
 
 
+@pytest.mark.parametrize("station", ["my-telescope", "aia2", "sun-²", ""])
+def test_a_station_of_any_name_is_known_by_its_colours(station: str):
+    light = corona()
+    assert np.abs(monochrome(picture(coloured(light, 211), station)).pixels - light).max() < 1.0
+    other = replace(picture(coloured(light, 211), station), wavelength_nm=17.1)
+    with pytest.raises(UnusableInputError, match="colours of AIA 211"):
+        monochrome(other)
+
+
 def test_suvi_195_is_shown_in_the_colours_of_193():
     light = corona()
     assert np.abs(monochrome(picture(coloured(light, 193), "suvi-195")).pixels - light).max() < 1.0
