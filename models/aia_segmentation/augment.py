@@ -41,7 +41,7 @@ class Augmentation:
     offset: float = 0.06
     noise: float = 0.03
     limb_crop_share: float = 0.2
-    clip_share: float = 0.3
+    clip_share: float = 0.4
     caption_share: float = 0.1
     blur_share: float = 0.15
 
@@ -87,7 +87,7 @@ def change_brightness(value: FloatArray, how: Augmentation, rng: np.random.Gener
         value = cv2.GaussianBlur(value, (0, 0), rng.uniform(0.4, 1.1))
     value = value * np.float32(np.exp(rng.normal(0, how.contrast))) + np.float32(rng.normal(0, how.offset))
     if rng.random() < how.clip_share:
-        value = np.maximum(value, np.float32(rng.uniform(-1.3, -0.7)))
+        value = np.maximum(value, np.float32(rng.uniform(-1.3, -0.6)))
     value = value + np.float32(how.noise * rng.random()) * rng.standard_normal(value.shape, np.float32)
     if rng.random() < how.caption_share:
         value = value.copy()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -49,7 +49,12 @@ from models.aia_segmentation.registration import (
 )
 from observatory import euv
 from observatory.analysis import EventType
-from observatory.errors import HeliowatchError, UnusableInputError
+from observatory.errors import (
+    AmbiguousInstrumentError,
+    HeliowatchError,
+    UnknownInstrumentError,
+    UnusableInputError,
+)
 from observatory.frame import Frame, Pointing
 from observatory.instruments import Limits, read_file
 
@@ -63,6 +68,9 @@ PICTURES = (".png", ".jpg", ".jpeg", ".jp2", ".fits", ".fits.gz", ".fts", ".tif"
 #: that the last training frame and the first test frame are more than a solar rotation apart.
 BOXES_TRAIN_UNTIL = datetime(2011, 3, 1, tzinfo=UTC)
 BOXES_TEST_SINCE = datetime(2011, 4, 1, tzinfo=UTC)
+
+_GUESSES = ("aia-193", "aia-171")
+_WITH_HEADER = (".fits", ".fits.gz", ".fts", ".jp2")
 
 _LIMB_RADII = 0.997  # beyond it nobody knows whose the light is
 _BOX_WEIGHT = 0.5  # grown inside boxes: less sure than a mask
@@ -96,7 +104,8 @@ class Sample:
     weight: FloatArray
 
 
-def _unlabelled(frame: Frame, prepared: Prepared, name: str, source: str) -> Sample:
+def without_labels(frame: Frame, prepared: Prepared, name: str, source: str) -> Sample:
+    """A picture of which nothing is known yet."""
     nothing = np.zeros((len(EVENT_TYPES), *prepared.brightness.shape), np.float32)
     date_obs = frame.date_obs or time_in_name(name)
     return Sample(name, date_obs, prepared.channel, source, prepared.brightness, nothing, nothing)
@@ -127,8 +136,27 @@ def find_pictures(folder: Path) -> list[Path]:
 
 
 def read_frame(path: Path, instrument: str | None = None) -> Frame:
-    """The first frame of a file."""
-    return read_file(path, Limits(), instrument=instrument).frame()
+    """The first frame of a file.
+
+    A picture whose name does not tell its band is taken for the first of `_GUESSES` whose colours
+    it has: whoever segments pictures means one of these.
+    """
+    try:
+        frame = read_file(path, Limits(), instrument=instrument).frame()
+        if instrument is not None or frame.header or channel_of(frame) is not None:
+            return frame
+        refused: HeliowatchError = UnknownInstrumentError(path.name, f"taken for {frame.instrument}")
+    except (UnknownInstrumentError, AmbiguousInstrumentError) as error:
+        refused = error
+    if instrument is None and not path.name.lower().endswith(_WITH_HEADER):
+        for guess in _GUESSES:
+            frame = read_file(path, Limits(), instrument=guess).frame()
+            try:
+                euv.monochrome(frame)
+            except UnusableInputError:
+                continue
+            return frame
+    raise refused
 
 
 def read_prepared(path: Path, instrument: str | None = None, side: int = SIDE) -> tuple[Frame, Prepared]:
@@ -163,7 +191,8 @@ def with_mask(sample: Sample, event_type: EventType, covered: FloatArray, weight
     return replace(sample, target=target, weight=weights)
 
 
-def _on_disk(side: int) -> FloatArray:
+def on_disk(side: int) -> FloatArray:
+    """Weight 1 on the disk and 0 beyond the limb."""
     return (analysis_grid(side).radius < _LIMB_RADII).astype(np.float32)
 
 
@@ -190,8 +219,8 @@ def pairs(
         factor = size_factor(mask, frame, mask_path.name)
         disk = disk_of_mask(placement, frame, prepared.pointing, factor)
         covered = euv.on_grid(euv.Plane(mask), disk, side, HALF_WIDTH_RADII).pixels / np.float32(255)
-        sample = _unlabelled(frame, prepared, stem_of(picture), "masks")
-        found.append(with_mask(sample, event_type, covered, _on_disk(side)))
+        sample = without_labels(frame, prepared, stem_of(picture), "masks")
+        found.append(with_mask(sample, event_type, covered, on_disk(side)))
     return found
 
 
@@ -249,8 +278,8 @@ def boxed(folder: Path, side: int = SIDE, instrument: str | None = "aia-193") ->
             inside[max(0, int(y0)) : int(y1) + 1, max(0, int(x0)) : int(x1) + 1] = True
         edge = analysis_grid(side).radius > _OUTSIDE_BOX_RADII
         is_open = ~inside & (edge | (prepared.brightness < _OUTSIDE_BOX_DARK))
-        weight = _on_disk(side) * np.where(is_open, np.float32(0), np.float32(_BOX_WEIGHT))
-        sample = _unlabelled(frame, prepared, stem_of(picture), "boxes")
+        weight = on_disk(side) * np.where(is_open, np.float32(0), np.float32(_BOX_WEIGHT))
+        sample = without_labels(frame, prepared, stem_of(picture), "boxes")
         found.append(with_mask(sample, EventType.CORONAL_HOLE, dark.astype(np.float32), weight))
     return found
 
@@ -278,7 +307,7 @@ def unlabelled(paths: Iterable[Path], side: int = SIDE, instrument: str | None =
             frame, prepared = read_prepared(path, instrument, side)
         except HeliowatchError:
             continue
-        found.append(_unlabelled(frame, prepared, stem_of(path), "pictures"))
+        found.append(without_labels(frame, prepared, stem_of(path), "pictures"))
     return found
 
 
@@ -287,7 +316,7 @@ def with_grown_regions(sample: Sample) -> Sample:
     if sample.weight[AR].any():
         return sample
     grown = pseudo.active_regions(sample.brightness, pseudo.GROWTH[sample.channel]).astype(np.float32)
-    return with_mask(sample, EventType.ACTIVE_REGION, grown, _on_disk(grown.shape[0]) * 0.5)
+    return with_mask(sample, EventType.ACTIVE_REGION, grown, on_disk(grown.shape[0]) * 0.5)
 
 
 def with_teacher(sample: Sample, probability: FloatArray) -> Sample:
@@ -305,7 +334,7 @@ def with_teacher(sample: Sample, probability: FloatArray) -> Sample:
         return sample
     is_hole = probability >= 0.5
     is_sure = np.abs(probability - 0.5) > 0.3
-    weight = _on_disk(len(probability)) * is_sure * np.float32(_BOX_WEIGHT)
+    weight = on_disk(len(probability)) * is_sure * np.float32(_BOX_WEIGHT)
     if sample.source == "boxes":
         is_boxed = cv2.dilate(sample.target[CH].astype(np.float32), np.ones((9, 9), np.uint8)) > 0.5
         # A hole that nobody boxed: one of the two errs.
@@ -316,25 +345,6 @@ def with_teacher(sample: Sample, probability: FloatArray) -> Sample:
         is_hole = np.where(is_boxed & ~seen, sample.target[CH] > 0.5, is_hole)
         weight = np.where(is_boxed & ~seen, sample.weight[CH], weight)
     return with_mask(sample, EventType.CORONAL_HOLE, is_hole.astype(np.float32), weight)
-
-
-def simulated(count: int, side: int = SIDE, seed: int = 0) -> list[Sample]:
-    """Simulated 171 Å frames with their active regions, for of these few real ones are at hand."""
-    from models.simulate.aia import AiaSun, AiaTelescope
-
-    random = np.random.default_rng(seed)
-    found = []
-    for number in range(count):
-        sun = AiaSun(seed * 1000 + number, activity=float(random.uniform(0.1, 0.9)))
-        moment = datetime(2014, 1, 1, tzinfo=UTC) + timedelta(days=float(random.uniform(0, 700)))
-        made = sun.frame(moment, AiaTelescope(size_px=2 * side, channel=171))
-        frame = made.frame()
-        prepared = prepare(frame, Channel.FE_IX, side)
-        truth = euv.Plane(made.active_regions.astype(np.uint8) * np.uint8(255))
-        covered = euv.on_grid(truth, prepared.pointing, side, HALF_WIDTH_RADII).pixels / np.float32(255)
-        sample = _unlabelled(frame, prepared, f"simulated-{number}", "simulated")
-        found.append(with_mask(sample, EventType.ACTIVE_REGION, covered, _on_disk(side)))
-    return found
 
 
 def read_outlines(path: Path) -> list[Outline]:
@@ -387,7 +397,7 @@ def outlined(
     found = []
     for picture in find_pictures(images):
         frame, prepared = read_prepared(picture, instrument, side)
-        sample = _unlabelled(frame, prepared, stem_of(picture), "outlines")
+        sample = without_labels(frame, prepared, stem_of(picture), "outlines")
         if sample.date_obs is None:
             continue
         near = outlines_near(outlines, sample.date_obs, event_type, within_hours)
@@ -395,7 +405,7 @@ def outlined(
             continue
         roll = prepared.pointing.roll_deg or 0.0
         covered = draw(near, side, row_order=frame.row_order, roll_deg=roll)
-        found.append(with_mask(sample, event_type, covered, _on_disk(side)))
+        found.append(with_mask(sample, event_type, covered, on_disk(side)))
     if not found:
         raise UnusableInputError(
             f"no {event_type} outline lies within {within_hours:g} hours of a picture in {images}"

@@ -20,14 +20,14 @@ from models.aia_segmentation.annotations import Outline, draw, read_boxes, read_
 from models.aia_segmentation.comparison import Compared, Overlap, at_shape, by_year, overall
 from models.aia_segmentation.inference import AiaSegmentation
 from models.aia_segmentation.options import EvaluateOptions
-from models.aia_segmentation.preparation import HALF_WIDTH_RADII
+from models.aia_segmentation.preparation import EVENTS_OF, HALF_WIDTH_RADII
 from models.aia_segmentation.registration import Placement, Registration, disk_of_mask, size_factor
 from models.registry import read_manifest
 from models.runtime import Runtime
 from observatory import euv, regions
 from observatory.analysis import EventType, Segmentation, Threshold
 from observatory.errors import UnusableInputError
-from observatory.frame import Frame, Pointing
+from observatory.frame import DateSource, Frame, Pointing
 from observatory.sun import fit_limb, single_plane
 
 BoolArray = NDArray[np.bool_]
@@ -63,34 +63,53 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     UnusableInputError
         When nothing pairs, or a mask shows another field than its picture.
     """
-    kind, threshold = EventType(options.event_type), Threshold(options.threshold)
+    kind, threshold = _asked(options)
     result: dict[str, Any] = {"event_type": str(kind), "threshold": str(threshold)}
     if options.other_masks is not None:
         result |= _report(options, list(_compare_folders(options)))
+    elif options.images is None and not options.simulated:
+        raise UnusableInputError(
+            "give --images DIR with --masks, --boxes, --spots or --annotations, or --simulated N"
+        )
     else:
-        if options.images is None:
-            raise UnusableInputError("give --images DIR (with --masks, --boxes, --spots or --annotations)")
-        model = AiaSegmentation(Runtime(options.device), read_manifest(options.family / "manifest.toml"))
-        result["model"] = model.identity.label
-        cases: list[Case] = []
-        if options.masks is not None:
-            asked = Registration(options.registration)
-            how = data.placement_of(options.images, options.masks, options.instrument, asked)
-            cases = list(_compare_masks(options, model, kind, threshold, how))
-            result |= how.to_dict() | _report(options, [case.compared for case in cases])
-        elif options.annotations is not None:
-            cases, recall = _compare_outlines(options, model, kind, threshold)
-            result |= _report(options, [case.compared for case in cases]) | {"annotations": recall}
-        if options.boxes is not None:
-            result["boxes"] = _hit_boxes(options, model, kind, threshold)
-        if options.spots is not None:
-            result["spots"] = _hit_spots(options, model, threshold)
-        if options.plots is not None and cases:
-            _draw_cases(options.plots, cases)
+        result |= _measure(options, kind, threshold)
     if options.output is not None:
         options.output.write_text(json.dumps(result, indent=1), encoding="utf-8")
     if options.format == "table":
         sys.stderr.write(table(result) + "\n")
+    return result
+
+
+def _asked(options: EvaluateOptions) -> tuple[EventType, Threshold]:
+    try:
+        Registration(options.registration)
+        return EventType(options.event_type), Threshold(options.threshold)
+    except ValueError as error:
+        allowed = ", ".join((*EventType, *Threshold, *Registration))
+        raise UnusableInputError(f"{error}; there are {allowed}") from error
+
+
+def _measure(options: EvaluateOptions, kind: EventType, threshold: Threshold) -> dict[str, Any]:
+    """All that was asked of the model."""
+    model = AiaSegmentation(Runtime(options.device), read_manifest(options.family / "manifest.toml"))
+    result: dict[str, Any] = {"model": model.identity.label}
+    cases: list[Case] = []
+    if options.images is not None and options.masks is not None:
+        asked = Registration(options.registration)
+        how = data.placement_of(options.images, options.masks, options.instrument, asked)
+        cases = list(_compare_masks(options, model, kind, threshold, how))
+        result |= how.to_dict() | _report(options, [case.compared for case in cases])
+    elif options.annotations is not None:
+        cases, recall = _compare_outlines(options, model, kind, threshold)
+        result |= _report(options, [case.compared for case in cases]) | {"annotations": recall}
+    if options.boxes is not None:
+        result["boxes"] = _hit_boxes(options, model, kind, threshold)
+    if options.spots is not None:
+        result["spots"] = _hit_spots(options, model, threshold)
+    if options.simulated:
+        result["simulated"] = _compare_simulated(options, model, kind, threshold)
+    if options.plots is not None and cases:
+        _draw_cases(options.plots, cases)
     return result
 
 
@@ -122,7 +141,8 @@ def _segment(
     if date_obs is not None and not _is_asked(options, date_obs):
         return None
     frame = data.read_frame(path, options.instrument)
-    date_obs = frame.date_obs or date_obs
+    if frame.date_obs is not None and frame.date_obs_source is not DateSource.FILE_TIME:
+        date_obs = frame.date_obs  # a copy's file time is any day's
     if not _is_asked(options, date_obs):
         return None
     for found in model.analyse(frame):
@@ -391,6 +411,22 @@ def _spot_outlines(folder: Path) -> Iterator[Outline]:
             yield Outline(EventType.ACTIVE_REGION, date_obs, offset, f"{label.stem}/{number}", "spot box")
 
 
+# ---- simulation
+
+
+def _compare_simulated(
+    options: EvaluateOptions, model: AiaSegmentation, kind: EventType, threshold: Threshold
+) -> dict[str, Any]:
+    from models.aia_segmentation import simulated
+
+    found: dict[str, Any] = {}
+    for channel, kinds in EVENTS_OF.items():
+        if kind in kinds:
+            compared = list(simulated.compare(model, options.simulated, channel, kind, threshold))
+            found[str(channel)] = overall(compared) | {"frames": len(compared)}
+    return found
+
+
 # ---- drawing and printing
 
 
@@ -416,7 +452,7 @@ def table(result: dict[str, Any]) -> str:
         lines.append(
             "overall " + "  ".join(f"{name} {value:.3f}" for name, value in result["overall"].items())
         )
-    for name in ("years", "boxes", "spots", "annotations"):
+    for name in ("years", "boxes", "spots", "annotations", "simulated"):
         if name in result:
             lines.append(f"{name} {json.dumps(result[name])}")
     return "\n".join(lines)

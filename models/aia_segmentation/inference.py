@@ -101,7 +101,7 @@ class AiaSegmentation:
             return ()
         plane = plane or euv.monochrome(frame)
         pointing = pointing or euv.disk_of(frame, plane)
-        prepared = prepare_plane(plane, pointing, channel, self.side)
+        prepared = prepare_plane(frame, plane, pointing, channel, self.side)
         found = self.probabilities(prepared)
         pixels = plane.pixels
         if plane.is_valid is not None:

@@ -82,6 +82,7 @@ class EvaluateOptions:
         default=None,
         metadata={"help": "polygon texts, HEK JSON, CHIMERA lists or SRS: within 24 hours of a picture"},
     )
+    simulated: int = field(default=0, metadata={"help": "also so many simulated frames of each channel"})
     registration: str = field(
         default="auto",
         metadata={

@@ -55,6 +55,22 @@ class Channel(StrEnum):
     FE_XII = "193"
 
 
+class Scale(StrEnum):
+    """What the values of a plane are a function of brightness by."""
+
+    COUNTS = "counts"
+    LOGARITHM = "logarithm"
+    SQUARE_ROOT = "square root"
+
+
+def scale_of(frame: Frame, plane: euv.Plane, channel: Channel) -> Scale:
+    """How a plane shows brightness: the archives show 193 and all of SUVI by a logarithm, 171 by a root."""
+    if not plane.is_picture:
+        return Scale.COUNTS
+    is_logarithm = channel is Channel.FE_XII or frame.instrument.startswith("suvi")
+    return Scale.LOGARITHM if is_logarithm else Scale.SQUARE_ROOT
+
+
 #: Which events are looked for in which band.
 EVENTS_OF = {
     Channel.FE_XII: EVENT_TYPES,
@@ -129,18 +145,20 @@ def prepare(frame: Frame, channel: Channel, side: int = SIDE) -> Prepared:
         When there is no disk in it.
     """
     plane = euv.monochrome(frame)
-    return prepare_plane(plane, euv.disk_of(frame, plane), channel, side)
+    return prepare_plane(frame, plane, euv.disk_of(frame, plane), channel, side)
 
 
-def prepare_plane(plane: euv.Plane, pointing: Pointing, channel: Channel, side: int = SIDE) -> Prepared:
+def prepare_plane(
+    frame: Frame, plane: euv.Plane, pointing: Pointing, channel: Channel, side: int = SIDE
+) -> Prepared:
     """The same for a frame whose colour table is undone and whose disk is known."""
     gridded = euv.on_grid(plane, pointing, side, HALF_WIDTH_RADII)
-    value = brightness(gridded.pixels, gridded.is_valid, channel, is_picture=plane.is_picture)
+    value = brightness(gridded.pixels, gridded.is_valid, channel, scale_of(frame, plane, channel))
     return Prepared(value, channel, pointing, gridded.extent_px)
 
 
 def brightness(
-    pixels: FloatArray, is_valid: BoolArray, channel: Channel, *, is_picture: bool
+    pixels: FloatArray, is_valid: BoolArray, channel: Channel, scale: Scale
 ) -> NDArray[np.float32]:
     """Brightness on the common scale.
 
@@ -150,8 +168,9 @@ def brightness(
         Counts, or 0-255 of a browse picture, on the analysis grid.
     is_valid : ndarray of bool (side, side)
         Cells without data (captions, beyond the picture) become the disk's median.
-    is_picture : bool
-        Whether the pixels are a picture's.
+    channel : Channel
+    scale : Scale
+        What the pixels are.
 
     Returns
     -------
@@ -159,7 +178,7 @@ def brightness(
     """
     grid = analysis_grid(pixels.shape[0])
     known = is_valid & np.isfinite(pixels)
-    level = _logarithm(np.where(known, pixels, 0.0), known, channel, is_picture=is_picture)
+    level = _logarithm(np.where(known, pixels, 0.0), known, scale)
     inner = known & (grid.radius < _DISK_RADII)
     median = float(np.median(level[inner][::3])) if inner.any() else 0.0
     level = np.where(known, level, np.float32(median)).astype(np.float32)
@@ -170,14 +189,12 @@ def brightness(
     return np.clip((level - np.float32(median)) / np.float32(unit), DARKEST, BRIGHTEST)
 
 
-def _logarithm(
-    pixels: FloatArray, known: BoolArray, channel: Channel, *, is_picture: bool
-) -> NDArray[np.float32]:
+def _logarithm(pixels: FloatArray, known: BoolArray, scale: Scale) -> NDArray[np.float32]:
     """Any affine function of the logarithm of brightness will do: its scale is taken out later."""
     value = pixels.astype(np.float32)
-    if is_picture:
-        if channel is Channel.FE_XII:
-            return value  # is one already
+    if scale is Scale.LOGARITHM:
+        return value
+    if scale is Scale.SQUARE_ROOT:
         return np.asarray(np.log10(value + np.float32(_SQUARE_ROOT_OFFSET)), np.float32)
     inner = known & (analysis_grid(pixels.shape[0]).radius < _DISK_RADII)
     median = float(np.median(value[inner])) if inner.any() else 1.0

@@ -216,7 +216,9 @@ def _read_samples(options: TrainOptions, side: int) -> list[Sample]:
     if options.boxes is not None:
         samples += data.boxed(options.boxes, side, options.instrument)
     if options.simulated:
-        samples += data.simulated(options.simulated, side, options.seed)
+        from models.aia_segmentation import simulated
+
+        samples += simulated.samples(options.simulated, side, options.seed)
     if options.pseudo_labels:
         samples = [data.with_grown_regions(sample) for sample in samples]
     if not samples:
