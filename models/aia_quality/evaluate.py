@@ -97,24 +97,24 @@ def measure(frames: Sequence[Frame], model: AiaQuality, every: int, seed: int) -
 
 def calibrate(options: ExportOptions) -> dict[str, Any]:
     """Write the calibration of the p-value from good pictures, every other one kept back to check it."""
-    model = AiaQuality()
+    model = AiaQuality(is_calibrated=False)
     frames = good_frames(_folders(options.data))
     readings = (model.read(frame) for frame in frames)
-    worst = np.array([max(found.ratios.values(), default=0.0) for found in readings if found.is_picture])
-    if len(worst) < 40:
-        raise ModelError(f"{len(worst)} pictures are too few to calibrate on")
+    strange = np.array([found.strangeness for found in readings if found.is_picture])
+    if len(strange) < 40:
+        raise ModelError(f"{len(strange)} pictures are too few to calibrate on")
     path = _FOLDER / "calibration.npz"
-    np.savez_compressed(path, worst=worst[::2].astype(np.float32))
+    np.savez_compressed(path, strangeness=strange[::2].astype(np.float32))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     stated = _FOLDER / "thresholds.toml"
     text = stated.read_text(encoding="utf-8")
     stated.write_text(
         re.sub(r'calibration_sha256 = ".*"', f'calibration_sha256 = "{digest}"', text), encoding="utf-8"
     )
-    ordered = np.sort(worst[::2])
-    p = (len(ordered) - np.searchsorted(ordered, worst[1::2] - 1e-9) + 1) / (len(ordered) + 1)
+    ordered = np.sort(strange[::2])
+    p = (len(ordered) - np.searchsorted(ordered, strange[1::2] - 1e-9) + 1) / (len(ordered) + 1)
     return {
-        "pictures": len(worst),
+        "pictures": len(strange),
         "kept_back": len(p),
         "share_with_p_at_most": {str(level): float(np.mean(p <= level)) for level in (0.05, 0.1, 0.25, 0.5)},
     }

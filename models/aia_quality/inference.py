@@ -33,6 +33,7 @@ _CALIBRATION = "calibration.npz"
 _BEST = -4.0  # log-odds of a frame against which nothing speaks: score 0.982
 _STEEPNESS = 3.0  # score 0.5 at a threshold, 0.11 at twice it
 _NOT_SEEN = 0.5  # share of the disk in the frame below which its limb is not asked for
+_DIM = 0.6  # of the threshold: good pictures of the darkest archive reach 0.41
 _DARKNESS = 3.0  # of 255, or counts: nothing at all is brighter
 
 
@@ -56,9 +57,21 @@ class Reading:
     coarse: Coarse | None
     is_picture: bool
 
+    @property
+    def strangeness(self) -> float:
+        """Worst ratio, what the p-value ranks; archives differ in how bright they show a good disk."""
+        level = self.ratios.get(Cause.UNDEREXPOSED, 0.0)
+        others = (ratio for cause, ratio in self.ratios.items() if cause is not Cause.UNDEREXPOSED)
+        return max(max(others, default=0.0), level if level > _DIM else 0.0)
+
 
 class AiaQuality:
     """The quality model of coronal frames.
+
+    Parameters
+    ----------
+    is_calibrated : bool
+        Read the calibration of the p-value; without it there is none.
 
     Raises
     ------
@@ -68,14 +81,14 @@ class AiaQuality:
 
     name = "aia_quality"
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_calibrated: bool = True) -> None:
         try:
             self._parameters: Mapping[str, Any] = tomllib.loads(
                 (_FOLDER / _THRESHOLDS).read_text(encoding="utf-8")
             )
         except (OSError, tomllib.TOMLDecodeError) as error:
             raise ModelError(f"{_FOLDER / _THRESHOLDS} cannot be read: {error}; restore it") from error
-        self._calibration = self._read_calibration()
+        self._calibration = self._read_calibration() if is_calibrated else None
 
     @cached_property
     def identity(self) -> ModelIdentity:
@@ -129,7 +142,7 @@ class AiaQuality:
         return Quality(
             score=score,
             is_degraded=score < 0.5,
-            p_value=self._p_value(worst) if reading.is_picture else None,
+            p_value=self._p_value(reading.strangeness) if reading.is_picture else None,
             causes=tuple(CauseProbability(cause, float(value)) for cause, value in ordered),
             model=self.identity,
             measures={**reading.measures, "badness": badness},
@@ -171,11 +184,11 @@ class AiaQuality:
             ratios[Cause.NO_TARGET] = 4.0
         return ratios
 
-    def _p_value(self, worst: float) -> float | None:
+    def _p_value(self, strangeness: float) -> float | None:
         """Share of good calibration pictures at least as bad (Vovk et al. 2005, with this one counted)."""
         if self._calibration is None:
             return None
-        at_least = len(self._calibration) - int(np.searchsorted(self._calibration, worst - 1e-9))
+        at_least = len(self._calibration) - int(np.searchsorted(self._calibration, strangeness - 1e-9))
         return (at_least + 1) / (len(self._calibration) + 1)
 
     def _read_calibration(self) -> FloatArray | None:
@@ -190,7 +203,7 @@ class AiaQuality:
         if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
             raise ModelError(f"{path} was altered: restore it, or calibrate again")
         with np.load(path) as stored:
-            return np.sort(stored["worst"].astype(np.float64))
+            return np.sort(stored["strangeness"].astype(np.float64))
 
 
 def _disk(frame: Frame, plane: Plane) -> Pointing:
