@@ -64,8 +64,15 @@ def find_holes(
         return Holes(missing, nothing)
     black = coarse.values < 0.15 * level  # a grey block is no shadow
     if not (spread & black).any() or _has_straight_edges(plane, disk, constant, level):
-        return Holes(missing | spread, nothing)
+        return Holes(missing | spread | _rims(spread, plane, coarse, inside, level), nothing)
     return Holes(missing | (spread & ~black), nothing if plane.is_picture else spread & black)
+
+
+def _rims(spread: BoolArray, plane: Plane, coarse: Coarse, inside: BoolArray, level: float) -> BoolArray:
+    """Black cells beside black tiles: blocks end within tiles."""
+    reach = 2 * -(-max(_tile_size(plane)) // coarse.factor) + 1
+    grown = cv2.dilate(spread.view(np.uint8), np.ones((reach, reach), np.uint8)).astype(bool)
+    return grown & inside & (coarse.values < _BLACK * level)
 
 
 def _constant_tiles(plane: Plane) -> tuple[BoolArray, FloatArray]:

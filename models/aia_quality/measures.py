@@ -23,6 +23,7 @@ BoolArray = NDArray[np.bool_]
 
 _SPIKE_SAMPLE = 220_000  # pixels that are searched for spikes
 _DARKNESS = 0.2  # counts, or of 255: a disk no brighter is black
+_SHOWN = 1.1  # of the radius: beyond it the sky is dark anyway
 _EDGE = 0.97  # of the radius: where the disk ends for shares of it
 _PICTURE_FULL = 254.0
 _CCD_FULL = 15900.0  # 14 bits; the flat field moves single pixels by 2 % (Lemen et al. 2012, section 3)
@@ -133,7 +134,7 @@ def gather(plane: Plane, disk: Pointing, height_radii: float) -> tuple[Measures,
         is_cut_out=_is_cut_out(plane, disk),
         in_frame=_share_in_frame(plane, disk),
     )
-    return measures, Spoilt(missing & inside, shadow, saturated), coarse
+    return measures, Spoilt(missing & inside, shadow & (coarse.radius < _SHOWN), saturated), coarse
 
 
 def _lit_level(known: FloatArray) -> float:
