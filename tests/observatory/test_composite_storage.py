@@ -17,7 +17,7 @@ from observatory.storage.files import ProductFiles
 from observatory.storage.results import NewProduct
 from observatory.storage.schema import frames as frame_table
 from observatory.storage.session import Database
-from tests.service.telescope import DAY, Telescope
+from tests.service.telescope import DAY, Telescope, on_sqlite
 
 CHANNELS = {"aia-304": "red", "aia-211": "green", "aia-171": "blue"}
 REACH_S = 60.0
@@ -96,6 +96,7 @@ def test_the_last_channel_completes_the_set(telescope: Telescope, db: Database) 
     assert join(db, first) == join(db, third) == set_id  # while it waits, the task may be sent again
 
 
+@on_sqlite
 def test_frames_that_cannot_be_paired_change_nothing(telescope: Telescope, db: Database) -> None:
     observe(telescope, "aia-304"), observe(telescope, "aia-211")
     waits = telescope.receive(instrument="aia-171", family="aia", date_obs=NOON)
@@ -108,6 +109,7 @@ def test_frames_that_cannot_be_paired_change_nothing(telescope: Telescope, db: D
     assert composites.waiting(db, now()) == []
 
 
+@on_sqlite
 def test_another_frame_of_the_same_time_is_in_no_second_set(telescope: Telescope, db: Database) -> None:
     trio(telescope, db)
     assert join(db, observe(telescope, "aia-171")) is None
@@ -187,6 +189,7 @@ def test_a_frame_without_partners_is_noted_once_and_may_still_find_them(
     assert held is not None and lonely in {item["frame_id"] for item in held["frames"]}
 
 
+@on_sqlite
 def test_an_archive_is_closed_only_when_asked_for(telescope: Telescope, db: Database) -> None:
     observe(telescope, "aia-304", priority=frames.Priority.BACKFILL)
     observe(telescope, "aia-211", priority=frames.Priority.BACKFILL)
@@ -216,6 +219,7 @@ def test_a_set_given_back_waits_for_its_time_and_one_of_a_dead_worker_is_taken_b
     assert held is not None and held["status"] == SetStatus.FAILED and "died 3 times" in held["reason"]
 
 
+@on_sqlite
 def test_a_refused_set_says_why_and_is_not_shown(telescope: Telescope, db: Database) -> None:
     set_id = trio(telescope, db)
     composites.claim(db, set_id, "w1", now())

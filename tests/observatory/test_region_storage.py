@@ -80,6 +80,7 @@ def test_a_frame_s_regions_come_back_as_they_were_found(telescope: Telescope, db
     assert told.payload["regions"]["AR"] == {"regions": 0, "disk_fraction": 0}
 
 
+@on_sqlite
 def test_a_frame_that_ends_twice_has_its_regions_once(telescope: Telescope, db: Database) -> None:
     frame_id = watch(telescope, NOON, BIG, SMALL)
     before = region_catalogue.of_frame(db, frame_id)
@@ -192,6 +193,7 @@ def test_splits_and_merges_are_kept_with_their_frame(telescope: Telescope, db: D
     assert parent is not None and len(parent["events"]) == 2
 
 
+@on_sqlite
 def test_what_has_no_time_or_no_coordinates_has_no_track(telescope: Telescope, db: Database) -> None:
     undated = telescope.corona(
         found(CH, (BIG,)), date_obs=None, date_obs_source=DateSource.NONE, received_at=at(3)

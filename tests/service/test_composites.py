@@ -36,6 +36,7 @@ def test_composites_are_listed_with_frames_and_pictures(client: TestClient, tele
     assert client.get(newest["links"]["self"]).json() == newest
 
 
+@on_sqlite
 def test_the_list_narrows_by_time_and_look_and_pages(client: TestClient, telescope: Telescope) -> None:
     made = [telescope.compose(NOON + timedelta(minutes=minute)) for minute in range(3)]
     page = client.get(COMPOSITES, params={"limit": 2})

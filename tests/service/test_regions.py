@@ -35,6 +35,7 @@ def items(client: TestClient, **query: Any) -> list[dict[str, Any]]:
     return answer.json()["items"]
 
 
+@on_sqlite
 def test_a_region_has_the_names_of_hek_and_its_outlines(client: TestClient, telescope: Telescope) -> None:
     frame_id = observe(telescope)
     region = items(client, event_type="CH")[-1]
@@ -67,6 +68,7 @@ def test_filters_narrow_the_list(client: TestClient, telescope: Telescope) -> No
     assert "regions" not in plain["links"]
 
 
+@on_sqlite
 def test_pages_are_linked_until_the_last(client: TestClient, telescope: Telescope) -> None:
     for minute in range(3):
         observe(telescope, minute)
@@ -80,6 +82,7 @@ def test_pages_are_linked_until_the_last(client: TestClient, telescope: Telescop
     assert seen == [one["id"] for one in items(client)][::-1]
 
 
+@on_sqlite
 def test_csv_has_every_region_and_no_outline(client: TestClient, telescope: Telescope) -> None:
     observe(telescope), observe(telescope, 5)
     rows = list(csv.DictReader(io.StringIO(client.get(REGIONS, params={"format": "csv"}).text)))
