@@ -106,10 +106,10 @@ class SimulatedCorona:
     def expose(
         self, folder: Path, number: int, date_obs: datetime, cause: Cause | None = None
     ) -> list[Exposure]:
-        """Take one frame of each channel, seconds apart, and write them into a folder."""
+        """Take one frame of each channel, seconds apart and the last one now, and write them into a folder."""
         taken = []
         for place, channel in enumerate(AIA_CHANNELS):
-            moment = date_obs + timedelta(seconds=_CHANNEL_STEP_S * place)
+            moment = date_obs - timedelta(seconds=_CHANNEL_STEP_S * (len(AIA_CHANNELS) - 1 - place))
             frame = self._sun.frame(moment, AiaTelescope(self._size_px, channel), noise_seed=number)
             if cause is not None:
                 random = np.random.default_rng((self._seed, number, 17))
