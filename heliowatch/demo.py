@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import structlog
 import uvicorn
@@ -22,11 +23,11 @@ from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
 
 from heliowatch.house import make_server, stop_server, upgrade
-from heliowatch.simulation import SimulatedObservatory
-from observatory.analysis import Cause
+from heliowatch.simulation import SimulatedCorona, SimulatedObservatory
+from observatory.analysis import Cause, EventType
 from observatory.instruments import Limits, read_file
 from observatory.settings import Settings
-from observatory.storage import catalogue
+from observatory.storage import catalogue, composites, region_catalogue
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.frames import Status
 from observatory.storage.session import Database
@@ -53,7 +54,11 @@ _SIMULATED = (
 )
 _SIZE_PX = 1024
 _CADENCE_S = 6.0
+_CORONA_SETS = 2  # of three channels: each makes a composite, and regions are followed from one to the next
+_CORONA_STEP = timedelta(hours=8)
+_CORONA_EVERY = 5  # H-alpha frames
 _PATIENCE_S = 180.0
+_EVENTS = {EventType.CORONAL_HOLE: "coronal holes", EventType.ACTIVE_REGION: "active regions"}
 _FINISHED = (Status.DONE, Status.REJECTED, Status.FAILED)
 
 
@@ -81,7 +86,8 @@ def run_demo(load: Callable[..., Settings], *, port: int | None, should_exit: bo
             try:
                 expected = _feed(incoming)
                 _wait(station.db, expected)
-                is_complete = _report(station.db, expected) and _answers(address)
+                is_complete = _report(station.db, expected)
+                is_complete &= _report_composites(station.db) and _answers(address)
                 if not should_exit:
                     _go_on(incoming, address)
                 return 0 if is_complete else 1
@@ -129,8 +135,19 @@ def _feed(incoming: Path) -> list[Expected]:
         for number, cause in enumerate(_SIMULATED):
             moment = first + timedelta(minutes=3 * number)
             exposure = observatory.expose(Path(dome), number, moment, cause)
-            expected.append(_expect(exposure.path, exposure.path.name))
-            exposure.path.rename(incoming / exposure.path.name)
+            expected.append(_deliver(exposure.path, incoming))
+        corona = SimulatedCorona(seed=2026, size_px=_SIZE_PX)
+        last = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=2)
+        for number in range(_CORONA_SETS):
+            moment = last - _CORONA_STEP * (_CORONA_SETS - 1 - number)
+            for exposure in corona.expose(Path(dome), number, moment):
+                expected.append(_deliver(exposure.path, incoming))
+    return expected
+
+
+def _deliver(path: Path, incoming: Path) -> Expected:
+    expected = _expect(path, path.name)
+    path.rename(incoming / path.name)
     return expected
 
 
@@ -152,9 +169,24 @@ def _wait(db: Database, expected: list[Expected]) -> None:
         while time.monotonic() < deadline:
             finished = sum(count for status, count in catalogue.counts(db).items() if status in _FINISHED)
             progress.update(bar, completed=finished)
-            if finished >= total:
+            if finished >= total and len(_composites(db)) >= _CORONA_SETS:
                 return
             time.sleep(0.1)
+
+
+def _composites(db: Database) -> list[dict[str, Any]]:
+    return composites.find(db, None, None, None, limit=100, is_ascending=True)
+
+
+def _report_composites(db: Database) -> bool:
+    """Print a line for each composite; True when each set has made one."""
+    made = [item for item in _composites(db) if item["is_complete"]]
+    for item in made:
+        channels = ", ".join(sorted(frame["channel"] for frame in item["frames"]))
+        Console(width=170).print(f"composite of {channels} at {item['date_obs']:%Y-%m-%d %H:%M:%S}")
+    if len(made) < _CORONA_SETS:
+        log.error("composites_missing", made=len(made), wanted=_CORONA_SETS)
+    return len(made) >= _CORONA_SETS
 
 
 def _report(db: Database, expected: list[Expected]) -> bool:
@@ -169,12 +201,22 @@ def _report(db: Database, expected: list[Expected]) -> bool:
         for index in range(item.count):
             row = by_file.get((item.sha256, index))
             is_complete &= row is not None and row["status"] == Status.DONE
-            table.add_row(*_cells(item.name if item.count == 1 else f"{item.name} #{index}", row))
+            name = item.name if item.count == 1 else f"{item.name} #{index}"
+            table.add_row(*_cells(name, row, "" if row is None else _regions(db, row["id"])))
     Console(width=None if sys.stdout.isatty() else 170).print(table)
     return is_complete
 
 
-def _cells(name: str, row: dict | None) -> tuple[str, ...]:
+def _regions(db: Database, frame_id: int) -> str:
+    """What was found on the disk, in words; empty for frames in which nothing is looked for."""
+    return ", ".join(
+        f"{len(found['items'])} {_EVENTS[found['event_type']]}"
+        + (f" ({100 * found['disk_fraction']:.1f} % of the disk)" if found["items"] else "")
+        for found in region_catalogue.of_frame(db, frame_id)
+    )
+
+
+def _cells(name: str, row: dict | None, regions: str) -> tuple[str, ...]:
     if row is None:
         return name, "", "", "", "missing", "", "no row: the ingester never saw it", ""
     score = row["quality_score"]
@@ -185,6 +227,7 @@ def _cells(name: str, row: dict | None) -> tuple[str, ...]:
         verdict = "stored and shown; not analysed yet"
     else:
         verdict = f"⚠ degraded: {causes or 'unknown'}" if row["is_degraded"] else "✓ clear"
+        verdict += f"; {regions}" if regions else ""
     return (
         name,
         "simulated" if row["is_simulated"] else "real",
@@ -216,10 +259,13 @@ def _go_on(incoming: Path, address: str) -> None:
         f"\nThe live page is at [bold]{address}[/bold]; Ctrl-C ends the demonstration."
     )
     observatory = SimulatedObservatory(seed=2026, size_px=_SIZE_PX, degraded=0.3)
+    corona = SimulatedCorona(seed=2026, size_px=_SIZE_PX, degraded=0.15)
     number = len(_SIMULATED)
     try:
         while True:
             observatory.expose(incoming, number, datetime.now(UTC), observatory.weather(number))
+            if number % _CORONA_EVERY == 0:
+                corona.expose(incoming, number, datetime.now(UTC), corona.weather(number))
             number += 1
             time.sleep(_CADENCE_S)
     except KeyboardInterrupt:
