@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,25 @@ from astropy.io import fits
 
 from observatory.errors import UnreadableFileError, UnusableInputError
 from observatory.instruments import Limits, open_bytes
+from observatory.instruments.formats import rice
 from observatory.instruments.formats.fits import _fits_header
-from observatory.instruments.formats.rice import decode_rice
+from observatory.instruments.formats.rice import compile_decoder, decode_rice
 from tests.making import tiled_fits_bytes, with_card
 
 CARDS = {"INSTRUME": "AIA_3", "TELESCOP": "SDO/AIA", "WAVELNTH": 171}
 RNG = np.random.default_rng(11)
 NOISE = RNG.poisson(180, (96, 160))
 EXTREMES = np.where(RNG.random((96, 160)) < 0.2, -32768, RNG.integers(-32768, 32767, (96, 160)))
+
+
+@pytest.fixture(params=["imagecodecs", "compiled"])
+def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Which of the two decoders is used, whatever the size of an image."""
+    if request.param == "compiled" and not compile_decoder():
+        pytest.skip("numba is not installed (extra: fast)")
+    chosen = {"imagecodecs": lambda dtype: None, "compiled": rice._compiled}[request.param]
+    monkeypatch.setattr(rice, "_compiled_if_worth_it", lambda dtype, pixels: chosen(dtype))
+    return str(request.param)
 
 
 def opened(data: bytes) -> Any:
@@ -40,7 +52,7 @@ def by_astropy(data: bytes) -> np.ndarray:
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int32])
 @pytest.mark.parametrize("tile_rows", [1, 7, 96])
 @pytest.mark.parametrize("kind", ["noise", "extremes", "constant"])
-def test_tiles_are_decoded_as_astropy_does(dtype: type, tile_rows: int, kind: str):
+def test_tiles_are_decoded_as_astropy_does(decoder: str, dtype: type, tile_rows: int, kind: str):
     image = {"noise": NOISE, "extremes": EXTREMES, "constant": np.full((96, 160), 7)}[kind].astype(dtype)
     data = tiled_fits_bytes(image, CARDS, tile_shape=(tile_rows, 160), compression_type="RICE_1")
     found = by_rice(data)
@@ -49,7 +61,7 @@ def test_tiles_are_decoded_as_astropy_does(dtype: type, tile_rows: int, kind: st
     assert np.array_equal(found, by_astropy(data))
 
 
-def test_real_frames_are_decoded_as_astropy_does(real_frames: Path):
+def test_real_frames_are_decoded_as_astropy_does(decoder: str, real_frames: Path):
     for name in ("aia/fits/aia_20200925T235957_171.fits", "aia/fits/aia_171_cutout.fits"):
         data = (real_frames / name).read_bytes()
         found = by_rice(data)
@@ -59,11 +71,54 @@ def test_real_frames_are_decoded_as_astropy_does(real_frames: Path):
             assert np.array_equal(opened(data).frame().pixels, hdus[1].data.astype(np.float32))
 
 
-def test_a_frame_large_enough_for_two_threads_is_decoded_as_astropy_does():
+def test_long_runs_and_wide_differences_are_decoded_as_astropy_does(decoder: str):
+    """Codes longer than a register: single great steps in rows that hardly change."""
+    image = RNG.integers(0, 3, (64, 333)).astype(np.int32)
+    image[RNG.random(image.shape) < 0.01] += 30_000
+    image[5, 100:] = 2**31 - 1
+    options = {"tile_shape": (2, 333), "compression_type": "RICE_1"}
+    for dtype in (np.int16, np.int32):
+        data = tiled_fits_bytes(image.astype(dtype), CARDS, **options)
+        found = by_rice(data)
+        assert found is not None and np.array_equal(found, image.astype(dtype))
+
+
+def test_a_frame_large_enough_for_two_threads_is_decoded_as_astropy_does(decoder: str):
     image = RNG.poisson(40, (600, 1024)).astype(np.int16)
     data = tiled_fits_bytes(image, CARDS, tile_shape=(1, 1024), compression_type="RICE_1")
     found = by_rice(data)
     assert found is not None and np.array_equal(found, image)
+
+
+def test_the_last_tile_may_end_where_the_file_ends(decoder: str):
+    last = HEAP + 8 * 95
+    length, offset = (int.from_bytes(GOOD[last + at : last + at + 4], "big") for at in (0, 4))
+    heap_end = HEAP + 8 * 96 + offset + length
+    container = opened(GOOD).container
+    found = decode_rice(GOOD[:heap_end], HEAP, container._header)
+    assert found is not None and np.array_equal(found, NOISE)
+
+
+def test_a_tile_that_ends_too_early_is_refused(decoder: str):
+    broken = bytearray(GOOD)
+    length = int.from_bytes(GOOD[HEAP : HEAP + 4], "big")
+    broken[HEAP : HEAP + 4] = (length - 9).to_bytes(4, "big")
+    with pytest.raises(UnreadableFileError):
+        opened(bytes(broken)).frame()
+
+
+def test_compiling_waits_until_it_pays(monkeypatch: pytest.MonkeyPatch):
+    asked: list[object] = []
+    monkeypatch.setattr(rice, "_compiled", asked.append)
+    monkeypatch.setattr(rice, "_PIXELS_WORTH_COMPILING", 3 * 600 * 1024)
+    monkeypatch.setattr(rice, "_decoded", Counter())
+    image = RNG.poisson(40, (600, 1024)).astype(np.int16)
+    data = tiled_fits_bytes(image, CARDS, tile_shape=(1, 1024), compression_type="RICE_1")
+    for _ in range(3):
+        by_rice(data)
+    assert not asked
+    by_rice(data)
+    assert asked == [np.dtype(np.int16)]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +179,7 @@ def damaged(random: np.random.Generator) -> bytes:
     return bytes(broken)
 
 
-def test_five_hundred_damaged_tiles_end_in_an_error_or_in_numbers():
+def test_five_hundred_damaged_tiles_end_in_an_error_or_in_numbers(decoder: str):
     random = np.random.default_rng(7)
     refused = 0
     for _ in range(500):
@@ -135,7 +190,7 @@ def test_five_hundred_damaged_tiles_end_in_an_error_or_in_numbers():
     assert refused > 300
 
 
-def test_a_search_for_the_next_bit_ends_in_our_own_memory():
+def test_a_search_for_the_next_bit_ends_in_our_own_memory(decoder: str):
     """Every tile begins a block whose first bit never comes: the decoder runs on to our margin."""
     broken = bytearray(GOOD)
     tiles = HEAP + 8 * 96
@@ -166,7 +221,9 @@ def test_a_tile_outside_the_heap_is_refused(entry: int, value: int):
         ("ZVAL1", "99999999"),
     ],
 )
-def test_headers_that_do_not_fit_their_tiles_are_refused_or_read_within_their_claims(key: str, value: str):
+def test_headers_that_do_not_fit_their_tiles_are_refused_or_read_within_their_claims(
+    decoder: str, key: str, value: str
+):
     try:
         found = opened(with_card(GOOD, key, value)).frame().pixels
     except UnusableInputError:
