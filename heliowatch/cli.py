@@ -352,12 +352,16 @@ def simulate(
     what: Annotated[
         Simulated, typer.Option("--instrument", "-i", help="aia: sets of 304, 171 and 193")
     ] = Simulated.HALPHA,
+    step: Annotated[
+        float | None,
+        typer.Option(min=0.1, help="seconds between frames on the simulated clock; default: the cadence"),
+    ] = None,
 ) -> None:
     """Play an observatory at real cadence: Kanzelhöhe H-alpha frames, or the corona as AIA sees it."""
     from heliowatch.simulation import run_simulation
 
     _settings()  # logs go to stderr
-    run_simulation(folder, what.value, frames, cadence, size, degraded, seed, start)
+    run_simulation(folder, what.value, frames, cadence, size, degraded, seed, start, step)
 
 
 @db_app.command("upgrade")

@@ -128,8 +128,15 @@ def run_simulation(
     degraded: float,
     seed: int,
     start: str | None,
+    step_s: float | None = None,
 ) -> None:
-    """Write frames into a folder until ``frames`` are written or Ctrl-C; of AIA, sets of three channels."""
+    """Write frames into a folder until ``frames`` are written or Ctrl-C; of AIA, sets of three channels.
+
+    Parameters
+    ----------
+    step_s : float, optional
+        Seconds from one frame to the next on the simulated clock; the cadence by default.
+    """
     make_folder(folder)
     expose: Callable[[int, datetime], list[Exposure]]
     if what == "aia":
@@ -139,7 +146,7 @@ def run_simulation(
         telescope = SimulatedObservatory(seed, size, degraded)
         expose = lambda n, at: [telescope.expose(folder, n, at, telescope.weather(n))]  # noqa: E731
     first = _moment(start)
-    step_s = cadence_s or 6.0
+    step_s = step_s or cadence_s or 6.0
     began = time.monotonic()
     number = 0
     while frames is None or number < frames:
