@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from models.aia_segmentation.options import ExportOptions
 from models.aia_segmentation.preparation import EVENT_TYPES, HALF_WIDTH_RADII, PLANES
 from models.registry import sha256_of
 from models.runtime import Runtime
+from observatory.analysis import EventType, Threshold
 from observatory.errors import ModelError
 
 OPSET = 17
@@ -29,8 +31,10 @@ def export(options: ExportOptions) -> Path:
     ModelError
         When ONNX Runtime does not reproduce torch, or the thresholds are not in order.
     """
-    if not 0 < options.liberal <= options.medium <= options.conservative < 1:
-        raise ModelError("thresholds must rise from liberal over medium to conservative, between 0 and 1")
+    levels = {
+        EventType.CORONAL_HOLE: thresholds(options.thresholds_ch),
+        EventType.ACTIVE_REGION: thresholds(options.thresholds_ar),
+    }
     network, state = load_network(options.checkpoint)
     options.output.mkdir(parents=True, exist_ok=True)
     target = options.output / "aia_segmentation.onnx"
@@ -38,9 +42,28 @@ def export(options: ExportOptions) -> Path:
     difference = parity(network, target)
     if not difference < _PARITY:
         raise ModelError(f"{target} differs from torch by {difference:.2g}: export with another opset")
-    manifest = _manifest(options, target, network, state, difference)
+    manifest = _manifest(options, target, network, state, difference, levels)
     (options.output / "manifest.toml").write_text(manifest, encoding="utf-8")
     return target
+
+
+def thresholds(stated: str) -> dict[Threshold, float]:
+    """From ``conservative,medium,liberal``.
+
+    Raises
+    ------
+    ModelError
+        When they are not three falling numbers between 0 and 1.
+    """
+    try:
+        found = [float(word) for word in stated.split(",")]
+    except ValueError:
+        found = []
+    if len(found) != len(Threshold) or not 1 > found[0] >= found[1] >= found[2] > 0:
+        raise ModelError(
+            f"thresholds {stated!r}: give three falling numbers between 0 and 1, such as 0.7,0.5,0.3"
+        )
+    return dict(zip(Threshold, found, strict=True))
 
 
 def load_network(checkpoint: Path) -> tuple[UNet, dict[str, Any]]:
@@ -84,11 +107,15 @@ def parity(network: UNet, target: Path, count: int = 4) -> float:
 
 
 def _manifest(
-    options: ExportOptions, target: Path, network: UNet, state: dict[str, Any], difference: float
+    options: ExportOptions,
+    target: Path,
+    network: UNet,
+    state: dict[str, Any],
+    difference: float,
+    levels: Mapping[EventType, Mapping[Threshold, float]],
 ) -> str:
     side, training = network.config.side, state["options"]
-    learned = [str(kind) for kind in EVENT_TYPES if training["event_type"] in ("both", str(kind))]
-    levels = {name: getattr(options, name) for name in ("conservative", "medium", "liberal")}
+    learned = [kind for kind in EVENT_TYPES if training["event_type"] in ("both", str(kind))]
     lines = [
         "# Written by `heliowatch models export aia_segmentation`; edit nothing by hand.",
         'name = "aia_segmentation"',
@@ -124,11 +151,11 @@ def _manifest(
         "[parameters]",
         f"side = {side}",
         f"half_width_radii = {HALF_WIDTH_RADII}",
-        f"event_types = {_toml(learned)}",
+        f"event_types = {_toml([str(kind) for kind in learned])}",
         "",
     ]
     for kind in learned:
-        lines += [f"[parameters.thresholds.{kind}]", *(f"{n} = {v}" for n, v in levels.items()), ""]
+        lines += [f"[parameters.thresholds.{kind}]", *(f"{n} = {v}" for n, v in levels[kind].items()), ""]
     return "\n".join(lines)
 
 

@@ -113,7 +113,12 @@ class ExportOptions:
     output: Path = field(
         default=_HERE, metadata={"help": "folder for aia_segmentation.onnx and manifest.toml"}
     )
-    conservative: float = field(default=0.7, metadata={"help": "least probability of a sure region"})
-    medium: float = field(default=0.5, metadata={"help": "least probability of a region"})
-    liberal: float = field(default=0.3, metadata={"help": "least probability of a possible region"})
+    thresholds_ch: str = field(
+        default="0.6,0.4,0.2",
+        metadata={"help": "least probability of a coronal hole: conservative, medium, liberal"},
+    )
+    thresholds_ar: str = field(
+        default="0.7,0.5,0.3",
+        metadata={"help": "least probability of an active region: conservative, medium, liberal"},
+    )
     version: str = field(default="1.0.0", metadata={"help": "version to write into the manifest"})

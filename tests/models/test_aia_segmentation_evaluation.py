@@ -189,18 +189,21 @@ def test_a_picture_whose_name_tells_nothing_is_known_by_its_colours(tmp_path: Pa
 @needs_frames
 def test_real_pairs_give_dice_per_picture_and_overall(tmp_path: Path) -> None:
     assert SHARED is not None
-    folder = SHARED / "aia/coronal_hole_masks"
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        for path in sorted((SHARED / "aia/coronal_hole_masks" / kind).glob("*2016_1[0-2]*.png")):
+            (tmp_path / kind / path.name).symlink_to(path)
     result = evaluate(
         EvaluateOptions(
-            images=folder / "images",
-            masks=folder / "masks",
-            since="2016-09-01",
-            until="2016-12-20",
+            images=tmp_path / "images",
+            masks=tmp_path / "masks",
+            since="2016-12-19",
+            until="2016-12-29",
             plots=tmp_path / "plots",
         )
     )
     assert len(result["pictures"]) == 2 and result["registration"] == "frame"
-    assert result["overall"]["dice"] > 0.9  # these two trained the network: only the path is tested
+    assert result["overall"]["dice"] > 0.85  # these two trained the network: only the path is tested
     assert (tmp_path / "plots/best.jpg").exists() and (tmp_path / "plots/worst.jpg").exists()
 
 

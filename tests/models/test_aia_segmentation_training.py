@@ -138,7 +138,7 @@ def test_wrong_options_say_what_is_allowed(folder: Path, tmp_path: Path) -> None
     with pytest.raises(ValueError, match="one kind"):
         train(options(folder, tmp_path / "c", event_type="both"))
     with pytest.raises(ModelError, match="thresholds"):
-        export(ExportOptions(checkpoint=tmp_path / "none.pt", liberal=0.9))
+        export(ExportOptions(checkpoint=tmp_path / "none.pt", thresholds_ch="0.3,0.5,0.7"))
 
 
 def test_a_mask_of_another_aspect_is_refused(folder: Path, tmp_path: Path) -> None:
