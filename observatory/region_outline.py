@@ -19,7 +19,6 @@ from observatory.coordinates import CellAreas, cell_areas
 from observatory.frame import Pointing
 
 Extent = tuple[float, float, float, float]
-Box = tuple[int, int, int, int, int]  # label, then first and last cell of columns and rows
 
 _FINE_SIDE = 768  # cells to which the map is interpolated, as far as it is coarser
 _LEAST_SHARE = 6e-5  # of the disk (or of the grid without one), as seen: slivers at the limb go
@@ -81,12 +80,15 @@ class Patch:
         """Move the outermost cells of the region outwards onto the level's zero: one Newton step."""
         x, y = points[:, 0], points[:, 1]
         height, width = self.level.shape
-        left, right = np.maximum(x - 1, 0), np.minimum(x + 1, width - 1)
-        below, above = np.maximum(y - 1, 0), np.minimum(y + 1, height - 1)
-        slope_x = (self.level[y, right] - self.level[y, left]) / np.maximum(right - left, 1)
-        slope_y = (self.level[above, x] - self.level[below, x]) / np.maximum(above - below, 1)
+        level, here = self.level.reshape(-1), y * width + x
+        left, right = (x > 0).astype(np.int32), (x < width - 1).astype(np.int32)
+        below, above = (y > 0).astype(np.int32), (y < height - 1).astype(np.int32)
+        slope_x = (level.take(here + right) - level.take(here - left)) / np.maximum(right + left, 1)
+        slope_y = (level.take(here + above * width) - level.take(here - below * width)) / np.maximum(
+            above + below, 1
+        )
         steepness = np.maximum(np.square(slope_x) + np.square(slope_y), 1e-12)
-        step = -self.level[y, x] / steepness
+        step = -level.take(here) / steepness
         length = np.abs(step) * np.sqrt(steepness)
         step *= np.minimum(1.0, 1.0 / np.maximum(length, 1e-6))  # never further than the next cell
         moved = np.stack([x + step * slope_x, y + step * slope_y], axis=-1)
@@ -101,15 +103,15 @@ class Cut:
     ----------
     numbers : ndarray, shape (side, side), uint16
         Region about each cell: its own cells and those that bridge its pieces; 0 for none.
-    boxes : tuple of (number, x0, y0, x1, y1)
-        The regions that are large enough, with the cells that they lie in, ends excluded.
+    kept : tuple of int
+        Numbers of the regions that are large enough.
     disk_fraction : float
         Share of the disk, as seen, that these cover.
     """
 
     threshold: float
     numbers: NDArray[np.uint16]
-    boxes: tuple[Box, ...]
+    kept: tuple[int, ...]
     disk_fraction: float
 
 
@@ -186,23 +188,20 @@ class RegionGrid:
         bridge_radii : float
             Pieces nearer to each other than this, in solar radii, are one region.
         """
-        above = ((self.probability >= threshold) & self.on_disk).view(np.uint8)
-        near = above
+        is_above = (self.probability >= threshold) & self.on_disk
+        near = above = is_above.view(np.uint8)
         if self.pointing is not None and (reach := self._bridge_cells(bridge_radii)) > 0:
             near = cv2.dilate(
                 above, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
             )
-        count, numbers, boxes, _ = cv2.connectedComponentsWithStats(near, connectivity=8, ltype=cv2.CV_16U)
-        inside = np.flatnonzero(above)
-        of_inside = numbers.ravel()[inside]
+        count, numbers = cv2.connectedComponents(near, connectivity=8, ltype=cv2.CV_16U)
+        inside = np.flatnonzero(is_above)
+        of_inside = numbers.ravel().take(inside)
         seen = np.bincount(of_inside, minlength=count) * self._cell_px2 / self.disk_px2
-        weights = None if self.areas is None else self.areas.msh.ravel()[inside]
+        weights = None if self.areas is None else self.areas.msh.ravel().take(inside)
         true = seen * 1e6 if weights is None else np.bincount(of_inside, weights, count)
         is_kept = (true >= min_area_msh) & (seen >= _LEAST_SHARE)
-        kept = tuple(
-            (k, boxes[k, 0], boxes[k, 1], boxes[k, 0] + boxes[k, 2], boxes[k, 1] + boxes[k, 3])
-            for k in map(int, np.flatnonzero(is_kept))
-        )
+        kept = tuple(map(int, np.flatnonzero(is_kept)))
         return Cut(threshold, numbers, kept, min(1.0, float(seen[is_kept].sum())))
 
     @property
@@ -217,9 +216,10 @@ class RegionGrid:
 
     def parts(self, cut: Cut) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
         """Cut out the map about every region, without its neighbours: first column, first row, map."""
-        for label, x0, y0, x1, y1 in cut.boxes:
-            x0, y0 = max(0, x0 - 2), max(0, y0 - 2)
-            x1, y1 = min(self.side, x1 + 2), min(self.side, y1 + 2)
+        for label in cut.kept:
+            left, top, width, height = cv2.boundingRect((cut.numbers == label).view(np.uint8))
+            x0, y0 = max(0, left - 2), max(0, top - 2)
+            x1, y1 = min(self.side, left + width + 2), min(self.side, top + height + 2)
             numbers = cut.numbers[y0:y1, x0:x1]
             of_others = (numbers != label) & (numbers != 0)
             yield x0, y0, np.where(of_others, np.float32(0.0), self.probability[y0:y1, x0:x1])

@@ -237,10 +237,10 @@ def _measured(grid: RegionGrid, patch: Patch, event_type: EventType, plane: np.n
     step_x, step_y = grid.fine_step_px
     area_px = count * abs(step_x * step_y)
     weights = inside.astype(np.float32)
-    area_msh: float | None = None
     if grid.fine_areas is not None:
         weights *= grid.fine_areas.msh[patch.rows, patch.columns]
-        area_msh = float(weights.sum(dtype=np.float64))
+    area, centroid = _area_and_centroid(grid, patch, weights)
+    area_msh = None if grid.fine_areas is None else area
     outline = np.concatenate(rings)
     low, high = outline.min(axis=0), outline.max(axis=0)
     probability = cv2.mean(patch.probability, inside.view(np.uint8))[0]
@@ -248,7 +248,7 @@ def _measured(grid: RegionGrid, patch: Patch, event_type: EventType, plane: np.n
     return Region(
         event_type=event_type,
         rings_px=tuple(rings),
-        centroid_px=_centroid(grid, patch, weights),
+        centroid_px=centroid,
         bounding_box_px=(float(low[0]), float(low[1]), float(high[0]), float(high[1])),
         area_px=area_px,
         disk_fraction=min(1.0, area_px / grid.disk_px2),
@@ -272,20 +272,25 @@ def _within_disk(ring: FloatArray, pointing: Pointing | None) -> FloatArray:
     return np.asarray(center + (ring - center) / np.maximum(reach, 1.0)[:, None])
 
 
-def _centroid(grid: RegionGrid, patch: Patch, weights: np.ndarray) -> tuple[float, float]:
-    """Where the centre of gravity of the curved surface lies, seen from the Sun's centre."""
-    along_x, along_y = weights.sum(axis=0, dtype=np.float64), weights.sum(axis=1, dtype=np.float64)
-    total = max(float(along_x.sum()), 1e-12)
+def _area_and_centroid(
+    grid: RegionGrid, patch: Patch, weights: np.ndarray
+) -> tuple[float, tuple[float, float]]:
+    """Sum of weights, and where the centre of gravity of the curved surface lies, seen from the Sun's centre."""
+    along_x, along_y = (
+        cv2.reduce(weights, axis, cv2.REDUCE_SUM, dtype=cv2.CV_64F).ravel() for axis in (0, 1)
+    )
+    area = float(along_x.sum())
+    total = max(area, 1e-12)
     x = float(along_x @ np.arange(len(along_x))) / total + patch.columns.start
     y = float(along_y @ np.arange(len(along_y))) / total + patch.rows.start
     point = grid.to_pixels(np.array([[x, y]]))
     if grid.pointing is None or grid.fine_areas is None:
-        return _pair(point)
+        return area, _pair(point)
     depth = grid.fine_areas.mu[patch.rows, patch.columns]
     towards_us = float(np.vdot(weights, depth)) / total * grid.pointing.radius_px
     center = np.array([grid.pointing.center_x_px, grid.pointing.center_y_px])
     seen = point - center
-    return _pair(center + seen * (grid.pointing.radius_px / np.hypot(np.hypot(*seen[0]), towards_us)))
+    return area, _pair(center + seen * (grid.pointing.radius_px / np.hypot(np.hypot(*seen[0]), towards_us)))
 
 
 def _pair(points: FloatArray) -> tuple[float, float]:
@@ -298,16 +303,20 @@ def _intensity(
     """Mean, median, least, greatest and standard deviation of the frame's pixels inside; NaN for none."""
     every = max(1, int(np.sqrt(count / _SAMPLE)))
     inside = patch.inside[::every, ::every]
-    y, x = np.nonzero(inside)
     fine = np.array([[patch.columns.start, patch.rows.start]])
     first, (step_x, step_y) = grid.to_pixels(fine)[0], grid.fine_step_px
     columns = np.rint(first[0] + np.arange(inside.shape[1]) * (every * step_x)).astype(np.intp)
     rows = np.rint(first[1] + np.arange(inside.shape[0]) * (every * step_y)).astype(np.intp)
     height, width = plane.shape[:2]
     if rows[0] < 0 or columns[0] < 0 or rows[-1] >= height or columns[-1] >= width:
-        in_frame = (rows[y] >= 0) & (rows[y] < height) & (columns[x] >= 0) & (columns[x] < width)
-        y, x = y[in_frame], x[in_frame]
-    values = plane[rows[y], columns[x]].astype(np.float32)
+        in_rows, in_columns = (rows >= 0) & (rows < height), (columns >= 0) & (columns < width)
+        inside = inside[np.ix_(in_rows, in_columns)]
+        rows, columns = rows[in_rows], columns[in_columns]
+    if plane.flags.c_contiguous:
+        values = plane.reshape(-1).take((rows[:, None] * width + columns)[inside])
+    else:
+        values = plane[np.ix_(rows, columns)][inside]
+    values = values.astype(np.float32)
     values = values[np.isfinite(values)]
     if not values.size:
         return (float("nan"),) * 5

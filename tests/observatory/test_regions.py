@@ -225,6 +225,17 @@ def test_intensities_are_those_of_the_frame_inside():
     assert (found[0].intensity_mean, found[0].intensity_std) == (7.0, 0.0)
 
 
+def test_intensities_do_not_depend_on_how_a_plane_lies_in_memory():
+    seen = frame()
+    flipped = replace(seen, pixels=np.ascontiguousarray(seen.pixels[::-1])[::-1])
+    assert not flipped.pixels.flags.c_contiguous
+    probability = blob((430, 600, 90), (560, 420, 40))
+    for one, other in zip(
+        segmented(probability, seen=seen).regions, segmented(probability, seen=flipped).regions, strict=True
+    ):
+        assert (one.intensity_mean, one.intensity_median) == (other.intensity_mean, other.intensity_median)
+
+
 def test_a_region_partly_outside_the_picture_is_measured_on_what_there_is():
     extent = (-100.5, -100.5, SIZE + 99.5, SIZE + 99.5)
     pointing = Pointing(300.0, 511.5, 400.0, 952.0, 0.0)
