@@ -52,7 +52,7 @@ class Made:
     film: str
     pictures: int = 0
     frames: int = 0
-    degraded: int = 0
+    degraded: int | None = 0  # None for files, whose frames are shown and not scored
     incomplete: int = 0
     gaps: list[dict[str, Any]] = field(default_factory=list)
     errors: list[dict[str, str]] = field(default_factory=list)
@@ -69,6 +69,8 @@ def run_movie(
     make_folder(wanted.out.parent)
     crop = None if wanted.crop is None else Crop.parse(wanted.crop)
     made = _film(settings, _shots(settings, sources, request), wanted, crop)
+    if sources:
+        made.degraded = None
     _print(made, form)
     if made.errors:
         return 1
@@ -169,7 +171,7 @@ def _write_all(
             _hold(film, canvas, shots, shot, held, "this frame cannot be read", step.pictures)
         else:
             made.frames += 1
-            made.degraded += bool(painted.degraded)
+            made.degraded = (made.degraded or 0) + bool(painted.degraded)
             made.incomplete += bool(painted.missing)
             held = painted.picture
             caption = Caption(shots.title, shot.clock, painted.warnings)
@@ -206,7 +208,7 @@ def _print(made: Made, form: str) -> None:
         f"{made.pictures} pictures, {made.facts['seconds']:.1f} s",
         f"{made.frames} frames, {made.facts['first']:%Y-%m-%d %H:%M:%S} to "
         f"{made.facts['last']:%Y-%m-%d %H:%M:%S} UTC; {len(made.gaps)} gaps, "
-        f"{made.degraded} degraded, {made.incomplete} incomplete",
+        f"{'' if made.degraded is None else f'{made.degraded} degraded, '}{made.incomplete} incomplete",
         *(f"left out: {count} {why}" for why, count in made.left_out.items() if count),
         *(f"✗ {one['file']}: {one['error']}" for one in made.errors),
     ]
