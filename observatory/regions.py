@@ -287,7 +287,8 @@ def _area_and_centroid(
     if grid.pointing is None or grid.fine_areas is None:
         return area, _pair(point)
     depth = grid.fine_areas.mu[patch.rows, patch.columns]
-    towards_us = float(np.vdot(weights, depth)) / total * grid.pointing.radius_px
+    # Not a scalar product: BLAS would wake threads for it, which then spin for twenty milliseconds.
+    towards_us = cv2.sumElems(cv2.multiply(weights, depth))[0] / total * grid.pointing.radius_px
     center = np.array([grid.pointing.center_x_px, grid.pointing.center_y_px])
     seen = point - center
     return area, _pair(center + seen * (grid.pointing.radius_px / np.hypot(np.hypot(*seen[0]), towards_us)))
@@ -322,7 +323,7 @@ def _intensity(
         return (float("nan"),) * 5
     values = np.sort(values).astype(np.float64)  # one pass for least, median and greatest
     mean, middle = float(values.mean()), len(values) // 2
-    spread = max(float(values @ values) / len(values) - mean**2, 0.0) ** 0.5
+    spread = max(float(np.square(values).mean()) - mean**2, 0.0) ** 0.5
     median = 0.5 * (values[middle] + values[-middle - 1])
     return mean, float(median), float(values[0]), float(values[-1]), spread
 
