@@ -204,13 +204,21 @@ def _compiled_if_worth_it(dtype: np.dtype[Any], pixels: int) -> Callable[..., in
 
 @lru_cache(maxsize=len(_TYPES))
 def _compiled(dtype: np.dtype[Any]) -> Callable[..., int] | None:
-    """The compiled decoder, tried on a tile of nothing; None without numba or where it has no place."""
+    """The compiled decoder, proved on a small tile; None where it cannot be had."""
+    import imagecodecs
+
+    pixels = np.array([7, 7, 9, -4, 7, 100, 7, 8] * 4, np.int64).astype(dtype)
+    tile = imagecodecs.rcomp_encode(pixels, nblock=32)
+    source, found = np.frombuffer(bytes(tile) + bytes(_LOADED_BYTES), np.uint8), np.zeros_like(pixels)
+    start, length = np.zeros(1, np.int64), np.array([len(tile)], np.int64)
     try:
         from observatory.instruments.formats.rice_compiled import decode_tiles
-    except (ImportError, RuntimeError):  # the latter: no folder to keep compiled code in
+
+        bad = decode_tiles(source, start, length, len(pixels), found, 32, *_fields(dtype))
+    except (ImportError, RuntimeError, OSError):  # no numba, or switched off, or no folder for its code
         return None
-    none, nowhere = np.frombuffer(bytes(_LOADED_BYTES), np.uint8), np.zeros(0, np.int64)
-    decode_tiles(none, nowhere, nowhere, 1, np.zeros(0, dtype), 32, *_fields(dtype))
+    if bad >= 0 or not np.array_equal(found, pixels):
+        return None
     _decoded[dtype] = _PIXELS_WORTH_COMPILING
     return decode_tiles
 
