@@ -114,7 +114,7 @@ class ExportOptions:
         default=_HERE, metadata={"help": "folder for aia_segmentation.onnx and manifest.toml"}
     )
     thresholds_ch: str = field(
-        default="0.6,0.4,0.2",
+        default="0.6,0.35,0.2",
         metadata={"help": "least probability of a coronal hole: conservative, medium, liberal"},
     )
     thresholds_ar: str = field(

@@ -2,7 +2,7 @@
 
 Level-1 counts, browse pictures (a logarithm for 193 Å, a square root for 171 Å, clipped) and
 simulated frames differ in zero point, contrast and range. All are brought to a logarithm, centred
-at the median of the disk and divided by the contrast of the quiet Sun's fine structure, which is
+at the median of the quiet disk and divided by the contrast of the quiet Sun's fine structure, which is
 nearly the same number on every quiet part of every frame; what is left is how much darker or
 brighter than the quiet Sun a place is, in units that do not depend on the source.
 """
@@ -43,6 +43,7 @@ _FINE_RADII = 0.034  # Gaussian that separates the fine structure, in solar radi
 _FINE_TO_UNIT = {"193": 10.0, "171": 6.0}
 _QUIET_RADII = 0.8  # where the fine contrast is measured
 _DISK_RADII = 0.9  # where the median is measured
+_QUIET_RANGE = (-0.5, 0.6)  # neither holes nor active regions, around the median of all
 _LEAST_SHARE = 0.02  # of the disk's median, before the logarithm of counts
 # Browse pictures of 171 show sqrt(I) = 0.2 (b + 17) in DN, fitted to a frame and its own picture.
 _SQUARE_ROOT_OFFSET = 17.0
@@ -122,7 +123,7 @@ class Prepared:
     Attributes
     ----------
     brightness : float32 ndarray (side, side)
-        Logarithmic, 0 at the disk's median; see the module.
+        Logarithmic, 0 on the quiet Sun; see the module.
     channel : Channel
     pointing : Pointing
         The disk in the frame's pixels.
@@ -186,7 +187,12 @@ def brightness(
     fine = np.abs(level - cv2.GaussianBlur(level, (0, 0), sigma))
     quiet = known & (grid.radius < _QUIET_RADII)
     unit = _FINE_TO_UNIT[channel] * max(float(np.median(fine[quiet][::3])) if quiet.any() else 0.0, 1e-3)
-    return np.clip((level - np.float32(median)) / np.float32(unit), DARKEST, BRIGHTEST)
+    value = (level - np.float32(median)) / np.float32(unit)
+    # A hole over a tenth of the disk moves its median: the zero is the median of what is quiet.
+    calm = value[inner]
+    calm = calm[(calm > _QUIET_RANGE[0]) & (calm < _QUIET_RANGE[1])]
+    zero = float(np.median(calm[::3])) if calm.size else 0.0
+    return np.clip(value - np.float32(zero), DARKEST, BRIGHTEST)
 
 
 def _logarithm(pixels: FloatArray, known: BoolArray, scale: Scale) -> NDArray[np.float32]:
