@@ -9,14 +9,17 @@ by byte. Here 57 bits or more are loaded at once and all codes that they hold wh
 register, so that memory is waited for once in many pixels. Every load begins before the end of its tile.
 """
 
+# numba is optional, and what it compiles takes its types from the arguments.
+# mypy: disable-error-code="import-not-found, import-untyped, no-untyped-def"
+
 from __future__ import annotations
 
 from typing import Any
 
-import numba  # type: ignore
+import numba
 import numpy as np
-from llvmlite import ir  # type: ignore
-from numba.extending import intrinsic  # type: ignore
+from llvmlite import ir
+from numba.extending import intrinsic
 
 _U1, _U3, _U4, _U7, _U8 = np.uint64(1), np.uint64(3), np.uint64(4), np.uint64(7), np.uint64(8)
 _WORD, _TOP_BYTE = np.uint64(64), np.uint64(56)
@@ -34,7 +37,7 @@ def _leading_zeros(_: Any, word: Any) -> Any:
 
 
 @numba.njit(inline="always")
-def _load(data, bit):  # type: ignore[no-untyped-def]
+def _load(data, bit):
     """Sixty-four bits from a byte on, the first wanted one leading: one load, one swap of bytes."""
     at = bit >> _U3
     word = np.uint64(0)
@@ -44,7 +47,7 @@ def _load(data, bit):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(nogil=True, cache=True)
-def decode_tiles(data, starts, lengths, tile_pixels, out, block, bits, width, raw):  # type: ignore[no-untyped-def]
+def decode_tiles(data, starts, lengths, tile_pixels, out, block, bits, width, raw):
     """Decode tiles into an image.
 
     Parameters
