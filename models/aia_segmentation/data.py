@@ -64,11 +64,6 @@ CH, AR = EVENT_TYPES.index(EventType.CORONAL_HOLE), EVENT_TYPES.index(EventType.
 
 PICTURES = (".png", ".jpg", ".jpeg", ".jp2", ".fits", ".fits.gz", ".fts", ".tif", ".tiff")
 
-#: Boxed frames from this day on test the model; those of the month before it are left alone, so
-#: that the last training frame and the first test frame are more than a solar rotation apart.
-BOXES_TRAIN_UNTIL = datetime(2011, 3, 1, tzinfo=UTC)
-BOXES_TEST_SINCE = datetime(2011, 4, 1, tzinfo=UTC)
-
 _GUESSES = ("aia-193", "aia-171")
 _WITH_HEADER = (".fits", ".fits.gz", ".fts", ".jp2")
 
@@ -453,26 +448,3 @@ def split_by_time(samples: Sequence[Sample], last_share: float) -> tuple[list[Sa
     ordered = sorted(samples, key=lambda s: (s.date_obs or datetime.min.replace(tzinfo=UTC), s.name))
     kept = len(ordered) - round(len(ordered) * last_share)
     return ordered[:kept], ordered[kept:]
-
-
-@dataclass(frozen=True)
-class SharedData:
-    """The folders of the shared real frames (`aia/`, `sdo_boxes/`)."""
-
-    root: Path
-
-    def samples(self, side: int = SIDE) -> list[Sample]:
-        """Mask pairs, boxed frames of the training months, and pictures without labels."""
-        masks = self.root / "aia/coronal_hole_masks"
-        found = pairs(
-            masks / "images", masks / "masks", EventType.CORONAL_HOLE, side=side, instrument="aia-193"
-        )
-        for sample in boxed(self.root / "sdo_boxes/aia_193", side):
-            if sample.date_obs is not None and sample.date_obs < BOXES_TRAIN_UNTIL:
-                found.append(sample)
-        # Of 171 the picture of 2021 stays unseen, and SUVI's and the FITS frame with it.
-        aia = self.root / "aia"
-        found += unlabelled(sorted((aia / "png").glob("aia_ar_2020*")), side, "aia-171")
-        found += unlabelled(sorted((aia / "png").glob("aia_ch_2019*")), side, "aia-193")
-        found += unlabelled(sorted((aia / "browse_20250205").glob("*_0171.jpg")), side, "aia-171")
-        return found

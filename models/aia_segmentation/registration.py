@@ -97,7 +97,7 @@ def size_factor(mask: NDArray[np.generic], frame: Frame, name: str) -> float:
         When it has another aspect, so shows another field.
     """
     try:
-        check_same_aspect(mask.shape, (frame.height, frame.width), f"{name}: the mask")
+        check_same_aspect(mask.shape, (frame.height, frame.width), f"mask {name}")
     except UnusableInputError as error:
         raise UnusableInputError(
             f"{error}; a mask shows the same field as its picture, at any size"

@@ -22,6 +22,7 @@ from models.aia_segmentation.data import Sample
 from models.aia_segmentation.network import PRESETS, NetworkConfig, UNet
 from models.aia_segmentation.options import ExportOptions, TrainOptions
 from models.aia_segmentation.preparation import EVENT_TYPES
+from models.aia_segmentation.shared import SharedData
 from observatory.analysis import EventType
 from observatory.settings import test_data_dir
 
@@ -210,7 +211,7 @@ def _read_samples(options: TrainOptions, side: int) -> list[Sample]:
     own = options.images is not None or options.boxes is not None
     root = options.data or (None if own else test_data_dir())
     if root is not None:
-        samples += data.SharedData(root).samples(side)
+        samples += SharedData(root).samples(side)
     if options.images is not None:
         samples += _own_samples(options, side)
     if options.boxes is not None:
