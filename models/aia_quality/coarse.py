@@ -78,7 +78,9 @@ def coarse_frame(plane: Plane, disk: Pointing) -> Coarse:
 
 
 def _mean(pixels: np.ndarray, size: tuple[int, int]) -> FloatArray:
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.float32)
+    # OpenCV rounds the mean of whole numbers to whole numbers: half a count is much in a faint channel.
+    counts = pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32, copy=False)
+    return np.asarray(cv2.resize(counts, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def _mean_of_known(

@@ -125,7 +125,9 @@ class _Warp:
         left = factor // done
         part = averaged[y0 // done :, x0 // done :][: rows * left, : columns * left]
         if left > 1:
-            part = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
+            # As float32: the mean of whole numbers would be rounded to a whole number.
+            counts = part if part.dtype == np.uint8 else part.astype(np.float32, copy=False)
+            part = cv2.resize(counts, (columns, rows), interpolation=cv2.INTER_AREA)
         origin = (shift - np.array([x0, y0]) + 0.5) / factor - 0.5
         doubled = cv2.warpAffine(
             part.astype(np.float32, copy=False),

@@ -433,3 +433,20 @@ def test_a_cut_out_lies_where_its_header_says(real_frames: Path):
     assert (x.min() - 127.5) * cell == pytest.approx(-pointing.center_x_px, abs=1.5 * cell)
     assert len(np.unique(x)) == pytest.approx(frame.width / cell, abs=1.5)
     assert len(np.unique(y)) == pytest.approx(frame.height / cell, abs=1.5)
+
+
+def test_faint_counts_are_averaged_without_rounding():
+    counts = np.random.default_rng(3).poisson(0.4, (1024, 1024)).astype(np.int16)
+    frame = Frame(counts, "aia-94", RowOrder.BOTTOM)
+    for averaged, side in ((frame.halved, 2), (frame.quartered, 4)):
+        exact = counts.reshape(1024 // side, side, 1024 // side, side).mean(axis=(1, 3))
+        np.testing.assert_allclose(averaged, exact, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16])
+def test_the_grid_of_whole_counts_is_that_of_the_same_counts_as_floats(dtype: type):
+    counts = np.random.default_rng(4).poisson(2.5, (1000, 1000)).astype(dtype)
+    disk = Pointing(499.5, 499.5, 400.0, source="header")
+    whole = on_grid(Plane(counts), disk, 128, 1.1)
+    real = on_grid(Plane(counts.astype(np.float32)), disk, 128, 1.1)
+    np.testing.assert_allclose(whole.pixels, real.pixels, atol=1e-4)

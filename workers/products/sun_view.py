@@ -150,6 +150,8 @@ class Resampler:
         if pixels.dtype not in (np.uint8, np.int16, np.uint16, np.float32):
             pixels = pixels.astype(np.float32)
         if reduction >= _LEAST_REDUCTION:
+            if pixels.dtype != np.uint8:  # the mean of whole numbers would be rounded to a whole number
+                pixels = pixels.astype(np.float32, copy=False)
             height, width = pixels.shape[:2]
             size = (max(1, round(width / reduction)), max(1, round(height / reduction)))
             pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
