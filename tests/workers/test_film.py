@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import stat
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -292,10 +294,7 @@ def test_a_film_that_is_not_finished_leaves_nothing_behind(tmp_path: Path):
 )
 def test_what_ffmpeg_dies_of_is_told(tmp_path: Path, words: str, kind: type[Exception]):
     """A program that takes a little and dies stands for ffmpeg on a full disk."""
-    program = tmp_path / "ffmpeg"
-    program.write_text(f'#!/bin/sh\nhead -c 1000 >/dev/null\necho "{words}" >&2\nexit 1\n')
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    settings = FilmSettings(ffmpeg=str(program))
+    settings = shell_program(tmp_path, f'head -c 1000 >/dev/null\necho "{words}" >&2\nexit 1')
     with pytest.raises(kind) as raised, FilmWriter(tmp_path / "a.mp4", 96, 72, 12, settings) as film:
         for _ in range(200):
             film.write(moving(0))
@@ -305,6 +304,39 @@ def test_what_ffmpeg_dies_of_is_told(tmp_path: Path, words: str, kind: type[Exce
     else:
         assert "Conversion failed" in str(raised.value)
     assert [path.name for path in tmp_path.iterdir()] == ["ffmpeg"]
+
+
+def shell_program(folder: Path, script: str) -> FilmSettings:
+    program = folder / "ffmpeg"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return FilmSettings(ffmpeg=str(program))
+
+
+def test_an_ffmpeg_that_does_not_end_is_ended_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("workers.products.film._STOP_S", 0.1)
+    settings = shell_program(tmp_path, "exec sleep 60")
+    film = FilmWriter(tmp_path / "a.mp4", 96, 72, 12, settings)
+    with pytest.raises(FilmError, match=r"did not end within 0\.1 s"), film:
+        pass
+    assert film._process is not None and film._process.returncode == -signal.SIGKILL
+    assert [path.name for path in tmp_path.iterdir()] == ["ffmpeg"]
+
+
+def test_an_ffmpeg_that_cannot_start_leaves_no_file_open(tmp_path: Path):
+    settings = shell_program(tmp_path, "")
+    (tmp_path / "ffmpeg").write_bytes(b"\x7fELF no program")
+    film = FilmWriter(tmp_path / "a.mp4", 96, 72, 12, settings)
+    with pytest.raises(OSError), film:
+        pass
+    assert film._words is not None and film._words.closed
+
+
+def test_two_writers_of_one_film_write_under_names_of_their_own(tmp_path: Path):
+    settings = shell_program(tmp_path, "")
+    first, second = (FilmWriter(tmp_path / "a.mp4", 96, 72, 12, settings) for _ in range(2))
+    assert first._temporary != second._temporary
+    assert str(os.getpid()) in first._temporary.name
 
 
 def test_without_ffmpeg_the_package_is_named():

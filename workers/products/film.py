@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
 import shutil
 import subprocess
 import tempfile
+import uuid
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -60,7 +62,7 @@ class FilmWriter:
         self._program = find_ffmpeg(self._settings)
         self._path, self._fps = path, fps
         self._shape = (height_px, width_px, 3)
-        self._temporary = path.with_name(f".{path.stem}.{id(self):x}.part{path.suffix}")
+        self._temporary = path.with_name(f".{path.stem}.{os.getpid()}.{uuid.uuid4().hex}.part{path.suffix}")
         self._process: subprocess.Popen[bytes] | None = None
         self._words: IO[bytes] | None = None
         self.pictures = 0
@@ -68,9 +70,13 @@ class FilmWriter:
     def __enter__(self) -> FilmWriter:
         # A file, not a pipe, for its words: a pipe that nobody reads would stop it when it is full.
         self._words = tempfile.TemporaryFile()
-        self._process = subprocess.Popen(
-            self._command(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._words
-        )
+        try:
+            self._process = subprocess.Popen(
+                self._command(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=self._words
+            )
+        except BaseException:
+            self._words.close()
+            raise
         return self
 
     def _command(self) -> list[str]:
@@ -105,7 +111,7 @@ class FilmWriter:
                 self._process.stdin.write(data)
                 self.pictures += 1
         except (BrokenPipeError, ConnectionError) as error:
-            self._process.wait(timeout=_STOP_S)
+            self._finished()
             raise self._problem() from error
 
     def __exit__(
@@ -118,7 +124,7 @@ class FilmWriter:
             with contextlib.suppress(BrokenPipeError, ConnectionError):
                 assert self._process.stdin is not None
                 self._process.stdin.close()
-            code = self._process.wait(timeout=_STOP_S)
+            code = self._finished()
             if kind is None:
                 if code != 0:
                     raise self._problem()
@@ -129,6 +135,14 @@ class FilmWriter:
                 self._process.wait()
             self._words.close()
             self._temporary.unlink(missing_ok=True)
+
+    def _finished(self) -> int:
+        """Wait for ffmpeg to end; return its exit code."""
+        assert self._process is not None
+        try:
+            return self._process.wait(timeout=_STOP_S)
+        except subprocess.TimeoutExpired as error:
+            raise FilmError(self._path, f"nothing, and did not end within {_STOP_S:g} s") from error
 
     def _problem(self) -> Exception:
         assert self._words is not None
