@@ -17,12 +17,12 @@ from PIL import Image
 
 from observatory.analysis import Quality
 from observatory.frame import Frame, RowOrder
+from observatory.orientation import LEAST_ROLL_DEG
 from observatory.robust import quantile
 
 PREVIEW_SIDE_PX = 1024
 _OVERLAY_SIDE_PX = 256
 _JPEG_QUALITY = 88
-_LEAST_ROLL_DEG = 0.2  # less than a pixel at the limb of a preview
 _LEAST_SHOWN = 0.15  # of a region map
 _TINT = (255, 96, 0)  # seen on the grey Sun by colour-blind eyes too
 
@@ -161,7 +161,7 @@ def orient(frame: Frame, picture: np.ndarray) -> np.ndarray:
         return picture
     upright = np.ascontiguousarray(picture[::-1])
     roll = frame.pointing.roll_deg if frame.pointing else None
-    if roll is None or abs(roll) < _LEAST_ROLL_DEG or frame.pointing is None:
+    if roll is None or abs(roll) < LEAST_ROLL_DEG or frame.pointing is None:
         return upright
     scale = upright.shape[1] / frame.width
     centre = (
