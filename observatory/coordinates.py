@@ -271,11 +271,6 @@ class CellAreas:
         """Cosine of the heliocentric angle, 0 beyond the limb."""
         return np.sqrt(np.clip(1.0 - np.square(self.radius), 0.0, None))
 
-    @property
-    def mm2(self) -> NDArray[np.float32]:
-        """True area in square megametres."""
-        return self.msh * np.float32(MM2_PER_MSH)
-
 
 def cell_areas(side: int, extent_px: tuple[float, float, float, float], pointing: Pointing) -> CellAreas:
     """Areas of the cells of a square grid over `extent_px` = (x0, y0, x1, y1), edges in pixels.
