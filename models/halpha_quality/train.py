@@ -34,6 +34,7 @@ from models.halpha_quality.network import (
 )
 from models.halpha_quality.options import ExportOptions, TrainOptions
 from models.halpha_quality.preparation import PREPARATIONS, Preparation
+from observatory.errors import ModelError, SettingsError, UnusableInputError
 
 _CHECKPOINT = "checkpoint.pt"
 _VALIDATION_STEP = 1_000_000_000  # batch numbers far from those of training
@@ -184,7 +185,7 @@ class Trainer:
         """Go on from a checkpoint of the same shape."""
         state = torch.load(path, map_location=self.device, weights_only=True)
         if state["config"] != asdict(self.config):
-            raise ValueError(f"{path} is of another network; give another output folder or resume=False")
+            raise ModelError(f"{path} is of another network; give another output folder or --no-resume")
         self.model.load_state_dict(state["model"])
         self.discriminator.load_state_dict(state["discriminator"])
         for name, optimiser in self.optimisers.items():
@@ -225,19 +226,23 @@ def train(options: TrainOptions) -> Path:
 
     Raises
     ------
-    ValueError
-        When there is nothing good to learn from, or an option is unknown.
+    SettingsError
+        When an option is unknown.
+    UnusableInputError
+        When there is nothing good to learn from.
+    ModelError
+        When the checkpoint to go on from is of another network.
     """
     from models.halpha_quality.export import export
 
     if options.threads:
         torch.set_num_threads(options.threads)
     if options.mode not in ("classifier", "one_class") or options.adversarial not in ("lsgan", "wgan-gp"):
-        raise ValueError("mode is classifier or one_class; adversarial is lsgan or wgan-gp")
+        raise SettingsError("mode is classifier or one_class; adversarial is lsgan or wgan-gp")
     options.output.mkdir(parents=True, exist_ok=True)
     if options.preparation not in PREPARATIONS or options.preset not in PRESETS:
         known = (*PREPARATIONS, *PRESETS)
-        raise ValueError(
+        raise SettingsError(
             f"{options.preparation} or {options.preset} is unknown; there are {', '.join(known)}"
         )
     config = replace(PRESETS[options.preset], classified=options.mode == "classifier")
@@ -274,7 +279,7 @@ def load_bases(options: TrainOptions, side: int) -> tuple[BaseSet, BaseSet, Base
         good.append(first)
         kept.append(last)
     if not good or not sum(len(part) for part in good):
-        raise ValueError("no good frames: give a folder of good frames or simulated above 0")
+        raise UnusableInputError("no good frames: give a folder of them (--good) or --simulated above 0")
     bad = convert(sorted(options.bad.rglob("*")), side) if options.bad is not None else None
     return BaseSet.join(good), BaseSet.join(kept), bad
 

@@ -42,6 +42,7 @@ from models.runtime import Runtime  # noqa: E402
 from models.simulate.degrade import degrade  # noqa: E402
 from models.simulate.halpha import HalphaSun, HalphaTelescope  # noqa: E402
 from observatory.analysis import Cause  # noqa: E402
+from observatory.errors import SettingsError, UnusableInputError  # noqa: E402
 
 MOMENT = datetime(2019, 3, 3, 12, tzinfo=UTC)
 
@@ -181,8 +182,14 @@ def test_two_steps_train_resume_and_export(
 
 
 def test_training_without_a_single_good_frame_is_refused(tmp_path: Path):
-    with pytest.raises(ValueError, match="no good frames"):
+    with pytest.raises(UnusableInputError, match="no good frames"):
         train(TrainOptions(output=tmp_path, simulated=0))
+
+
+@pytest.mark.parametrize("option", [{"preset": "huge"}, {"preparation": "none"}, {"mode": "gan"}])
+def test_an_unknown_option_of_training_is_a_message_and_no_traceback(tmp_path: Path, option: dict[str, str]):
+    with pytest.raises(SettingsError):
+        train(TrainOptions(output=tmp_path, **option))
 
 
 def test_confusion_counts_are_named_right():
