@@ -200,11 +200,11 @@ def work(at: Desk, set_id: int) -> str | None:
         is_ours = _store(at, claimed, make(at, claimed))
     except UnusableInputError as error:
         reason = str(error)
-        _insist(lambda: composites.refuse(at.db, set_id, at.name, reason, datetime.now(UTC)))
+        _insist(lambda: composites.refuse(at.db, claimed, reason, datetime.now(UTC)))
         bound.info("composite_refused", reason=reason)
         return "failed"
     except TransientError as error:
-        _give_back(at, set_id, _RETRY_S, is_counted=False)
+        _give_back(at, claimed, _RETRY_S, is_counted=False)
         bound.warning("composite_delayed", reason=str(error))
         return "retried"
     except Exception as error:  # noqa: BLE001 - whatever is not in our tree is a defect
@@ -216,15 +216,15 @@ def _after_defect(at: Desk, claimed: ClaimedSet, error: Exception) -> str:
     log.exception("composite_defect", composite_id=claimed.id, attempt=claimed.attempts)
     if claimed.attempts >= at.settings.worker.max_attempts:
         reason = f"defect after {claimed.attempts} attempts: {type(error).__name__}: {error}"
-        _insist(lambda: composites.refuse(at.db, claimed.id, at.name, reason, datetime.now(UTC)))
+        _insist(lambda: composites.refuse(at.db, claimed, reason, datetime.now(UTC)))
         return "failed"
-    _give_back(at, claimed.id, min(2.0**claimed.attempts, _MOST_BACKOFF_S), is_counted=True)
+    _give_back(at, claimed, min(2.0**claimed.attempts, _MOST_BACKOFF_S), is_counted=True)
     return "retried"
 
 
-def _give_back(at: Desk, set_id: int, seconds: float, *, is_counted: bool) -> None:
+def _give_back(at: Desk, claimed: ClaimedSet, seconds: float, *, is_counted: bool) -> None:
     retry_at = datetime.now(UTC) + timedelta(seconds=seconds)
-    _insist(lambda: composites.give_back(at.db, set_id, at.name, retry_at, is_counted=is_counted))
+    _insist(lambda: composites.give_back(at.db, claimed, retry_at, is_counted=is_counted))
 
 
 @dataclass(frozen=True)
@@ -311,8 +311,7 @@ def _store(at: Desk, claimed: ClaimedSet, made: Made) -> bool:
     return _insist(
         lambda: composites.finish(
             at.db,
-            claimed.id,
-            at.name,
+            claimed,
             frame_ids=made.frame_ids,
             pictures=pictures,
             payload=made.payload,

@@ -39,7 +39,16 @@ class SetFrame:
 
 @dataclass(frozen=True)
 class ClaimedSet:
-    """A set whose picture one worker alone makes now."""
+    """A set whose picture one task alone makes now.
+
+    Attributes
+    ----------
+    worker : str
+        Process that makes it.
+    claimed_at : datetime
+        With the worker's name it tells this claim from any other: threads of one process share
+        their name, and the second of two may claim a set that was taken from the first.
+    """
 
     id: int
     look: str
@@ -47,6 +56,8 @@ class ClaimedSet:
     is_complete: bool
     attempts: int
     frames: tuple[SetFrame, ...]
+    worker: str
+    claimed_at: datetime
 
 
 def waiting(db: Database, now: datetime, *, limit: int = 50) -> list[int]:
@@ -100,6 +111,8 @@ def claim(db: Database, set_id: int, worker: str, now: datetime) -> ClaimedSet |
         is_complete=row.is_complete,
         attempts=row.attempts,
         frames=tuple(_set_frame(member) for member in members),
+        worker=worker,
+        claimed_at=now,
     )
 
 
@@ -118,18 +131,19 @@ def _set_frame(row: Any) -> SetFrame:
     )
 
 
-def _claimed(set_id: int, worker: str) -> ColumnElement[bool]:
+def _held(claimed: ClaimedSet) -> ColumnElement[bool]:
+    """Whether this very claim still holds."""
     return and_(
-        composites.c.id == set_id,
-        composites.c.claimed_by == worker,
+        composites.c.id == claimed.id,
+        composites.c.claimed_by == claimed.worker,
+        composites.c.claimed_at == claimed.claimed_at,
         composites.c.status == SetStatus.COMPOSING,
     )
 
 
 def finish(
     db: Database,
-    set_id: int,
-    worker: str,
+    claimed: ClaimedSet,
     *,
     frame_ids: Sequence[int],
     pictures: Sequence[NewProduct],
@@ -149,7 +163,7 @@ def finish(
     with db.write() as connection:
         row = connection.execute(
             update(composites)
-            .where(_claimed(set_id, worker))
+            .where(_held(claimed))
             .values(
                 status=SetStatus.DONE,
                 claimed_by=None,
@@ -169,10 +183,10 @@ def finish(
         ).one_or_none()
         if row is None:
             return False
-        connection.execute(delete(composite_pictures).where(composite_pictures.c.composite_id == set_id))
+        connection.execute(delete(composite_pictures).where(composite_pictures.c.composite_id == claimed.id))
         if pictures:
             connection.execute(
-                insert(composite_pictures), [_picture_row(set_id, item, now) for item in pictures]
+                insert(composite_pictures), [_picture_row(claimed.id, item, now) for item in pictures]
             )
         facts = {"composite": _plain(row._mapping)}
         events.append(db, connection, [events.NewEvent("result", None, None, facts)])
@@ -193,22 +207,22 @@ def _picture_row(set_id: int, item: NewProduct, now: datetime) -> dict[str, Any]
     }
 
 
-def refuse(db: Database, set_id: int, worker: str, reason: str, now: datetime) -> None:
+def refuse(db: Database, claimed: ClaimedSet, reason: str, now: datetime) -> None:
     """End a set as failed, with the reason."""
     with db.write() as connection:
         connection.execute(
             update(composites)
-            .where(_claimed(set_id, worker))
+            .where(_held(claimed))
             .values(status=SetStatus.FAILED, claimed_by=None, reason=plain_text(reason[:2000]), made_at=now)
         )
 
 
-def give_back(db: Database, set_id: int, worker: str, retry_at: datetime, *, is_counted: bool) -> None:
+def give_back(db: Database, claimed: ClaimedSet, retry_at: datetime, *, is_counted: bool) -> None:
     """Let a set wait again after a failure; ``is_counted`` as with frames: a defect's try counts."""
     with db.write() as connection:
         connection.execute(
             update(composites)
-            .where(_claimed(set_id, worker))
+            .where(_held(claimed))
             .values(
                 status=SetStatus.WAITING,
                 claimed_by=None,

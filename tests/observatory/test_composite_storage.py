@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from sqlalchemy import update
 
 from observatory.storage import composites, events, frames, workers
-from observatory.storage.composites import Member, SetStatus
+from observatory.storage.composites import ClaimedSet, Member, SetStatus
 from observatory.storage.files import ProductFiles
 from observatory.storage.results import NewProduct
 from observatory.storage.schema import frames as frame_table
@@ -58,15 +59,18 @@ def overdue(db: Database, **given: Any) -> list[int]:
     return composites.overdue(db, LOOK, **RULES, **(limits | given))
 
 
-def finish(db: Database, telescope: Telescope, set_id: int, worker: str = "w1", shade: int = 9) -> bool:
-    held = composites.get(db, set_id)
-    assert held is not None
+def claim(db: Database, set_id: int, worker: str = "w1") -> ClaimedSet:
+    claimed = composites.claim(db, set_id, worker, now())
+    assert claimed is not None
+    return claimed
+
+
+def finish(db: Database, telescope: Telescope, claimed: ClaimedSet, shade: int = 9) -> bool:
     stored = telescope.files.write(bytes([shade]) * 99, ".jpg")
     return composites.finish(
         db,
-        set_id,
-        worker,
-        frame_ids=[item["frame_id"] for item in held["frames"]],
+        claimed,
+        frame_ids=[item.frame_id for item in claimed.frames],
         pictures=[NewProduct("composite-1024", "image/jpeg", stored, 1024, 1024)],
         payload={"levels": {"red": [0, 1]}},
         now=now(),
@@ -123,10 +127,9 @@ def test_one_of_many_workers_claims_a_set_and_only_it_can_end_it(telescope: Tele
     (won,) = [claim for claim in claims if claim is not None]
     assert [item.channel for item in won.frames] == ["blue", "green", "red"]
     assert won.is_complete and won.attempts == 1 and won.frames[0].path.is_absolute()
-    worker = "abcd"[claims.index(won)]
-    assert not finish(db, telescope, set_id, "somebody else")
-    assert finish(db, telescope, set_id, worker)
-    assert not finish(db, telescope, set_id, worker)
+    assert not finish(db, telescope, replace(won, worker="somebody else"))
+    assert finish(db, telescope, won)
+    assert not finish(db, telescope, won)
     (event,) = [event for event in events.after(db, 0) if "composite" in event.payload]
     assert event.payload["composite"]["id"] == set_id
     assert join(db, won.frames[0].frame_id) is None
@@ -147,16 +150,15 @@ def test_when_patience_ends_two_channels_make_a_partial_picture_that_the_third_c
     assert overdue(db, done_before=now() - timedelta(minutes=5)) == []
     (set_id,) = overdue(db)
     assert overdue(db) == []
-    claimed = composites.claim(db, set_id, "w1", now())
-    assert claimed is not None and not claimed.is_complete and len(claimed.frames) == 2
-    assert finish(db, telescope, set_id)
+    claimed = claim(db, set_id)
+    assert not claimed.is_complete and len(claimed.frames) == 2
+    assert finish(db, telescope, claimed)
     partial = composites.find(db, LOOK, None, None, limit=5)[0]
     assert (partial["is_complete"], partial["revision"]) == (False, 1)
 
     assert join(db, observe(telescope, "aia-171", NOON + timedelta(seconds=9))) == set_id
     assert composites.find(db, LOOK, None, None, limit=5) == []
-    assert composites.claim(db, set_id, "w2", now()) is not None
-    assert finish(db, telescope, set_id, "w2", shade=10)
+    assert finish(db, telescope, claim(db, set_id, "w2"), shade=10)
     (whole,) = composites.find(db, LOOK, None, None, limit=5)
     assert (whole["is_complete"], whole["revision"], len(whole["frames"])) == (True, 2, 3)
     assert len(whole["pictures"]) == 1
@@ -169,11 +171,27 @@ def test_a_late_channel_takes_the_set_from_who_composes_it_without(
 ) -> None:
     observe(telescope, "aia-304"), observe(telescope, "aia-211")
     (set_id,) = overdue(db)
-    assert composites.claim(db, set_id, "w1", now()) is not None
+    without = claim(db, set_id)
     assert join(db, observe(telescope, "aia-171")) == set_id
-    assert not finish(db, telescope, set_id)
-    claimed = composites.claim(db, set_id, "w2", now())
-    assert claimed is not None and claimed.is_complete
+    assert not finish(db, telescope, without)
+    assert claim(db, set_id, "w2").is_complete
+
+
+def test_a_thread_that_lost_its_claim_cannot_end_that_of_another_of_its_process(
+    telescope: Telescope, db: Database
+) -> None:
+    observe(telescope, "aia-304"), observe(telescope, "aia-211")
+    (set_id,) = overdue(db)
+    without = claim(db, set_id)
+    assert join(db, observe(telescope, "aia-171")) == set_id
+    whole = claim(db, set_id)
+    assert without.worker == whole.worker
+    composites.refuse(db, without, "no disk", now())
+    composites.give_back(db, without, now(), is_counted=True)
+    assert not finish(db, telescope, without)
+    assert finish(db, telescope, whole, shade=10)
+    (made,) = composites.find(db, LOOK, None, None, limit=5)
+    assert (made["revision"], len(made["payload"]["frame_ids"])) == (1, 3)
 
 
 def test_a_frame_without_partners_is_noted_once_and_may_still_find_them(
@@ -202,18 +220,18 @@ def test_a_set_given_back_waits_for_its_time_and_one_of_a_dead_worker_is_taken_b
 ) -> None:
     set_id = trio(telescope, db)
     for attempt in (1, 2):
-        claimed = composites.claim(db, set_id, "w1", now())
-        assert claimed is not None and claimed.attempts == attempt
+        claimed = claim(db, set_id)
+        assert claimed.attempts == attempt
         later = now() + timedelta(minutes=1)
-        composites.give_back(db, set_id, "w1", later, is_counted=attempt == 1)
+        composites.give_back(db, claimed, later, is_counted=attempt == 1)
         assert composites.waiting(db, now()) == []
         assert composites.waiting(db, later) == [set_id]
-    composites.claim(db, set_id, "w1", now())
+    claim(db, set_id)
     workers.sign_on(db, "w1", "worker", now(), {})
     late = now() + timedelta(minutes=10)
     assert composites.release_abandoned(db, now(), 60, 3) == 0
     assert composites.release_abandoned(db, late, 60, 3) == 1
-    composites.claim(db, set_id, "w1", now())
+    claim(db, set_id)
     assert composites.release_abandoned(db, late, 60, 3) == 0
     held = composites.get(db, set_id)
     assert held is not None and held["status"] == SetStatus.FAILED and "died 3 times" in held["reason"]
@@ -222,8 +240,7 @@ def test_a_set_given_back_waits_for_its_time_and_one_of_a_dead_worker_is_taken_b
 @on_sqlite
 def test_a_refused_set_says_why_and_is_not_shown(telescope: Telescope, db: Database) -> None:
     set_id = trio(telescope, db)
-    composites.claim(db, set_id, "w1", now())
-    composites.refuse(db, set_id, "w1", "no disk\0", now())
+    composites.refuse(db, claim(db, set_id), "no disk\0", now())
     held = composites.get(db, set_id)
     assert held is not None and (held["status"], held["reason"]) == (SetStatus.FAILED, "no disk\\0")
     assert composites.find(db, LOOK, None, None, limit=5) == []
@@ -233,8 +250,7 @@ def test_composites_are_found_by_time_and_page_after_page(telescope: Telescope, 
     made = []
     for minute in range(4):
         set_id = trio(telescope, db, NOON + timedelta(minutes=minute))
-        composites.claim(db, set_id, "w1", now())
-        finish(db, telescope, set_id, shade=minute)
+        finish(db, telescope, claim(db, set_id), shade=minute)
         made.append(set_id)
     ids = lambda **how: [row["id"] for row in composites.find(db, None, None, None, **how)]  # noqa: E731
     assert ids(limit=9) == made[::-1]

@@ -178,8 +178,7 @@ class Telescope:
         ]
         assert composites.finish(
             self.db,
-            set_id,
-            "worker-1",
+            claimed,
             frame_ids=[frame.frame_id for frame in claimed.frames],
             pictures=pictures,
             payload={},
