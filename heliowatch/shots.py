@@ -167,7 +167,7 @@ class CompositeShots(Shots):
         self.listed = tuple(_shot(one) for one in sets)
         if not self.listed:
             raise UnusableInputError(_none_said(request, gathered, kept))
-        self.title = "AIA " + " · ".join(name.rpartition("-")[2] for name in look.channels)
+        self.title = look_title(look.channels)
         self._levels = Levels({})
         self._view = SunView.full(1)
 
@@ -286,6 +286,14 @@ def _none_said(request: Request, gathered: Gathered, kept: Sequence[Source] = ()
         )
     others = ", ".join(f"{count} {why}" for why, count in gathered.left_out.items() if count)
     return f"{what}{f' ({others})' if others else ''}{f'; {gathered.known}' if gathered.known else ''}"
+
+
+def look_title(channels: Sequence[str]) -> str:
+    """Channels as they stand on a picture: ``AIA 211 · 193 · 171``; of two telescopes, each by its full name."""
+    telescopes = {_spoken(name).rpartition(" ")[0] for name in channels}
+    if len(telescopes) > 1:
+        return " · ".join(_spoken(name) for name in channels)
+    return f"{telescopes.pop()} {' · '.join(name.rpartition('-')[2] for name in channels)}".strip()
 
 
 def _spoken(instrument: str) -> str:

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import random
+import resource
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from PIL import Image
 
 import migrations
 from heliowatch import cli, logs
+from heliowatch.composite import _write_whole
+from heliowatch.shots import look_title
 from observatory.analysis import (
     Cause,
     CauseProbability,
@@ -117,6 +120,34 @@ def test_files_are_paired_by_time_and_named_by_it(run: Run, folder: Path, out: P
         assert Image.open(line["file"]).size == (256, 256)
     assert ended.lines[0]["levels"] == ended.lines[2]["levels"]  # the first one's, for all
     assert "composites" in ended.err  # the bar
+
+
+def test_a_disk_that_is_full_leaves_the_picture_of_before(out: Path):
+    """A limit on the size of files stands for the disk."""
+    out.mkdir(exist_ok=True)
+    path = out / "picture.jpg"
+    path.write_bytes(b"of yesterday")
+    least, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, most))
+    try:
+        with pytest.raises(OSError, match=r"picture\.jpg'$"):
+            _write_whole(path, bytes(8192))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (least, most))
+    assert [item.name for item in out.iterdir()] == ["picture.jpg"]
+    assert path.read_bytes() == b"of yesterday"
+
+
+@pytest.mark.parametrize(
+    ("channels", "title"),
+    [
+        (("aia-304", "aia-171", "aia-193"), "AIA 304 · 171 · 193"),
+        (("suvi-304", "suvi-171", "suvi-195"), "SUVI 304 · 171 · 195"),
+        (("aia-304", "suvi-171", "aia-193"), "AIA 304 · SUVI 171 · AIA 193"),
+    ],
+)
+def test_a_composite_film_is_named_by_its_telescope(channels: tuple[str, ...], title: str):
+    assert look_title(channels) == title
 
 
 def test_each_set_can_have_levels_of_its_own(run: Run, folder: Path, out: Path):

@@ -167,6 +167,7 @@ def test_magnetograms_have_a_fixed_scale_and_pictures_keep_theirs():
     assert field.apply(np.array([[-1500.0, 0.0, 1500.0, np.nan]])).tolist() == [[0, 128, 255, 0]]
     picture = Frame(np.arange(256, dtype=np.uint8).reshape(16, 16), "hmi-continuum", RowOrder.TOP)
     assert np.array_equal(Tone.of(picture).apply(picture.pixels.astype(np.float32)), picture.pixels)
+    assert Tone.of(picture).apply(np.array([[99.6, 254.8, -3.0, np.nan]])).tolist() == [[100, 255, 0, 0]]
     assert not Tone.of(picture).fits(counts(1))
     dead = Frame(np.full((16, 16), np.nan, np.float32), "halpha", RowOrder.TOP)
     assert Tone.of(dead).apply(dead.pixels).max() == 0

@@ -67,7 +67,7 @@ class Tone:
     def apply(self, values: np.ndarray, gain: float = 1.0) -> Bytes8:
         """Turn counts, or a picture's brightness, into 8 bits; NaN becomes black."""
         if self.is_picture:
-            return np.clip(np.nan_to_num(values), 0, 255).astype(np.uint8)
+            return np.rint(np.clip(np.nan_to_num(values), 0, 255)).astype(np.uint8)
         scaled = np.nan_to_num(values.astype(np.float32) * np.float32(gain), nan=self.low)
         share = (scaled - np.float32(self.low)) / np.float32(self.high - self.low)
         share = np.clip(share, 0.0, 1.0)
