@@ -56,6 +56,7 @@ COPY --from=build /opt/heliowatch /opt/heliowatch
 # HOME is a scratch folder: libraries that keep a cache find one on a read-only root too.
 ENV PATH=/opt/heliowatch/bin:$PATH \
     HOME=/tmp \
+    NUMBA_CACHE_DIR=/tmp/numba \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     HELIOWATCH_DATA_DIR=/var/lib/heliowatch

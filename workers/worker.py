@@ -16,6 +16,7 @@ from celery import Celery
 from celery.signals import worker_process_init, worker_process_shutdown
 from celery.worker import WorkController
 from celery.worker import state as worker_state
+from threadpoolctl import threadpool_limits
 
 from observatory.settings import Device, Settings
 from observatory.storage.session import Database
@@ -40,7 +41,9 @@ def start_desk(settings: Settings) -> Heartbeat:
         When a model file is missing or altered.
     """
     _keep_memory()
-    cv2.setNumThreads(1)  # frames run beside each other: threads within one only get in their way
+    # Frames run beside each other: threads within one only get in their way. BLAS's spin while they wait.
+    cv2.setNumThreads(1)
+    threadpool_limits(1, "blas")
     desk = tasks.sit_down(settings)
     desk.db.check_schema()
     pipelines = desk.pipelines.all()

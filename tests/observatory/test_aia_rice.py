@@ -28,7 +28,7 @@ EXTREMES = np.where(RNG.random((96, 160)) < 0.2, -32768, RNG.integers(-32768, 32
 def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Which of the two decoders is used, whatever the size of an image."""
     if request.param == "compiled" and not compile_decoder():
-        pytest.skip("numba is not installed (extra: fast)")
+        pytest.skip("numba does not work here")
     chosen = {"imagecodecs": lambda dtype: None, "compiled": rice._compiled}[request.param]
     monkeypatch.setattr(rice, "_compiled_if_worth_it", lambda dtype, pixels: chosen(dtype))
     return str(request.param)

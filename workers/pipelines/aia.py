@@ -11,6 +11,7 @@ from observatory.analysis import Cause, ModelIdentity, Quality, Segmentation
 from observatory.errors import UnusableInputError
 from observatory.euv import Plane, monochrome
 from observatory.frame import Frame
+from observatory.instruments.formats.rice import compile_decoder
 from observatory.orientation import preview_affine
 from observatory.storage.results import quality_payload
 from workers.pipelines.base import Finding, Outcome, Pipeline, Stopwatch
@@ -45,6 +46,7 @@ class AiaPipeline(Pipeline):
         return (self._quality.identity, self._segmentation.identity)
 
     def warm_up(self) -> None:
+        compile_decoder()
         self._segmentation.warm_up()
 
     def quality(self, frame: Frame) -> Quality:
@@ -74,6 +76,7 @@ class AiaPipeline(Pipeline):
             findings=tuple(findings),
             pictures=tuple(pictures),
             segmentations=found,
+            looked_for=self._segmentation.events_of(frame),
             preview_affine=preview_affine(frame),
             network=self._segmentation.name if found else None,
         )

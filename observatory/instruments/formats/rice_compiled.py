@@ -1,6 +1,6 @@
 """Rice tiles decoded by code that numba compiles: a third of the C decoder's time, all tiles in one call.
 
-Importing this takes numba (the extra ``fast``) and a quarter of a second; compiling takes two seconds
+Importing this takes a quarter of a second; compiling takes two seconds
 once for each number type and is kept on disk where that can be written.
 
 A code is a run of zeros that a one ends, then `split` low bits; what it says is the zigzag of the
@@ -9,8 +9,8 @@ by byte. Here 57 bits or more are loaded at once and all codes that they hold wh
 register, so that memory is waited for once in many pixels. Every load begins before the end of its tile.
 """
 
-# numba is optional, and what it compiles takes its types from the arguments.
-# mypy: disable-error-code="import-not-found, import-untyped, no-untyped-def"
+# What numba compiles takes its types from the arguments.
+# mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 
