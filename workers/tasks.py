@@ -220,6 +220,7 @@ def _store(at: Desk, claimed: Claimed, outcome: Outcome) -> bool:
         software_version=observatory.__version__,
         now=datetime.now(UTC),
         segmentations=[NewSegmentation(item, outcome.preview_affine) for item in outcome.segmentations],
+        looked_for=outcome.looked_for,
     )
 
 

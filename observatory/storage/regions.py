@@ -3,7 +3,8 @@
 A frame has one set of regions for each type of event: those of the run that ended last. A run of the
 same model with the same parameters by the same software changes nothing. Any other run replaces the
 rows; its regions take over the tracks of those that they replace, and a track that only those had seen
-goes. The results keep what every model said; here stands what is shown, filtered and followed.
+goes. A run that could not look takes back what former ones found. The results keep what every model
+said; here stands what is shown, filtered and followed.
 
 Which region is which from frame to frame is decided by `observatory.tracking`; here that happens
 for one frame of a type at a time, in whatever order the frames are finished. Questions are asked in
@@ -73,32 +74,41 @@ def write(
     frame: FrameFacts,
     found: Sequence[NewSegmentation],
     software_version: str,
+    looked_for: Sequence[EventType] = (),
 ) -> dict[str, dict[str, Any]]:
     """Write what was found in a frame, inside the caller's transaction.
 
     Call it before the events are appended: of the two locks, that of the events is the last one.
+
+    Parameters
+    ----------
+    looked_for : sequence of EventType
+        Types that this run would have looked for: where it could not, what a former run found goes.
 
     Returns
     -------
     dict
         For the frame's event: type of event to number of regions and share of the disk.
     """
+    by_type = {new.segmentation.event_type: new for new in found}
     summary = {}
-    for new in sorted(found, key=lambda item: item.segmentation.event_type):
-        segmentation = new.segmentation
-        _take_turn(db, connection, segmentation.event_type)
+    for event_type in sorted({*by_type, *looked_for}):  # in this order, so that no two wait for each other
+        former = _run_of(connection, frame.id, event_type)
+        if event_type not in by_type:
+            if former is not None:
+                _take_turn(db, connection, event_type)
+                _mend_tracks(connection, _remove(connection, frame.id, event_type))
+            continue
+        _take_turn(db, connection, event_type)
+        new = by_type[event_type]
         row = _segmentation_row(frame, new, software_version)
-        former = _run_of(connection, frame.id, segmentation.event_type)
         if former != _run(row):
-            track_ids = _track(connection, frame, segmentation)  # while the former run's regions still tell
-            left = _remove(connection, frame.id, segmentation.event_type) if former else set()
+            track_ids = _track(connection, frame, new.segmentation)  # while the former regions still tell
+            left = _remove(connection, frame.id, event_type) if former else set()
             connection.execute(insert(segmentations), [row])
-            _insert_regions(connection, frame, segmentation, track_ids)
+            _insert_regions(connection, frame, new.segmentation, track_ids)
             _mend_tracks(connection, left)
-        summary[segmentation.event_type.value] = {
-            "regions": len(segmentation.regions),
-            "disk_fraction": row["disk_fraction"],
-        }
+        summary[event_type.value] = {"regions": row["regions"], "disk_fraction": row["disk_fraction"]}
     return summary
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from observatory.analysis import ModelIdentity, Quality
+from observatory.analysis import EventType, ModelIdentity, Quality
 from observatory.storage import events, regions
 from observatory.storage.files import StoredFile
 from observatory.storage.frames import Status
@@ -99,11 +99,18 @@ def finish(
     software_version: str,
     now: datetime,
     segmentations: Sequence[NewSegmentation] = (),
+    looked_for: Sequence[EventType] = (),
 ) -> bool:
     """End a frame as done, with everything found, or change nothing.
 
     Returns False when the claim was lost meanwhile (the sweeper gave the frame to another
     worker): then the other one's result counts and ours is dropped.
+
+    Parameters
+    ----------
+    looked_for : sequence of EventType
+        Types of event that were considered, those skipped among them: regions that a former run found
+        of one that has no segmentation now are removed.
     """
     with db.write() as connection:
         row = connection.execute(
@@ -143,9 +150,11 @@ def finish(
             "latency_s": latency_s,
             "quality": None if quality is None else _short(quality),
         }
-        if segmentations:
+        if segmentations or looked_for:
             facts = FrameFacts(frame_id, row.instrument, row.date_obs, row.received_at)
-            payload["regions"] = regions.write(db, connection, facts, segmentations, software_version)
+            told = regions.write(db, connection, facts, segmentations, software_version, looked_for)
+            if told:
+                payload["regions"] = told
         events.append(db, connection, [events.NewEvent("result", row.instrument, frame_id, payload)])
     return True
 

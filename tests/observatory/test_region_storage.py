@@ -105,6 +105,24 @@ def test_another_model_s_regions_replace_the_former_ones_and_keep_their_tracks(
     assert holes["model_sha256"] == "ef" * 32 and count(db, regions) == 2
 
 
+def test_a_run_that_could_not_look_takes_back_what_a_former_one_found(
+    telescope: Telescope, db: Database
+) -> None:
+    first = telescope.corona(found(CH, (BIG,)), found(AR, (SMALL,)), date_obs=NOON)
+    second = watch(telescope, at(10), BIG)
+    (big,) = track_ids(db, second)
+    told = events.last_seq(db)
+    telescope.again(first, found(AR, (SMALL,)), looked_for=(CH, AR))
+    assert [one["event_type"] for one in region_catalogue.of_frame(db, first)] == ["AR"]
+    kept = region_catalogue.track(db, big)
+    assert kept is not None and (kept["sightings"], kept["first_seen"]) == (1, at(10))
+    telescope.again(first, looked_for=(CH, AR))
+    assert region_catalogue.of_frame(db, first) == [] and count(db, regions) == count(db, tracks) == 1
+    assert "regions" not in events.after(db, told)[-1].payload
+    telescope.again(second)  # a run of a frame in which nothing is ever looked for
+    assert track_ids(db, second) == [big]
+
+
 def test_regions_keep_their_track_in_whatever_order_frames_are_finished(
     telescope: Telescope, db: Database
 ) -> None:

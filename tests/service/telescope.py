@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from PIL import Image
 from sqlalchemy import update
 
-from observatory.analysis import Cause, CauseProbability, ModelIdentity, Quality
+from observatory.analysis import Cause, CauseProbability, EventType, ModelIdentity, Quality
 from observatory.frame import DateSource
 from observatory.storage import catalogue, composites, frames, results, schema
 from observatory.storage.files import ProductFiles
@@ -137,7 +137,9 @@ class Telescope:
         )
         return frame_id
 
-    def again(self, frame_id: int, *found: NewSegmentation) -> None:
+    def again(
+        self, frame_id: int, *found: NewSegmentation, looked_for: Sequence[EventType] = (), **given: Any
+    ) -> None:
         """Let a frame that is done be worked on once more."""
         with self.db.write() as connection:
             connection.execute(
@@ -149,11 +151,12 @@ class Telescope:
             frame_id,
             "worker-2",
             quality=None,
-            made=[],
+            made=list(given.get("made", ())),
             pictures=[],
             software_version="0.1.0",
             now=datetime.now(UTC),
             segmentations=found,
+            looked_for=looked_for,
         )
 
     def corona(self, *found: NewSegmentation, **given: Any) -> int:

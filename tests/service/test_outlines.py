@@ -161,6 +161,9 @@ def test_the_page_lists_a_frame_s_regions_and_draws_the_day_s_areas(
     reason = {"skipped": "the frame is degraded: eclipse"}
     dark = telescope.observe(with_picture=True, made=[NewResult("segmentation", NETWORK, reason)])
     assert "not looked for: the frame is degraded: eclipse." in client.get(f"/now/frame/{dark}").text
+    telescope.again(frame_id, looked_for=(CH, AR), made=[NewResult("segmentation", NETWORK, reason)])
+    hidden = client.get(f"/now/frame/{frame_id}").text
+    assert "not looked for: the frame is degraded: eclipse." in hidden and "N35 E15" not in hidden
     plain = telescope.observe(with_picture=True)
     other = client.get(f"/?frame={plain}").text
     assert 'class="layers"' not in other and "Areas as CSV" not in other

@@ -50,7 +50,7 @@ def test_each_channel_is_asked_what_it_can_tell(
     pipeline: AiaPipeline, sun: AiaSun, channel: int, wanted: set[EventType]
 ):
     outcome = run(pipeline, taken(sun, channel).frame())
-    assert {item.event_type for item in outcome.segmentations} == wanted
+    assert {item.event_type for item in outcome.segmentations} == set(outcome.looked_for) == wanted
     assert outcome.quality is not None and not outcome.quality.is_degraded
     assert [picture.kind for picture in outcome.pictures] == ["preview"]
 
@@ -78,6 +78,7 @@ def test_a_hidden_sun_is_not_segmented_and_the_result_says_why(
     outcome = run(pipeline, replace(clear, pixels=np.asarray(spoilt.pixels)).frame())
     assert outcome.quality is not None and outcome.quality.is_degraded
     assert outcome.segmentations == ()
+    assert set(outcome.looked_for) == {EventType.CORONAL_HOLE, EventType.ACTIVE_REGION}
     told = next(item.payload for item in outcome.findings if item.analysis == "segmentation")
     assert cause.value in told["skipped"]
 

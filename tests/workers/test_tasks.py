@@ -12,17 +12,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import update
 
 from observatory.errors import StorageUnavailableError, UnusableInputError
 from observatory.settings import Settings
-from observatory.storage import catalogue, events, frames, results
+from observatory.storage import catalogue, events, frames, region_catalogue, results, schema
 from observatory.storage.frames import Priority, Status
 from observatory.storage.session import Database
 from tests.making import drop, pgm_bytes, tiled_fits_bytes, with_card
+from tests.service.corona import CH, central, found
 from workers import tasks
 from workers.app import make_app
 from workers.ingester import Ingester, WatchFolder
 from workers.pipelines.allsky import AllSkyPipeline
+from workers.pipelines.base import Outcome
 from workers.publisher import Publisher
 from workers.tasks import process_frame
 
@@ -69,6 +72,22 @@ def test_a_frame_is_done_with_its_preview_and_its_event(home: Database, received
     assert tasks.desk().files.find(products[0]["path"]) is not None
     last = events.after(home, 0)[-1]
     assert (last.type, last.payload["status"]) == ("result", "done")
+
+
+def test_a_later_run_that_could_not_look_takes_the_former_regions_back(
+    home: Database, received: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+):
+    seen = found(CH, (central(),)).segmentation
+    outcomes = iter([Outcome(segmentations=(seen,), looked_for=(CH,)), Outcome(looked_for=(CH,))])
+    monkeypatch.setattr(AllSkyPipeline, "run", lambda *_: next(outcomes))
+    frame_id = received()
+    process_frame(frame_id)
+    assert len(region_catalogue.of_frame(home, frame_id)) == 1
+    with home.write() as connection:
+        connection.execute(update(schema.frames).values(status=Status.RECEIVED))
+    process_frame(frame_id)
+    assert row(home, frame_id)["attempts"] == 2
+    assert region_catalogue.of_frame(home, frame_id) == []
 
 
 def test_a_message_that_comes_twice_changes_nothing(home: Database, received: Callable[..., int]):

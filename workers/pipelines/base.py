@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from models.runtime import Runtime
-from observatory.analysis import ModelIdentity, Quality, Segmentation
+from observatory.analysis import EventType, ModelIdentity, Quality, Segmentation
 from observatory.frame import Frame
 from observatory.orientation import PreviewAffine
 from workers.products.preview import Picture
@@ -35,7 +35,9 @@ class Outcome:
     findings : tuple of Finding
     pictures : tuple of Picture
     segmentations : tuple of Segmentation
-        One for each type of event that was looked for.
+        One for each type of event that was looked for and could be seen.
+    looked_for : tuple of EventType
+        Types of event that frames like this one are searched for, also when this one hides them.
     preview_affine : PreviewAffine | None
         How the frame lies in its preview; needed where there are segmentations.
     network : str | None
@@ -46,6 +48,7 @@ class Outcome:
     findings: tuple[Finding, ...] = ()
     pictures: tuple[Picture, ...] = ()
     segmentations: tuple[Segmentation, ...] = ()
+    looked_for: tuple[EventType, ...] = ()
     preview_affine: PreviewAffine | None = None
     network: str | None = None
 
