@@ -48,11 +48,21 @@ class Overlap:
 
 @dataclass(frozen=True)
 class Compared:
-    """One picture's result."""
+    """One picture's result.
+
+    Attributes
+    ----------
+    name : str
+    overlap : Overlap
+    year : int or None
+    is_trained_on : bool or None
+        Whether the picture trained the network that is compared; None where that is not known.
+    """
 
     name: str
     overlap: Overlap
     year: int | None = None
+    is_trained_on: bool | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """For printing."""
@@ -63,6 +73,7 @@ class Compared:
             "iou": self.overlap.iou,
             "found_pixels": self.overlap.found,
             "true_pixels": self.overlap.truth,
+            "trained_on": self.is_trained_on,
         }
 
 

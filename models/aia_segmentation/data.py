@@ -7,6 +7,7 @@ kind of event, or a part of the disk, only.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -58,6 +59,8 @@ from observatory.errors import (
 from observatory.frame import Frame, Pointing
 from observatory.instruments import Limits, read_file
 
+_log = logging.getLogger(__name__)
+
 FloatArray = NDArray[np.floating]
 
 CH, AR = EVENT_TYPES.index(EventType.CORONAL_HOLE), EVENT_TYPES.index(EventType.ACTIVE_REGION)
@@ -67,6 +70,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".jp2", ".fits", ".fits.gz", ".fts", ".tif"
 _GUESSES = ("aia-193", "aia-171")
 _WITH_HEADER = (".fits", ".fits.gz", ".fts", ".jp2")
 
+_NAMED = 5  # of the pictures that are left out
 _LIMB_RADII = 0.997  # beyond it nobody knows whose the light is
 _BOX_WEIGHT = 0.5  # grown inside boxes: less sure than a mask
 _OUTSIDE_BOX_DARK = -0.45  # as dark as a hole, and not in a box: nobody said that it is none
@@ -295,14 +299,23 @@ def grid_box(
 
 
 def unlabelled(paths: Iterable[Path], side: int = SIDE, instrument: str | None = None) -> list[Sample]:
-    """Pictures of the segmented bands; others, and those without a disk, are left out."""
-    found = []
+    """Pictures of the segmented bands.
+
+    Others, those without a disk and those that cannot be read are left out, counted and named in
+    a warning of the log.
+    """
+    found, refused = [], []
     for path in paths:
         try:
             frame, prepared = read_prepared(path, instrument, side)
-        except HeliowatchError:
+        except HeliowatchError as error:
+            refused.append(f"{path.name} ({error})")
             continue
         found.append(without_labels(frame, prepared, stem_of(path), "pictures"))
+    if refused:
+        more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+        count = f"{len(refused)} of {len(refused) + len(found)}"
+        _log.warning("%s pictures are left out: %s%s", count, "; ".join(refused[:_NAMED]), more)
     return found
 
 

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,37 +15,33 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.aia_segmentation import data
-from models.aia_segmentation.annotations import Outline, draw, read_boxes, read_mask
+from models.aia_segmentation.annotations import draw, read_mask
 from models.aia_segmentation.comparison import Compared, Overlap, at_shape, by_year, overall
+from models.aia_segmentation.hits import hit_boxes, hit_spots
 from models.aia_segmentation.inference import AiaSegmentation
 from models.aia_segmentation.options import EvaluateOptions
 from models.aia_segmentation.preparation import EVENTS_OF, HALF_WIDTH_RADII
 from models.aia_segmentation.registration import Placement, Registration, disk_of_mask, size_factor
+from models.aia_segmentation.segmented import (
+    DRAWN_SIDE,
+    Segmented,
+    disk_mask,
+    is_asked,
+    segment,
+    trained_share,
+)
+from models.aia_segmentation.trained_on import warning_of
 from models.registry import read_manifest
 from models.runtime import Runtime
 from observatory import euv, regions
 from observatory.analysis import EventType, Segmentation, Threshold
 from observatory.errors import UnusableInputError
-from observatory.frame import DateSource, Frame, Pointing
-from observatory.sun import fit_limb, single_plane
+from observatory.frame import Pointing
 
 BoolArray = NDArray[np.bool_]
 
 _SHOWN = 4  # best and worst cases
 _FOUND_SHARE = 0.2  # of an outline's area: its region was found
-_SPOT_REACH_RADII = 0.03  # a spot lies in a region that begins so near
-_SPOT_RADII = 0.96  # nearer to the limb nothing can be told
-_DRAWN_SIDE = 1024
-
-
-@dataclass(frozen=True)
-class Segmented:
-    """One picture and what the model says of it."""
-
-    path: Path
-    frame: Frame
-    date_obs: datetime | None
-    found: Segmentation
 
 
 def evaluate(options: EvaluateOptions) -> dict[str, Any]:
@@ -56,7 +51,8 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     -------
     dict
         ``pictures`` and ``overall`` against masks or annotations; ``boxes`` and ``spots`` where
-        those were asked for.
+        those were asked for. ``trained_on`` counts the pictures that trained the network, of which
+        standard error warns: figures on them are not figures on new frames.
 
     Raises
     ------
@@ -73,6 +69,9 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         )
     else:
         result |= _measure(options, kind, threshold)
+    warning = warning_of(result)
+    if warning is not None:
+        sys.stderr.write(warning + "\n")
     if options.output is not None:
         options.output.write_text(json.dumps(result, indent=1), encoding="utf-8")
     if options.format == "table":
@@ -98,14 +97,15 @@ def _measure(options: EvaluateOptions, kind: EventType, threshold: Threshold) ->
         asked = Registration(options.registration)
         how = data.placement_of(options.images, options.masks, options.instrument, asked)
         cases = list(_compare_masks(options, model, kind, threshold, how))
-        result |= how.to_dict() | _report(options, [case.compared for case in cases])
+        result |= how.to_dict() | _report(options, [case.compared for case in cases]) | _trained(cases)
     elif options.annotations is not None:
         cases, recall = _compare_outlines(options, model, kind, threshold)
         result |= _report(options, [case.compared for case in cases]) | {"annotations": recall}
+        result |= _trained(cases)
     if options.boxes is not None:
-        result["boxes"] = _hit_boxes(options, model, kind, threshold)
+        result["boxes"] = hit_boxes(options, model, kind, threshold)
     if options.spots is not None:
-        result["spots"] = _hit_spots(options, model, threshold)
+        result["spots"] = hit_spots(options, model, threshold)
     if options.simulated:
         result["simulated"] = _compare_simulated(options, model, kind, threshold)
     if options.plots is not None and cases:
@@ -113,51 +113,13 @@ def _measure(options: EvaluateOptions, kind: EventType, threshold: Threshold) ->
     return result
 
 
+def _trained(cases: Sequence[Case]) -> dict[str, Any]:
+    return {"trained_on": trained_share([case.compared.is_trained_on for case in cases])}
+
+
 def _report(options: EvaluateOptions, compared: list[Compared]) -> dict[str, Any]:
     report: dict[str, Any] = {"pictures": [one.to_dict() for one in compared], "overall": overall(compared)}
     return report | ({"years": by_year(compared)} if options.by_year else {})
-
-
-def _is_asked(options: EvaluateOptions, date_obs: datetime | None) -> bool:
-    if not options.since and not options.until:
-        return True
-    if date_obs is None:
-        return False
-    since = _time(options.since) if options.since else datetime.min.replace(tzinfo=UTC)
-    until = _time(options.until) if options.until else datetime.max.replace(tzinfo=UTC)
-    return since <= date_obs < until
-
-
-def _time(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _segment(
-    options: EvaluateOptions, model: AiaSegmentation, kind: EventType, path: Path
-) -> Segmented | None:
-    """None for a picture of another time than asked for."""
-    date_obs = data.time_in_name(path.name)
-    if date_obs is not None and not _is_asked(options, date_obs):
-        return None
-    frame = data.read_frame(path, options.instrument)
-    if frame.date_obs is not None and frame.date_obs_source is not DateSource.FILE_TIME:
-        date_obs = frame.date_obs  # a copy's file time is any day's
-    if not _is_asked(options, date_obs):
-        return None
-    for found in model.analyse(frame):
-        if found.event_type is kind:
-            return Segmented(path, frame, date_obs, found)
-    raise UnusableInputError(
-        f"{path.name} is {frame.instrument}: {kind} is not looked for there; "
-        "name the instrument (--instrument aia-193) if the file's name misleads"
-    )
-
-
-def model_mask(one: Segmented, shape: tuple[int, int], threshold: Threshold) -> BoolArray:
-    """The model's mask as it is delivered, at any size of the picture's aspect."""
-    painted = regions.mask(one.found, shape, threshold, frame_shape=(one.frame.height, one.frame.width))
-    return np.asarray(painted > 0)
 
 
 # ---- masks
@@ -178,7 +140,7 @@ def _compare_masks(
 ) -> Iterator[Case]:
     assert options.images is not None and options.masks is not None
     for path, mask_path in data.paired(options.images, options.masks):
-        one = _segment(options, model, kind, path)
+        one = segment(options, model, kind, path)
         if one is None or one.found.pointing is None:
             continue
         truth = data.oriented_mask(mask_path, one.frame)
@@ -197,7 +159,7 @@ def on_disk(found: Segmentation, disk: Pointing) -> Segmentation:
 
 def _case(one: Segmented, found: BoolArray, truth: BoolArray) -> Case:
     year = one.date_obs.year if one.date_obs else None
-    compared = Compared(data.stem_of(one.path), Overlap.of(found, truth), year)
+    compared = Compared(data.stem_of(one.path), Overlap.of(found, truth), year, one.is_trained_on)
     shown = cv2.resize(found.astype(np.uint8), (512, 512), interpolation=cv2.INTER_AREA) > 0
     true = cv2.resize(truth.astype(np.uint8), (512, 512), interpolation=cv2.INTER_AREA) > 0
     plane = euv.monochrome(one.frame).pixels
@@ -216,7 +178,7 @@ def _compare_folders(options: EvaluateOptions) -> Iterator[Compared]:
         raise UnusableInputError("to compare masks give --masks (the truth) and --other-masks")
     for path, truth_path in data.paired(options.other_masks, options.masks):
         date_obs = data.time_in_name(path.name)
-        if not _is_asked(options, date_obs):
+        if not is_asked(options, date_obs):
             continue
         (truth, truth_order), (found, order) = read_mask(truth_path), read_mask(path)
         found = found if order is truth_order else found[::-1]
@@ -240,17 +202,17 @@ def _compare_outlines(
     marked = hit = 0
     for path in data.find_pictures(options.images):
         date_obs = data.time_in_name(path.name)
-        if date_obs is None or not _is_asked(options, date_obs):
+        if date_obs is None or not is_asked(options, date_obs):
             continue
         near = data.outlines_near(outlines, date_obs, kind)
         if near is None:
             continue
-        one = _segment(options, model, kind, path)
+        one = segment(options, model, kind, path)
         if one is None:
             continue
-        found = _on_grid(one, threshold)
+        found = disk_mask(one, threshold)
         roll = one.found.pointing.roll_deg if one.found.pointing else None
-        fill = partial(draw, side=_DRAWN_SIDE, row_order=one.frame.row_order, roll_deg=roll or 0.0)
+        fill = partial(draw, side=DRAWN_SIDE, row_order=one.frame.row_order, roll_deg=roll or 0.0)
         truth = fill(near) > 0.5
         for outline in near:
             covered = fill([outline]) > 0.5
@@ -266,149 +228,17 @@ def _compare_outlines(
     return cases, {"marked": marked, "found": hit, "share": hit / marked if marked else 1.0}
 
 
-def _on_grid(one: Segmented, threshold: Threshold) -> BoolArray:
-    """The mask on the analysis grid's field, its rows as the frame's."""
-    whole = model_mask(one, (one.frame.height, one.frame.width), threshold)
-    x0, y0, x1, y1 = one.found.extent_px
-    scale_x, scale_y = (x1 - x0) / _DRAWN_SIDE, (y1 - y0) / _DRAWN_SIDE
-    matrix = np.array([[scale_x, 0, x0 + scale_x / 2], [0, scale_y, y0 + scale_y / 2]])
-    moved = cv2.warpAffine(
-        whole.astype(np.uint8),
-        matrix,
-        (_DRAWN_SIDE, _DRAWN_SIDE),
-        flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP,
-    )
-    return np.asarray(moved > 0)
-
-
 def _grid_case(one: Segmented, found: BoolArray, truth: BoolArray) -> Case:
     plane = euv.monochrome(one.frame)
     assert one.found.pointing is not None
     gridded = euv.on_grid(plane, one.found.pointing, 512, HALF_WIDTH_RADII)
     year = one.date_obs.year if one.date_obs else None
     return Case(
-        Compared(data.stem_of(one.path), Overlap.of(found, truth), year), _small(gridded.pixels), found, truth
+        Compared(data.stem_of(one.path), Overlap.of(found, truth), year, one.is_trained_on),
+        _small(gridded.pixels),
+        found,
+        truth,
     )
-
-
-# ---- boxes and spots
-
-
-def _hit_boxes(
-    options: EvaluateOptions, model: AiaSegmentation, kind: EventType, threshold: Threshold
-) -> dict[str, Any]:
-    """Share of hand-drawn boxes that hold at least half of the area of some region."""
-    assert options.images is not None and options.boxes is not None
-    drawn = hit = pictures = inside_any = total = 0
-    missed: list[str] = []
-    for path in data.find_pictures(options.images):
-        label = options.boxes / f"{data.stem_of(path)}.xml"
-        if not label.exists():
-            continue
-        one = _segment(options, model, kind, path)
-        if one is None:
-            continue
-        pictures += 1
-        painted = _painted_regions(one, kind, threshold)
-        within = [False] * len(painted)
-        for box in read_boxes(label):
-            rows = slice(max(0, round(box.y0_px + 0.5)), round(box.y1_px + 0.5))
-            columns = slice(max(0, round(box.x0_px + 0.5)), round(box.x1_px + 0.5))
-            shares = [region[rows, columns].sum() / max(region.sum(), 1) for region in painted]
-            within = [was or share >= 0.5 for was, share in zip(within, shares, strict=True)]
-            drawn += 1
-            if any(share >= 0.5 for share in shares):
-                hit += 1
-            else:
-                missed.append(data.stem_of(path))
-        inside_any += int(sum(within))
-        total += len(within)
-    if not drawn:
-        raise UnusableInputError(
-            f"no picture in {options.images} has a VOC XML of its name in {options.boxes}"
-        )
-    return {
-        "pictures": pictures,
-        "boxes": drawn,
-        "hit": hit,
-        "hit_rate": hit / drawn,
-        "regions": total,
-        "regions_in_a_box": inside_any,
-        "missed_in": sorted(set(missed)),
-    }
-
-
-def _painted_regions(one: Segmented, kind: EventType, threshold: Threshold) -> list[BoolArray]:
-    found = regions.find_regions(
-        one.found.probability,
-        one.found.extent_px,
-        one.found.thresholds[threshold],
-        kind,
-        one.frame,
-        np.zeros((one.frame.height, one.frame.width), np.float32),
-        one.found.pointing,
-    )
-    painted = []
-    for region in found:
-        plane = np.zeros((one.frame.height, one.frame.width), np.uint8)
-        cv2.fillPoly(plane, [np.round(ring).astype(np.int32) for ring in region.rings_px], 1)
-        painted.append(plane > 0)
-    return painted
-
-
-def _hit_spots(options: EvaluateOptions, model: AiaSegmentation, threshold: Threshold) -> dict[str, Any]:
-    """Share of sunspot boxes, drawn on continuum pictures within a day, that lie in an active region."""
-    assert options.images is not None and options.spots is not None
-    spots = list(_spot_outlines(options.spots))
-    marked = hit = pictures = 0
-    for path in data.find_pictures(options.images):
-        date_obs = data.time_in_name(path.name)
-        if date_obs is None or not _is_asked(options, date_obs):
-            continue
-        near = data.outlines_near(spots, date_obs, EventType.ACTIVE_REGION, within_hours=7)
-        if not near:
-            continue
-        one = _segment(options, model, EventType.ACTIVE_REGION, path)
-        if one is None:
-            continue
-        pictures += 1
-        reach = round(_SPOT_REACH_RADII * _DRAWN_SIDE / (2 * HALF_WIDTH_RADII))
-        ball = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-        wide = cv2.dilate(_on_grid(one, threshold).astype(np.uint8), ball)
-        for spot in near:
-            centre = spot.points.mean(axis=0)
-            if np.hypot(*centre) > _SPOT_RADII:
-                continue
-            marked += 1
-            covered = draw([spot], _DRAWN_SIDE, row_order=one.frame.row_order) > 0.5
-            hit += int((wide[covered] > 0).mean() >= 0.5) if covered.any() else 0
-    return {
-        "pictures": pictures,
-        "spots": marked,
-        "in_a_region": hit,
-        "share": hit / marked if marked else 1.0,
-    }
-
-
-def _spot_outlines(folder: Path) -> Iterator[Outline]:
-    """Boxes of continuum pictures as outlines on the disk; the disk by its limb."""
-    for label in sorted(folder.glob("*.xml")):
-        picture, date_obs = label.with_suffix(".jpg"), data.time_in_name(label.name)
-        pixels = cv2.imread(str(picture)) if picture.exists() else None
-        fit = fit_limb(single_plane(pixels)) if pixels is not None else None
-        if fit is None or date_obs is None:
-            continue
-        for number, box in enumerate(read_boxes(label)):
-            corners = np.array(
-                [
-                    [box.x0_px, box.y0_px],
-                    [box.x1_px, box.y0_px],
-                    [box.x1_px, box.y1_px],
-                    [box.x0_px, box.y1_px],
-                ]
-            )
-            offset = (corners - (fit.center_x_px, fit.center_y_px)) / fit.radius_px * (1, -1)
-            yield Outline(EventType.ACTIVE_REGION, date_obs, offset, f"{label.stem}/{number}", "spot box")
 
 
 # ---- simulation
@@ -446,7 +276,9 @@ def _draw_cases(folder: Path, cases: Sequence[Case]) -> None:
 def table(result: dict[str, Any]) -> str:
     """The same for reading."""
     lines = [
-        f"{one['name']:40} dice {one['dice']:.3f}  iou {one['iou']:.3f}" for one in result.get("pictures", [])
+        f"{one['name']:40} dice {one['dice']:.3f}  iou {one['iou']:.3f}"
+        + ("  (trained the network)" if one["trained_on"] else "")
+        for one in result.get("pictures", [])
     ]
     if "overall" in result:
         lines.append(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import onnx
 import torch
 
 from models.aia_segmentation.network import Exported, NetworkConfig, UNet, count_operations, count_parameters
-from models.aia_segmentation.options import ExportOptions
+from models.aia_segmentation.options import ExportOptions, TrainOptions
 from models.aia_segmentation.preparation import EVENT_TYPES, HALF_WIDTH_RADII, PLANES
 from models.registry import sha256_of
 from models.runtime import Runtime
@@ -20,6 +22,9 @@ from observatory.analysis import EventType, Threshold
 from observatory.errors import ModelError
 
 OPSET = 17
+_ALWAYS_WRITTEN = ("event_type", "preset", "simulated", "steps", "batch", "learning_rate", "seed")
+_WITHOUT_EFFECT = ("threads", "device", "output", "resume", "install")
+_PATHS = ("data", "images", "masks", "annotations", "boxes", "teacher")
 _PARITY = 1e-4  # largest difference of a probability; float32 sums in another order
 
 
@@ -67,8 +72,19 @@ def thresholds(stated: str) -> dict[Threshold, float]:
 
 
 def load_network(checkpoint: Path) -> tuple[UNet, dict[str, Any]]:
-    """The averaged network of a checkpoint, ready to infer, and the whole checkpoint."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    """The averaged network of a checkpoint, ready to infer, and the whole checkpoint.
+
+    Raises
+    ------
+    ModelError
+        When it is missing or no checkpoint.
+    """
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise ModelError(
+            f"{checkpoint} is no checkpoint that can be read ({error}): give the checkpoint.pt of a training"
+        ) from error
     network = UNet(NetworkConfig.from_dict(state["config"]))
     network.load_state_dict(state["averaged"])
     return network.eval(), state
@@ -145,6 +161,7 @@ def _manifest(
         f"weights = {count_parameters(network)}",
         f"gflop = {count_operations(network.config):.3g}",
         "",
+        *_pictures(state.get("pictures")),
         "[training.network]",
         *(f"{name} = {_toml(value)}" for name, value in network.config.to_dict().items()),
         "",
@@ -159,13 +176,33 @@ def _manifest(
     return "\n".join(lines)
 
 
-def _command(options: dict[str, Any]) -> str:
-    """The command line that repeats a training."""
-    flags = ("event_type", "preset", "simulated", "steps", "batch", "learning_rate", "seed")
-    given = ("data", "images", "masks", "annotations", "boxes")
-    sources = "".join(f" --{n} {n.upper()}" for n in given if options.get(n) not in (None, "None"))
-    rest = " ".join(f"--{name.replace('_', '-')} {options[name]}" for name in flags)
-    return f"heliowatch models train aia_segmentation{sources} {rest}"
+def _pictures(named: Mapping[str, list[str]] | None) -> list[str]:
+    """What trained the network, so that `evaluate` can tell; nothing for checkpoints that do not know."""
+    if named is None:
+        return []
+    lines = ["[training.pictures]"]
+    for source, names in named.items():
+        lines += [f"{source} = [", *(f"    {_toml(name)}," for name in names), "]"]
+    return [*lines, ""]
+
+
+def _command(options: Mapping[str, Any]) -> str:
+    """The command line that repeats a training: all that changes its result.
+
+    Folders and files are machines' own, so they stand as their option's name in capitals.
+    """
+    words = ["heliowatch models train aia_segmentation"]
+    for option in fields(TrainOptions):
+        name, stated = option.name, options.get(option.name, option.default)
+        flag = f"--{name.replace('_', '-')}"
+        is_plain = stated == option.default and name not in _ALWAYS_WRITTEN
+        if name in _WITHOUT_EFFECT or is_plain or stated in (None, "None"):
+            continue
+        if isinstance(stated, bool):
+            words.append(flag if stated else f"--no-{name.replace('_', '-')}")
+        else:
+            words.append(f"{flag} {name.upper() if name in _PATHS else stated}")
+    return " ".join(words)
 
 
 def _toml(value: Any) -> str:

@@ -23,7 +23,9 @@ from models.aia_segmentation.network import PRESETS, NetworkConfig, UNet
 from models.aia_segmentation.options import ExportOptions, TrainOptions
 from models.aia_segmentation.preparation import EVENT_TYPES
 from models.aia_segmentation.shared import SharedData
+from models.aia_segmentation.trained_on import names_by_source
 from observatory.analysis import EventType
+from observatory.errors import ModelError, UnusableInputError
 from observatory.settings import test_data_dir
 
 _CHECKPOINT = "checkpoint.pt"
@@ -31,12 +33,26 @@ _AVERAGE = 0.98  # of the running mean of the weights, which is what is exported
 
 
 class Trainer:
-    """Network, its running mean, optimiser and one training step."""
+    """Network, its running mean, optimiser and one training step.
 
-    def __init__(self, options: TrainOptions, config: NetworkConfig) -> None:
+    Parameters
+    ----------
+    options : TrainOptions
+    config : NetworkConfig
+    pictures : mapping of str to names, optional
+        What it learns from, by source; kept in the checkpoint.
+    """
+
+    def __init__(
+        self,
+        options: TrainOptions,
+        config: NetworkConfig,
+        pictures: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         torch.manual_seed(options.seed)
         self.options = options
         self.config = config
+        self.pictures = {source: list(names) for source, names in (pictures or {}).items()}
         self.device = torch.device(options.device)
         # The channels last: twice as fast on a CPU for few filters.
         self.network = UNet(config).to(self.device, memory_format=torch.channels_last)
@@ -95,6 +111,7 @@ class Trainer:
         state = {
             "options": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.options).items()},
             "config": self.config.to_dict(),
+            "pictures": self.pictures,
             "step": self.step,
             "best": self.best,
             "since_best": self.since_best,
@@ -110,7 +127,7 @@ class Trainer:
         """Go on from a checkpoint of the same shape."""
         state = torch.load(path, map_location=self.device, weights_only=True)
         if state["config"] != self.config.to_dict():
-            raise ValueError(f"{path} is of another network; give another output folder or --no-resume")
+            raise ModelError(f"{path} is of another network; give another output folder or --no-resume")
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -145,20 +162,21 @@ def train(options: TrainOptions) -> Path:
 
     Raises
     ------
-    ValueError
+    UnusableInputError
         When an option is unknown or there is nothing to learn from.
+    ModelError
+        When the checkpoint to go on from is of another network, or the teacher is missing.
     """
     from models.aia_segmentation.export import export
     from models.aia_segmentation.figures import draw_run
 
     if options.threads:
         torch.set_num_threads(options.threads)
-    if options.preset not in PRESETS or options.event_type not in ("both", *EVENT_TYPES):
-        raise ValueError(f"preset is one of {', '.join(PRESETS)}; event-type is both, CH or AR")
+    _check(options)
     options.output.mkdir(parents=True, exist_ok=True)
     config = PRESETS[options.preset]
     training, validation = load_samples(options, config.side)
-    trainer = Trainer(options, config)
+    trainer = Trainer(options, config, names_by_source(training))
     checkpoint = options.output / _CHECKPOINT
     if options.resume and checkpoint.exists():
         trainer.resume(checkpoint)
@@ -172,6 +190,13 @@ def train(options: TrainOptions) -> Path:
     if options.install:
         export(ExportOptions(checkpoint=checkpoint))
     return options.output
+
+
+def _check(options: TrainOptions) -> None:
+    if options.preset not in PRESETS or options.event_type not in ("both", *EVENT_TYPES):
+        raise UnusableInputError(f"preset is one of {', '.join(PRESETS)}; event-type is both, CH or AR")
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        raise UnusableInputError(f"torch sees no {options.device} here: give --device cpu")
 
 
 def load_samples(options: TrainOptions, side: int) -> tuple[list[Sample], list[Sample]]:
@@ -193,14 +218,17 @@ def load_samples(options: TrainOptions, side: int) -> tuple[list[Sample], list[S
     if options.leave_out_year:
         validation = [s for s in drawn if s.date_obs and s.date_obs.year == options.leave_out_year]
         if not validation:
-            raise ValueError(f"there is no picture of {options.leave_out_year} to leave out")
-        kept = [s for s in drawn if s not in validation]
+            raise UnusableInputError(
+                f"there is no labelled picture of {options.leave_out_year} to leave out: give a year that has some"
+            )
+        left_out = {id(s) for s in validation}  # samples hold arrays, which have no single equality
+        kept = [s for s in drawn if id(s) not in left_out]
         rest = [s for s in rest if not (s.date_obs and s.date_obs.year == options.leave_out_year)]
     else:
         kept, validation = data.split_by_time(drawn, options.validation_share)
     training = [s for s in kept + rest if s.weight.any()]
     if not training:
-        raise ValueError(
+        raise UnusableInputError(
             "nothing to learn from: give --data, or --images with --masks or --annotations, or --boxes"
         )
     return training, validation
@@ -223,7 +251,7 @@ def _read_samples(options: TrainOptions, side: int) -> list[Sample]:
     if options.pseudo_labels:
         samples = [data.with_grown_regions(sample) for sample in samples]
     if not samples:
-        raise ValueError(
+        raise UnusableInputError(
             "nothing to learn from: give --data, or --images with --masks or --annotations, or --boxes"
         )
     return samples
@@ -234,7 +262,7 @@ def _own_samples(options: TrainOptions, side: int) -> list[Sample]:
     assert options.images is not None
     if options.masks is not None:
         if len(kinds) > 1:
-            raise ValueError("masks are of one kind of event: say --event-type CH or AR")
+            raise UnusableInputError("masks are of one kind of event: say --event-type CH or AR")
         return data.pairs(options.images, options.masks, kinds[0], side, options.instrument)
     if options.annotations is not None:
         outlines = data.read_outlines(options.annotations)

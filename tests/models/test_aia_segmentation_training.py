@@ -15,6 +15,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: training ca
 
 from models.aia_segmentation import data, pseudo  # noqa: E402
 from models.aia_segmentation.augment import Augmentation, augmented, batch_of, plain_batch, shares_of  # noqa: E402
+from models.aia_segmentation.evaluate import evaluate  # noqa: E402
 from models.aia_segmentation.export import export, load_network, parity  # noqa: E402
 from models.aia_segmentation.inference import AiaSegmentation  # noqa: E402
 from models.aia_segmentation.network import (  # noqa: E402
@@ -24,9 +25,10 @@ from models.aia_segmentation.network import (  # noqa: E402
     count_parameters,
     fold_batch_norm,
 )
-from models.aia_segmentation.options import ExportOptions, TrainOptions  # noqa: E402
+from models.aia_segmentation.options import EvaluateOptions, ExportOptions, TrainOptions  # noqa: E402
 from models.aia_segmentation.preparation import Channel, analysis_grid  # noqa: E402
-from models.aia_segmentation.train import segmentation_loss, train  # noqa: E402
+from models.aia_segmentation.train import load_samples, segmentation_loss, train  # noqa: E402
+from models.aia_segmentation.trained_on import training_pictures  # noqa: E402
 from models.registry import read_manifest  # noqa: E402
 from models.runtime import Runtime  # noqa: E402
 from observatory.analysis import EventType  # noqa: E402
@@ -131,14 +133,94 @@ def test_boxes_alone_train_and_a_teacher_labels_them(folder: Path, tmp_path: Pat
 
 
 def test_wrong_options_say_what_is_allowed(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="small"):
+    with pytest.raises(UnusableInputError, match="small"):
         train(options(folder, tmp_path, preset="huge"))
-    with pytest.raises(ValueError, match="2031"):
+    with pytest.raises(UnusableInputError, match="2031"):
         train(options(folder, tmp_path, leave_out_year=2031))
-    with pytest.raises(ValueError, match="one kind"):
+    with pytest.raises(UnusableInputError, match="one kind"):
         train(options(folder, tmp_path / "c", event_type="both"))
+    with pytest.raises(UnusableInputError, match="nothing to learn"):
+        train(options(folder, tmp_path / "d", masks=None, pseudo_labels=False))
+    with pytest.raises(ModelError, match="no checkpoint"):
+        train(options(folder, tmp_path / "e", teacher=tmp_path / "none.pt"))
     with pytest.raises(ModelError, match="thresholds"):
         export(ExportOptions(checkpoint=tmp_path / "none.pt", thresholds_ch="0.3,0.5,0.7"))
+
+
+def test_a_run_of_another_network_is_not_gone_on_with(folder: Path, tmp_path: Path) -> None:
+    train(options(folder, tmp_path, steps=1))
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    torch.save(state | {"config": PRESETS["small"].to_dict()}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ModelError, match="--no-resume"):
+        train(options(folder, tmp_path, steps=2))
+
+
+def test_a_year_is_left_out_of_outlines_of_both_kinds(folder: Path, tmp_path: Path) -> None:
+    outlines = [
+        {
+            "event_type": kind,
+            "event_starttime": f"{year}-05-0{day}T00:00:00",
+            "hpc_boundcc": "POLYGON((-300 -300,-300 300,300 300,300 -300,-300 -300))",
+            "hpc_coord": "POINT(0 0)",
+        }
+        for kind in ("CH", "AR")
+        for year, day in ((2014, 1), (2015, 5))
+    ]
+    (tmp_path / "hek.json").write_text(json.dumps({"result": outlines}))
+    asked = options(
+        folder,
+        tmp_path,
+        masks=None,
+        annotations=tmp_path / "hek.json",
+        event_type="both",
+        leave_out_year=2015,
+    )
+    training, validation = load_samples(asked, SIDE)
+    years = [{s.date_obs.year for s in part if s.date_obs} for part in (training, validation)]
+    assert years == [{2014}, {2015}] and len(validation) >= 2
+
+
+def test_the_manifest_tells_what_repeats_the_training_and_which_pictures_it_saw(
+    folder: Path, tmp_path: Path
+) -> None:
+    more = {"leave_out_year": 2015, "pseudo_labels": False, "patience": 7, "instrument": "aia-193"}
+    train(options(folder, tmp_path, steps=1, **more))
+    command = read_manifest(tmp_path / "manifest.toml").training_command
+    for words in ("--leave-out-year 2015", "--no-pseudo-labels", "--patience 7", "--validate-every 3"):
+        assert words in command
+    assert "--images IMAGES --masks MASKS" in command and "--instrument aia-193" in command
+    assert "--threads" not in command and str(tmp_path) not in command
+    seen = {data.stem_of(path) for path in (folder / "images").glob("*2014*")}
+    assert training_pictures(tmp_path) == frozenset(seen)
+
+
+def test_measuring_pictures_that_trained_the_network_is_told(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(options(folder, tmp_path, steps=1, leave_out_year=2015))
+    asked = EvaluateOptions(images=folder / "images", masks=folder / "masks", family=tmp_path)
+    capsys.readouterr()
+    result = evaluate(asked)
+    assert result["trained_on"] == {"trained": 4, "pictures": 6}
+    assert [one["trained_on"] for one in result["pictures"]] == [True] * 4 + [False] * 2
+    assert "4 of 6 pictures trained this network" in capsys.readouterr().err
+    evaluate(replace(asked, since="2015-01-01"))
+    assert "trained this network" not in capsys.readouterr().err
+    manifest = (tmp_path / "manifest.toml").read_text()
+    start, end = manifest.index("[training.pictures]"), manifest.index("[training.network]")
+    (tmp_path / "manifest.toml").write_text(manifest[:start] + manifest[end:])
+    assert evaluate(asked)["trained_on"] is None
+    assert "does not tell" in capsys.readouterr().err
+
+
+def test_pictures_that_cannot_be_used_are_left_out_and_named(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = sorted((folder / "images").iterdir())[0]
+    (tmp_path / "aia193_torn.png").write_bytes(good.read_bytes()[:200])
+    found = data.unlabelled([good, tmp_path / "aia193_torn.png"], SIDE)
+    assert [sample.name for sample in found] == [data.stem_of(good)]
+    assert "1 of 2 pictures" in caplog.text and "aia193_torn.png" in caplog.text
 
 
 def test_a_mask_of_another_aspect_is_refused(folder: Path, tmp_path: Path) -> None:
