@@ -28,7 +28,7 @@ from models.simulate.aia_corona import (
     draw_polar_hole,
     draw_textures,
 )
-from models.simulate.aia_fits import aia_file_name, write_aia_fits
+from models.simulate.aia_fits import BLANK, aia_file_name, write_aia_fits
 from models.simulate.degrade import fractal_field
 from observatory.analysis import EventType
 from observatory.coordinates import SunView, rotate_carrington
@@ -212,7 +212,7 @@ class SimulatedAia:
     Attributes
     ----------
     pixels : ndarray, int16, shape (size, size)
-        DN of the exposure.
+        DN of the exposure; `aia_fits.BLANK` where it was lost.
     pointing : Pointing
         The true disk.
     coronal_holes, active_regions : ndarray of bool
@@ -231,9 +231,10 @@ class SimulatedAia:
     labels: NDArray[np.int16] = field(repr=False)
 
     def frame(self) -> Frame:
-        """Return the exposure as a frame that has been read."""
+        """Return the exposure as a frame that has been read: lost pixels are NaN."""
+        lost = self.pixels == BLANK
         return Frame(
-            pixels=self.pixels,
+            pixels=np.where(lost, np.float32("nan"), self.pixels) if lost.any() else self.pixels,
             instrument=f"aia-{self.channel}",
             row_order=RowOrder.BOTTOM,
             date_obs=self.date_obs,

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.simulate.aia_fits import BLANK
 from models.simulate.degrade import Degraded, Truth, fractal_field
 from observatory.analysis import Cause
 from observatory.frame import Pointing
@@ -111,7 +112,7 @@ def _missing(
 def _lost_value(dtype: np.dtype) -> float | int:
     if dtype.kind == "f":
         return float("nan")
-    return -32768 if dtype == np.int16 else 0
+    return BLANK if dtype == np.int16 else 0
 
 
 def _off_point(

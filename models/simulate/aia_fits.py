@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _AU_M = 149597870691.0
 _RSUN_M = 696000000.0
 _CAMERA = {94: 4, 131: 1, 171: 3, 193: 2, 211: 2, 304: 4, 335: 1}
+#: What stands for lost pixels in level 1 files.
+BLANK = -32768
 _WAVE_STR = {171: "171_THIN", 193: "193_THIN", 211: "211_THIN"}
 
 
@@ -51,7 +53,8 @@ def write_aia_fits(
     overrides : Mapping, optional
         Keywords to set to other values, or to leave out (None): for tests of bad headers.
     pixels : ndarray, optional
-        Other pixels under the same header, such as spoilt ones; stored as int16.
+        Other pixels under the same header, such as spoilt ones; stored as int16. Lost ones are NaN, or
+        -32768 in int16: that is what BLANK says, and what MISSVALS and its kin count.
 
     Returns
     -------
@@ -62,7 +65,7 @@ def write_aia_fits(
         path = path / aia_file_name(simulated.date_obs, simulated.channel)
     data = np.asarray(simulated.pixels if pixels is None else pixels)
     if data.dtype != np.int16:
-        data = np.clip(np.rint(np.nan_to_num(data, nan=-32768.0)), -32768, 32767).astype(np.int16)
+        data = np.clip(np.rint(np.nan_to_num(data, nan=BLANK)), -32768, 32767).astype(np.int16)
     header = _header(simulated, data, quality)
     for keyword, value in (overrides or {}).items():
         if value is None:
@@ -91,9 +94,10 @@ def _header(simulated: SimulatedAia, data: np.ndarray, quality: int) -> fits.Hea
     middle = start + timedelta(seconds=simulated.exposure_time_s / 2)
     channel = simulated.channel
     scale = pointing.cdelt_arcsec
-    good = data[::8, ::8].astype(np.float64)
+    missing = int(np.count_nonzero(data == BLANK))
     header = fits.Header()
     for keyword, value, text in (
+        ("BLANK", BLANK, ""),
         ("ORIGIN", "SDO/JSOC-SDP", ""),
         ("DATE", _stamp(start + timedelta(days=7))[:19], "[UTC] when the file would have been made"),
         ("TELESCOP", "SDO/AIA", ""),
@@ -111,13 +115,10 @@ def _header(simulated: SimulatedAia, data: np.ndarray, quality: int) -> fits.Hea
         ("QUALITY", quality, ""),
         ("QUALLEV0", 0, ""),
         ("TOTVALS", int(data.size), ""),
-        ("DATAVALS", int(data.size), ""),
-        ("MISSVALS", 0, ""),
-        ("PERCENTD", 100.0, ""),
-        ("DATAMIN", int(data.min()), ""),
-        ("DATAMAX", int(data.max()), ""),
-        ("DATAMEDN", int(np.median(good)), ""),
-        ("DATAMEAN", round(float(good.mean()), 2), ""),
+        ("DATAVALS", int(data.size) - missing, ""),
+        ("MISSVALS", missing, ""),
+        ("PERCENTD", round(100.0 * (1.0 - missing / data.size), 6), ""),
+        *_statistics(data if missing == 0 else data[data != BLANK]),
         ("CTYPE1", "HPLN-TAN", ""),
         ("CUNIT1", "arcsec", ""),
         ("CRVAL1", 0.0, ""),
@@ -148,3 +149,16 @@ def _header(simulated: SimulatedAia, data: np.ndarray, quality: int) -> fits.Hea
         header[keyword] = (value, text)
     header["COMMENT"] = "Simulated by Heliowatch; not an observation of SDO."
     return header
+
+
+def _statistics(measured: np.ndarray) -> list[tuple[str, int | float, str]]:
+    """Keywords of the brightness that was measured; none where nothing was."""
+    if not measured.size:
+        return []
+    sample = measured.ravel()[::61].astype(np.float64)
+    return [
+        ("DATAMIN", int(measured.min()), ""),
+        ("DATAMAX", int(measured.max()), ""),
+        ("DATAMEDN", int(np.median(sample)), ""),
+        ("DATAMEAN", round(float(sample.mean()), 2), ""),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from models.simulate.aia import CHANNELS, AiaSun, AiaTelescope, Change, Place, a
 from models.simulate.aia_defects import AIA_DEFECTS, spoil
 from observatory.analysis import Cause, EventType
 from observatory.coordinates import SunView, hpc_to_pixel, stonyhurst_to_hpc, to_stonyhurst
+from observatory.errors import UnusableInputError
 from observatory.instruments import Limits, read_file
 from observatory.sun import disk_radius_map
 
@@ -171,6 +173,38 @@ def test_sunpy_takes_the_file_for_an_aia_map(tmp_path: Path, sun: AiaSun, monkey
     assert theirs.wavelength.value == 193
     assert theirs.observer_coordinate.lat.deg == pytest.approx(SunView(MOMENT).b0_deg, abs=0.01)
     assert theirs.rsun_obs.value == pytest.approx(simulated.pointing.rsun_arcsec, abs=0.01)
+
+
+@pytest.mark.parametrize("as_float", [False, True])
+def test_lost_pixels_are_blank_in_the_file_counted_in_its_header_and_nan_when_read(
+    tmp_path: Path, clean, as_float: bool
+):
+    spoilt = spoil(clean.pixels, clean.pointing, Cause.MISSING_DATA, np.random.default_rng(3), 0.2).pixels
+    lost = spoilt == -32768
+    assert lost.mean() == pytest.approx(0.2, abs=0.05)
+    pixels = np.where(lost, np.float32("nan"), spoilt) if as_float else spoilt
+    path = write_aia_fits(tmp_path / "lost.fits", clean, pixels=pixels)
+    header = fits.getheader(path, 1)
+    assert header["BLANK"] == -32768
+    assert header["TOTVALS"] == clean.pixels.size
+    assert header["MISSVALS"] == lost.sum()
+    assert header["DATAVALS"] == (~lost).sum()
+    assert header["PERCENTD"] == pytest.approx(100 * (~lost).mean(), abs=1e-4)
+    assert header["DATAMIN"] == spoilt[~lost].min()
+    assert header["DATAMEAN"] == pytest.approx(spoilt[~lost].mean(), rel=0.05)
+    frame = read_file(path, Limits()).frame()
+    assert np.array_equal(np.isnan(frame.pixels), lost)
+    assert np.array_equal(frame.pixels[~lost], spoilt[~lost])
+    assert np.array_equal(replace(clean, pixels=spoilt).frame().pixels, frame.pixels, equal_nan=True)
+
+
+def test_a_file_of_which_all_is_lost_says_so(tmp_path: Path, clean):
+    path = write_aia_fits(tmp_path / "a.fits", clean, pixels=np.full_like(clean.pixels, -32768))
+    header = fits.getheader(path, 1)
+    assert (header["DATAVALS"], header["PERCENTD"]) == (0, 0.0)
+    assert "DATAMIN" not in header
+    with pytest.raises(UnusableInputError, match="no number at all"):
+        read_file(path, Limits()).frame()
 
 
 def test_headers_can_be_made_bad_on_purpose(tmp_path: Path, clean):
