@@ -8,7 +8,7 @@ contrast and the fall beyond the limb are set to those of AIA frames and browse 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.simulate.aia_channels import CHANNELS, Channel
 from models.simulate.aia_corona import (
     ActivePatch,
     HolePatch,
@@ -55,78 +56,6 @@ _EPOCH = datetime(2019, 1, 1, tzinfo=UTC)
 _HALF_WIDTH_DEG = 100.0  # of the strip of the map that can be seen
 _CHILD_ID = 500  # a piece that splits off is labelled with its parent's id and this
 _HOLE_EDGE = 0.22  # level over which a hole reaches its full depth
-
-
-@dataclass(frozen=True)
-class Channel:
-    """What one channel shows of the corona.
-
-    Brightness is relative to the quiet Sun at disk centre. DN per photon: Boerner et al. 2012,
-    Solar Phys. 275, 41, table 6.
-    """
-
-    dn_per_s: float
-    exposure_time_s: float
-    dn_per_photon: float
-    hair: float
-    large: float
-    mottle: float
-    network: float
-    points: float
-    filament: float
-    hole: float
-    warm: float
-    hot: float
-    plage: float
-    limb: float
-    scale_height: float
-    off_limb: float
-    camera: int
-    thin: bool = True
-
-
-#: dn_per_s and exposures: medians of quiet disks; scale_height in solar radii, off_limb the
-#: brightness just beyond the limb over that just inside.
-CHANNELS: Mapping[int, Channel] = {
-    94: Channel(
-        0.7, 2.9, 2.128, 0.25, 0.35, 0.12, 0.0, 1.0, 0.15, 0.55, 0.5, 1.9, 0.0, 0.65, 0.085, 0.9, 4, False
-    ),
-    131: Channel(
-        4.5, 2.9, 1.523, 0.28, 0.30, 0.30, 0.25, 1.5, 0.30, 0.60, 1.1, 0.7, 0.3, 0.75, 0.045, 0.8, 1, False
-    ),
-    171: Channel(
-        85.0, 2.0, 1.168, 0.26, 0.25, 0.30, 0.20, 1.8, 0.45, 0.52, 1.25, 0.30, 0.2, 0.62, 0.046, 1.0, 3
-    ),
-    193: Channel(
-        105.0,
-        2.0,
-        1.024,
-        0.30,
-        0.36,
-        0.10,
-        0.03,
-        2.6,
-        0.50,
-        0.20,
-        0.62,
-        0.95,
-        0.0,
-        0.60,
-        0.078,
-        1.0,
-        2,
-        False,
-    ),
-    211: Channel(
-        38.0, 2.9, 0.946, 0.34, 0.42, 0.06, 0.0, 1.8, 0.42, 0.09, 0.45, 1.20, 0.0, 0.60, 0.076, 1.0, 2, False
-    ),
-    304: Channel(
-        14.0, 2.9, 0.658, 0.05, 0.10, 0.26, 0.85, 1.1, 0.45, 0.72, 0.30, 0.10, 1.5, 2.2, 0.016, 0.8, 4, False
-    ),
-    335: Channel(
-        3.0, 2.9, 0.596, 0.28, 0.45, 0.10, 0.0, 1.2, 0.30, 0.28, 0.35, 1.70, 0.2, 0.60, 0.11, 0.95, 1, False
-    ),
-}
 
 
 @dataclass(frozen=True)
