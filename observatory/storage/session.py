@@ -1,4 +1,10 @@
-"""The database: one engine a process, short transactions, one kind of error when it is gone."""
+"""The database: one engine a process, short transactions, one kind of error when it is gone.
+
+Writers that take several locks take them in one order, so that none waits for one that waits for it. The
+end of a frame takes the frame's row, then the turns of its types of event in the order of their names,
+then that of the events; the pairing of frames takes the look's turn, then the composite's row; the end
+of a composite takes the composite's row, then the turn of the events, which is always the last.
+"""
 
 from __future__ import annotations
 
@@ -66,9 +72,16 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Open a transaction that only reads."""
+        """Open a transaction that only reads, and sees one state of the database throughout.
+
+        What is asked in two statements (which rows, then what they say) would otherwise not fit
+        together on Postgres, where each statement sees what was committed before it.
+        """
+        options: dict[str, Any] = {"heliowatch_read": True}
+        if not self.is_sqlite:  # SQLite's transactions are like that anyway
+            options["isolation_level"] = "REPEATABLE READ"
         with as_storage_error(), self.engine.connect() as connection:
-            connection = connection.execution_options(heliowatch_read=True)
+            connection = connection.execution_options(**options)
             with connection.begin():
                 yield connection
 

@@ -105,6 +105,36 @@ def test_another_model_s_regions_replace_the_former_ones_and_keep_their_tracks(
     assert holes["model_sha256"] == "ef" * 32 and count(db, regions) == 2
 
 
+@pytest.mark.parametrize("question", ["find", "of_frame", "track"])
+def test_what_is_asked_while_regions_are_replaced_is_of_one_moment(
+    telescope: Telescope, db: Database, question: str
+) -> None:
+    first = watch(telescope, NOON, BIG, SMALL)
+    other = watch(telescope, at(10), BIG, SMALL)
+    _, small = track_ids(db, first)
+    to_come = [
+        (frame_id, found(CH, (BIG,), when, "ef" * 32)) for frame_id, when in ((first, NOON), (other, at(10)))
+    ]
+
+    def replace_meanwhile(*call: Any) -> None:
+        """After the first question; what is done here comes here, too."""
+        if not call[2].startswith("SELECT"):
+            return
+        meanwhile = to_come[:]
+        to_come.clear()
+        for frame_id, new in meanwhile:
+            telescope.again(frame_id, new)
+
+    asked: dict[str, Any] = {
+        "find": lambda: len(find(db)),
+        "of_frame": lambda: [len(one["items"]) == one["regions"] for one in region_catalogue.of_frame(db, 1)],
+        "track": lambda: (region_catalogue.track(db, small) or {}).get("sightings"),
+    }
+    event.listen(db.engine, "after_cursor_execute", replace_meanwhile)
+    assert asked[question]() == {"find": 4, "of_frame": [True], "track": 2}[question]
+    assert len(find(db)) == 2
+
+
 def test_a_run_that_could_not_look_takes_back_what_a_former_one_found(
     telescope: Telescope, db: Database
 ) -> None:
