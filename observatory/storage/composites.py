@@ -11,13 +11,20 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, insert, literal, or_, select, update
 
 from observatory.storage import events
 from observatory.storage.frames import plain_text, text_path
 from observatory.storage.pairing import Arrange, Member, SetStatus, join, overdue
 from observatory.storage.results import NewProduct
-from observatory.storage.schema import composite_frames, composite_pictures, composites, frames, workers
+from observatory.storage.schema import (
+    UtcDateTime,
+    composite_frames,
+    composite_pictures,
+    composites,
+    frames,
+    workers,
+)
 from observatory.storage.session import Database
 
 
@@ -188,7 +195,8 @@ def finish(
             connection.execute(
                 insert(composite_pictures), [_picture_row(claimed.id, item, now) for item in pictures]
             )
-        facts = {"composite": _plain(row._mapping)}
+        is_complete = row.is_complete and {item.frame_id for item in claimed.frames} <= set(frame_ids)
+        facts = {"composite": _plain(row._mapping) | {"is_complete": is_complete}}
         events.append(db, connection, [events.NewEvent("result", None, None, facts)])
     return True
 
@@ -208,13 +216,21 @@ def _picture_row(set_id: int, item: NewProduct, now: datetime) -> dict[str, Any]
 
 
 def refuse(db: Database, claimed: ClaimedSet, reason: str, now: datetime) -> None:
-    """End a set as failed, with the reason."""
+    """End a set as failed, with the reason; one that was made before keeps its pictures and is done."""
     with db.write() as connection:
-        connection.execute(
-            update(composites)
-            .where(_held(claimed))
-            .values(status=SetStatus.FAILED, claimed_by=None, reason=plain_text(reason[:2000]), made_at=now)
-        )
+        connection.execute(update(composites).where(_held(claimed)).values(_failure(reason, now)))
+
+
+_HAS_PICTURE = composites.c.revision > 0
+
+
+def _failure(reason: str, now: datetime) -> dict[str, Any]:
+    return {
+        "status": case((_HAS_PICTURE, SetStatus.DONE.value), else_=SetStatus.FAILED.value),
+        "made_at": case((_HAS_PICTURE, composites.c.made_at), else_=literal(now, UtcDateTime())),
+        "claimed_by": None,
+        "reason": plain_text(reason[:2000]),
+    }
 
 
 def give_back(db: Database, claimed: ClaimedSet, retry_at: datetime, *, is_counted: bool) -> None:
@@ -242,15 +258,11 @@ def release_abandoned(db: Database, now: datetime, lease_s: float, max_attempts:
         composites.c.claimed_by.not_in(alive),
     )
     with db.write() as connection:
+        reason = f"the worker died {max_attempts} times on this set: look at its log"
         connection.execute(
             update(composites)
             .where(abandoned, composites.c.attempts >= max_attempts)
-            .values(
-                status=SetStatus.FAILED,
-                claimed_by=None,
-                made_at=now,
-                reason=f"the worker died {max_attempts} times on this set: look at its log",
-            )
+            .values(_failure(reason, now))
         )
         done = connection.execute(
             update(composites).where(abandoned).values(status=SetStatus.WAITING, claimed_by=None)
@@ -270,13 +282,16 @@ def find(
 ) -> list[dict[str, Any]]:
     """Composites that are made, in order of (`date_obs`, id), each with its frames and pictures.
 
+    One that is being made anew is among them, with what was made before; so is one whose making anew
+    failed. `is_complete` says whether the pictures show every channel.
+
     Parameters
     ----------
     after : tuple of (datetime, int) or None
         Sort key of the last row of the page before: keyset paging.
     """
     moment, number = composites.c.date_obs, composites.c.id
-    query = select(*composites.c).where(composites.c.status == SetStatus.DONE)
+    query = select(*composites.c).where(_HAS_PICTURE)
     if look is not None:
         query = query.where(composites.c.look == look)
     if time_from is not None:
@@ -346,6 +361,10 @@ def _with_parts(connection: Connection, rows: list[dict[str, Any]]) -> list[dict
     ).mappings()
     for item in shown:
         by_id[item["composite_id"]]["pictures"].append(_plain(item))
+    for row in by_id.values():
+        if row["revision"]:
+            shows = set(row["payload"]["frame_ids"])
+            row["is_complete"] = row["is_complete"] and shows >= {item["frame_id"] for item in row["frames"]}
     return list(by_id.values())
 
 

@@ -157,7 +157,8 @@ def test_when_patience_ends_two_channels_make_a_partial_picture_that_the_third_c
     assert (partial["is_complete"], partial["revision"]) == (False, 1)
 
     assert join(db, observe(telescope, "aia-171", NOON + timedelta(seconds=9))) == set_id
-    assert composites.find(db, LOOK, None, None, limit=5) == []
+    (meanwhile,) = composites.find(db, LOOK, None, None, limit=5)
+    assert (meanwhile["is_complete"], meanwhile["pictures"]) == (False, partial["pictures"])
     assert finish(db, telescope, claim(db, set_id, "w2"), shade=10)
     (whole,) = composites.find(db, LOOK, None, None, limit=5)
     assert (whole["is_complete"], whole["revision"], len(whole["frames"])) == (True, 2, 3)
@@ -244,6 +245,27 @@ def test_a_refused_set_says_why_and_is_not_shown(telescope: Telescope, db: Datab
     held = composites.get(db, set_id)
     assert held is not None and (held["status"], held["reason"]) == (SetStatus.FAILED, "no disk\\0")
     assert composites.find(db, LOOK, None, None, limit=5) == []
+
+
+@pytest.mark.parametrize("end", ["refused", "abandoned"])
+def test_a_picture_that_cannot_be_made_anew_stays_with_the_reason(
+    telescope: Telescope, db: Database, end: str
+) -> None:
+    observe(telescope, "aia-304"), observe(telescope, "aia-211")
+    (set_id,) = overdue(db)
+    assert finish(db, telescope, claim(db, set_id))
+    (partial,) = composites.find(db, LOOK, None, None, limit=5)
+    assert join(db, observe(telescope, "aia-171")) == set_id
+    claimed = claim(db, set_id)
+    if end == "refused":
+        composites.refuse(db, claimed, "no disk", now())
+    else:
+        composites.release_abandoned(db, now() + timedelta(minutes=10), 60, 1)
+    (kept,) = composites.find(db, LOOK, None, None, limit=5)
+    assert (kept["status"], kept["is_complete"], kept["revision"]) == (SetStatus.DONE, False, 1)
+    assert kept["reason"] and kept["pictures"] == partial["pictures"]
+    assert kept["made_at"] == partial["made_at"]
+    assert composites.waiting(db, now()) == []
 
 
 def test_composites_are_found_by_time_and_page_after_page(telescope: Telescope, db: Database) -> None:
