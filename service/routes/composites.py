@@ -61,6 +61,8 @@ class CompositeShape(BaseModel):
     id: int
     look: str
     date_obs: datetime
+    status: str
+    reason: str | None
     is_complete: bool
     revision: int
     made_at: datetime | None
@@ -81,8 +83,9 @@ class CompositeList(BaseModel):
 def list_composites(request: Request, here: Here, query: Annotated[CompositeQuery, Query()]) -> Response:
     """Composites that are made, newest first, a page at a time.
 
-    One that lacks a channel has `is_complete` false; when the channel comes, the picture is made again
-    and `revision` grows.
+    One whose picture lacks a channel has `is_complete` false; when the channel comes, the picture is
+    made again and `revision` grows. Until then, and when that fails (`reason` says why), the former
+    picture stands.
     """
     time = query.time or TimeRange()
     rows = composites.find(
@@ -111,7 +114,7 @@ Size = Annotated[int, Query(ge=1, le=16384, description="wanted width in pixels;
 
 @router.get("/composites/{composite_id}", responses={200: {"model": CompositeShape}}, response_class=Response)
 def get_composite(request: Request, here: Here, composite_id: CompositeId) -> Response:
-    """One composite."""
+    """One composite; `status` is done, waiting or composing (made anew), or failed with its `reason`."""
     row = composites.get(here.db, composite_id)
     if row is None or row["made_at"] is None:
         raise NotFoundError(f"composite {composite_id}")
@@ -168,7 +171,7 @@ def picture_path(item: dict[str, Any]) -> str:
 
 def composite_as_json(row: dict[str, Any], base: str) -> dict[str, Any]:
     """One composite."""
-    names = ("id", "look", "date_obs", "is_complete", "revision", "made_at", "frames", "payload")
+    names = ("id", "look", "date_obs", "status", "reason", "is_complete", "revision", "made_at")
     kept = ("id", "kind", "media_type", "sha256", "bytes", "width", "height")
     links = {"self": f"{base}{API}/composites/{row['id']}"}
     if row["pictures"]:
@@ -177,4 +180,5 @@ def composite_as_json(row: dict[str, Any], base: str) -> dict[str, Any]:
         {name: item[name] for name in kept} | {"links": {"data": base + picture_path(item)}}
         for item in row["pictures"]
     ]
-    return {name: row[name] for name in names} | {"pictures": pictures, "links": links}
+    parts = {"frames": row["frames"], "pictures": pictures, "payload": row["payload"], "links": links}
+    return {name: row[name] for name in names} | parts

@@ -93,3 +93,19 @@ def test_a_set_that_is_not_made_yet_is_not_shown(client: TestClient, telescope: 
     (set_id,) = telescope.close()
     assert composites.get(telescope.db, set_id) is not None
     assert client.get(f"{COMPOSITES}/{set_id}").status_code == 404
+
+
+@on_sqlite
+def test_a_set_of_which_nothing_can_be_made_says_why(client: TestClient, telescope: Telescope) -> None:
+    for name in ("aia-304", "aia-211"):
+        telescope.observe(instrument=name, family="aia", date_obs=NOON)
+    (set_id,) = telescope.close()
+    claimed = composites.claim(telescope.db, set_id, "worker-1", NOON)
+    assert claimed is not None
+    composites.refuse(telescope.db, claimed, "no disk is in the frame", NOON)
+    told = client.get(f"{COMPOSITES}/{set_id}").json()
+    assert (told["status"], told["reason"]) == ("failed", "no disk is in the frame")
+    assert client.get(COMPOSITES).json()["items"] == []
+    made = telescope.compose(NOON + timedelta(hours=1))
+    told = client.get(f"{COMPOSITES}/{made}").json()
+    assert (told["status"], told["reason"]) == ("done", None)
