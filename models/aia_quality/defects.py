@@ -1,4 +1,7 @@
-"""Defects laid over good frames, to measure what the model finds (numpy and OpenCV).
+"""Defects laid over good frames, with which the thresholds were set (numpy and OpenCV).
+
+The simulator has defects of its own (`models.simulate.aia_defects`); they set no threshold, which is why
+they are not these: they check from outside what these have set.
 
 Each takes a plane of brightness with its disk and gives the spoilt plane. Black is 0; counts keep
 their type, pictures their 0 to 255.

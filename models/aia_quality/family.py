@@ -26,7 +26,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
 
 
 def export(options: ExportOptions) -> dict[str, Any]:
-    """Calibrate; returns how even the p-values of frames kept back are."""
-    from models.aia_quality.evaluate import calibrate as run
+    """Calibrate; returns how even the p-values are of months left out."""
+    from models.aia_quality.calibrate import calibrate as run
 
     return run(options)

@@ -30,6 +30,7 @@ FloatArray = NDArray[np.floating]
 _FOLDER = Path(__file__).parent
 _THRESHOLDS = "thresholds.toml"
 _CALIBRATION = "calibration.npz"
+_CALIBRATE = "calibrate again: heliowatch models export aia_quality --data FOLDER"
 _BEST = -4.0  # log-odds of a frame against which nothing speaks: score 0.982
 _STEEPNESS = 3.0  # score 0.5 at a threshold, 0.11 at twice it
 _NOT_SEEN = 0.5  # share of the disk in the frame below which its limb is not asked for
@@ -197,11 +198,9 @@ class AiaQuality:
         if not expected:
             return None
         if not path.exists():
-            raise ModelError(
-                f"{path} is missing: restore it, or calibrate again (models.aia_quality.calibrate)"
-            )
+            raise ModelError(f"{path} is missing: restore it, or {_CALIBRATE}")
         if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-            raise ModelError(f"{path} was altered: restore it, or calibrate again")
+            raise ModelError(f"{path} was altered: restore it, or {_CALIBRATE}")
         with np.load(path) as stored:
             return np.sort(stored["strangeness"].astype(np.float64))
 

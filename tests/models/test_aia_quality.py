@@ -11,16 +11,18 @@ import pytest
 
 import models.aia_quality.inference as inference
 from models.aia_quality import AiaQuality
+from models.aia_quality.calibrate import p_values_by_month
 from models.aia_quality.defects import DEFECTS, earth_shadow, lost_blocks, lost_half
 from models.aia_quality.evaluate import good_frames, measure
 from models.aia_quality.header import causes_of, quality_word
 from models.registry import action_of, options_of
+from models.simulate.aia import AiaSun, AiaTelescope, write_aia_fits
 from observatory.analysis import Cause, Quality
 from observatory.errors import ModelError, UnusableInputError
 from observatory.euv import disk_of, monochrome
 from observatory.frame import DateSource, Frame, Pointing, RowOrder
 from observatory.instruments import Limits, open_bytes, read_file
-from tests.making import tiled_fits_bytes
+from tests.making import picture_bytes, tiled_fits_bytes
 from tests.observatory.test_euv import coloured, corona
 
 MODEL = AiaQuality()
@@ -87,6 +89,14 @@ def test_real_good_frames_are_not_called_degraded_and_their_defects_are_found(re
     found = measure(frames, MODEL, every=6, seed=3)
     assert found["good"] == 19
     assert found["good_called_degraded"] == []
+    assert found["left_out"] == []
+    simulators = found["defects_of_the_simulator"]
+    assert {name for name, rates in simulators.items() if rates["named"] == 1.0} >= {
+        "eclipse",
+        "lens_cap",
+        "off_centre",
+        "spikes",
+    }
     for name, rates in found["defects"].items():
         if name != "particle hits":  # the rarest cannot be told from bright points
             assert rates["found"] == 1.0, name
@@ -263,8 +273,31 @@ def test_an_altered_calibration_is_refused(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(ModelError, match="altered"):
         AiaQuality()
     (tmp_path / "calibration.npz").unlink()
-    with pytest.raises(ModelError, match="missing"):
+    with pytest.raises(ModelError, match=r"missing.*heliowatch models export aia_quality"):
         AiaQuality()
+
+
+def test_frames_that_cannot_be_used_are_left_out_of_a_measurement_and_named(tmp_path: Path):
+    write_aia_fits(tmp_path, AiaSun(1, detail=256).frame(datetime(2014, 9, 5, tzinfo=UTC), AiaTelescope(128)))
+    (tmp_path / "broken.fits").write_bytes(b"SIMPLE  =                    T")
+    (tmp_path / "sky.jpg").write_bytes(picture_bytes(np.zeros((64, 64, 3), np.uint8), "JPEG"))
+    left_out: list[dict[str, str]] = []
+    assert len([*good_frames([tmp_path, tmp_path / "none"], left_out)]) == 1
+    names = sorted(Path(one["file"]).name for one in left_out)
+    assert names == ["broken.fits", "none", "sky.jpg"]
+    assert all(one["error"] for one in left_out)
+
+
+def test_a_folder_without_frames_is_said(tmp_path: Path):
+    for verb in ("evaluate", "export"):
+        with pytest.raises(ModelError, match="1 files or folders"):
+            action_of("aia_quality", verb)(options_of("aia_quality", verb)(data=tmp_path / "none"))
+
+
+def test_p_values_of_a_month_come_from_the_other_months():
+    strange = np.array([0.1, 0.2, 0.3, 5.0, 6.0])
+    p = p_values_by_month(strange, ["2010-09", "2010-09", "2010-10", "2010-11", "2010-11"])
+    assert p == pytest.approx([4 / 4, 4 / 4, 3 / 5, 1 / 4, 1 / 4])
 
 
 def test_there_is_nothing_to_train():
