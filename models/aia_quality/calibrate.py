@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from models.aia_quality.evaluate import LeftOut, folders_of, good_frames
 from models.aia_quality.inference import AiaQuality
@@ -55,7 +54,7 @@ def calibrate(options: ExportOptions) -> dict[str, Any]:
     }
 
 
-def p_values_by_month(strangeness: Sequence[float], months: Sequence[str]) -> NDArray[np.float64]:
+def p_values_by_month(strangeness: ArrayLike, months: ArrayLike) -> NDArray[np.float64]:
     """p-value of each picture by a calibration on the pictures of all other months.
 
     See `AiaQuality`: the share of calibration pictures at least as strange, this one counted.
