@@ -15,6 +15,7 @@ from observatory.storage.frames import Priority
 
 PROCESS_FRAME = "heliowatch.process_frame"
 COMPOSE = "heliowatch.compose_set"
+COMPOSITES = "composites"  # a queue of their own: the depth of the others is compared with waiting frames
 _MEMORY_POLL_S = 0.002  # half of it is added to every frame; the default of 1 s would be, too
 _VISIBILITY_TIMEOUT_S = 3600  # longer than any task; the sweeper does not wait for it
 
@@ -25,8 +26,12 @@ def queue_name(family: str, priority: Priority) -> str:
 
 
 def queue_names() -> list[str]:
-    """All queues, live before backfill: workers empty them in this order."""
-    return [queue_name(family, priority) for priority in Priority for family in families()]
+    """All queues, in the order in which workers empty them: live frames, composites, an archive's."""
+    live, backfill = (
+        [queue_name(family, priority) for family in families()]
+        for priority in (Priority.LIVE, Priority.BACKFILL)
+    )
+    return [*live, COMPOSITES, *backfill]
 
 
 def make_app(settings: Settings) -> Celery:

@@ -28,7 +28,7 @@ from observatory.storage.catalogue import FrameFilter
 from observatory.storage.composites import ClaimedSet, Member
 from observatory.storage.frames import Priority, Status
 from observatory.storage.session import Database
-from workers.app import COMPOSE, queue_name
+from workers.app import COMPOSE, COMPOSITES
 from workers.context import Context
 from workers.pairing import cadence_s, pair, tolerance_of_cadence
 from workers.products import composite
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
-_FAMILY = "aia"
 _RETRY_S = 5.0
 _AWAIT_DATABASE_S = 1.0
 _MOST_BACKOFF_S = 60.0
 _FORGOTTEN_S = 60.0  # a set that was put on the queue and is still waiting is put there again
+_FORGOTTEN_EMBEDDED_S = 600.0  # this process's own queue forgets nothing, and its depth tells nothing
 _OVERDUE_DAYS = 1.0  # older frames without partners are left alone: they were never live
 _CADENCE_FRAMES = 12
 
@@ -119,21 +119,44 @@ def _tolerance_s(db: Database, settings: Settings, instrument: str) -> float:
 
 def publish(set_id: int) -> bool:
     """Put a set on the queue; False when the broker did not take it, and the sweep does later."""
-    connection = current_app.connection_for_write()
-    errors = (KombuError, OSError, *connection.connection_errors, *connection.channel_errors)
     try:
-        current_app.send_task(COMPOSE, args=(set_id,), queue=queue_name(_FAMILY, Priority.LIVE), retry=False)
-    except errors as error:
+        current_app.send_task(COMPOSE, args=(set_id,), queue=COMPOSITES, retry=False)
+    except _broker_errors() as error:
         log.warning("broker_unavailable", error=str(error))
         return False
     return True
 
 
-class CompositeSweep:
-    """Forms the sets whose patience has ended, and puts forgotten ones on the queue again."""
+def depth() -> int | None:
+    """Messages on the queue of composites; None when the broker cannot be asked."""
+    try:
+        with current_app.connection_for_read() as connection:
+            return int(connection.default_channel._size(COMPOSITES))
+    except _broker_errors() as error:
+        log.warning("broker_unavailable", error=str(error))
+        return None
 
-    def __init__(self, settings: Settings, db: Database, send: Callable[[int], bool] = publish) -> None:
-        self._settings, self._db, self._send = settings, db, send
+
+def _broker_errors() -> tuple[type[BaseException], ...]:
+    connection = current_app.connection_for_write()
+    return (KombuError, OSError, *connection.connection_errors, *connection.channel_errors)
+
+
+class CompositeSweep:
+    """Forms the sets whose patience has ended, and puts forgotten ones on the queue again.
+
+    No more than wait: while no worker takes anything, the queue does not grow by what is on it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        db: Database,
+        send: Callable[[int], bool] = publish,
+        measure: Callable[[], int | None] = depth,
+    ) -> None:
+        self._settings, self._db, self._send, self._measure = settings, db, send, measure
+        self._forgotten_s = _FORGOTTEN_EMBEDDED_S if settings.is_embedded else _FORGOTTEN_S
         self._sent_at: dict[int, datetime] = {}
 
     def sweep(self, now: datetime) -> int:
@@ -144,16 +167,24 @@ class CompositeSweep:
             self._form_overdue(name, now)
         waiting = composites.waiting(self._db, now)
         self._sent_at = {set_id: at for set_id, at in self._sent_at.items() if set_id in waiting}
-        sent = 0
+        forgotten = []
         for set_id in waiting:
             if set_id not in self._sent_at:
                 # Whoever formed it a moment ago has most likely sent it: the next sweep looks again.
-                self._sent_at[set_id] = now - timedelta(seconds=_FORGOTTEN_S - _RETRY_S)
-            elif (now - self._sent_at[set_id]).total_seconds() >= _FORGOTTEN_S:
-                if not self._send(set_id):
-                    break
-                self._sent_at[set_id] = now
-                sent += 1
+                self._sent_at[set_id] = now - timedelta(seconds=self._forgotten_s - _RETRY_S)
+            elif (now - self._sent_at[set_id]).total_seconds() >= self._forgotten_s:
+                forgotten.append(set_id)
+        return self._send_again(forgotten, len(waiting), now) if forgotten else 0
+
+    def _send_again(self, forgotten: Sequence[int], waiting: int, now: datetime) -> int:
+        on_queue = self._measure()
+        missing = 0 if on_queue is None else max(0, waiting - on_queue)
+        sent = 0
+        for set_id in forgotten[:missing]:
+            if not self._send(set_id):
+                break
+            self._sent_at[set_id] = now
+            sent += 1
         return sent
 
     def _form_overdue(self, name: str, now: datetime) -> None:

@@ -12,6 +12,7 @@ from threading import Barrier, Thread
 import numpy as np
 import pytest
 from PIL import Image
+from redis import Redis
 
 import migrations
 from observatory.settings import Settings, load_settings
@@ -20,10 +21,12 @@ from observatory.storage import frames, results
 from observatory.storage.composites import SetStatus
 from observatory.storage.frames import NewFrame, Priority
 from tests.coronal import NOON, aia_file
+from tests.servers import RedisServer
 from workers import composites
 from workers.app import make_app
 from workers.composites import CompositeSweep, after_frame, work
 from workers.ingester import WatchFolder
+from workers.publisher import Publisher
 from workers.station import Station
 from workers.tasks import Desk
 
@@ -271,17 +274,40 @@ def test_a_station_with_a_name_of_its_own_fills_its_channel(at: Desk, take: Take
     assert {frame["instrument"] for frame in done(own)[0]["frames"]} == {"my-aia", "aia-171", "aia-193"}
 
 
-def test_a_set_whose_message_is_lost_is_sent_again_and_not_at_every_sweep(at: Desk, take: Take):
+@pytest.mark.parametrize(("broker", "patience_s"), [("memory://", 600), ("redis://localhost", 60)])
+def test_a_set_whose_message_is_lost_is_sent_again_and_not_at_every_sweep(
+    at: Desk, take: Take, broker: str, patience_s: float
+):
     for channel in (304, 171, 193):
         arrive(at, take, channel, 0)
     sent: list[int] = []
-    sweep = CompositeSweep(at.settings, at.db, lambda set_id: sent.append(set_id) is None)
+    settings = at.settings.model_copy(update={"broker_url": broker})
+    sweep = CompositeSweep(settings, at.db, lambda set_id: sent.append(set_id) is None, lambda: 0)
     now = datetime.now(UTC)
-    for seconds in (0, 2, 5, 10, 15, 20, 40, 60, 64):
+    for seconds in (0, 2, 5, 10, 15, 20, 40, 60, patience_s + 4):
         sweep.sweep(now + timedelta(seconds=seconds))
     assert len(sent) == 1
-    sweep.sweep(now + timedelta(seconds=130))
+    sweep.sweep(now + timedelta(seconds=patience_s + 10))
     assert len(sent) == 2
+
+
+def test_while_no_worker_takes_them_messages_do_not_multiply(at: Desk, take: Take, redis_server: RedisServer):
+    """On a queue of their own: frames that wait are not taken for published because of them."""
+    Redis.from_url(redis_server.url).flushall()
+    settings = at.settings.model_copy(update={"broker_url": redis_server.url})
+    publisher = Publisher(make_app(settings))
+    for turn in (0, 12):
+        for channel in (304, 171, 193):
+            arrive(at, take, channel, turn)
+    sweep = CompositeSweep(settings, at.db)
+    now = datetime.now(UTC)
+    for minutes in range(0, 60, 5):
+        sweep.sweep(now + timedelta(minutes=minutes))
+    assert composites.depth() == len(waiting(at)) == 2
+    assert publisher.depth("aia", Priority.LIVE) == 0
+    Redis.from_url(redis_server.url).flushall()
+    assert sweep.sweep(now + timedelta(hours=2)) == 2
+    assert composites.depth() == 2
 
 
 def test_a_broker_that_refuses_is_tried_at_the_next_sweep(at: Desk, take: Take):
