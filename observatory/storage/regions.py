@@ -28,6 +28,7 @@ from observatory.orientation import PreviewAffine
 from observatory.storage.provenance import parameters_hash
 from observatory.storage.schema import UtcDateTime, regions, segmentations, track_events, tracks
 from observatory.storage.session import Database
+from observatory.storage.track_repair import APART, mend_tracks, take_back_merges, take_back_splits
 
 if TYPE_CHECKING:
     from observatory.tracking import Track, Update
@@ -97,17 +98,23 @@ def write(
         if event_type not in by_type:
             if former is not None:
                 _take_turn(db, connection, event_type)
-                _mend_tracks(connection, _remove(connection, frame.id, event_type))
+                take_back_merges(connection, frame.id, event_type)
+                left = _remove(connection, frame.id, event_type)
+                take_back_splits(connection, frame.id, left)
+                mend_tracks(connection, left)
             continue
         _take_turn(db, connection, event_type)
         new = by_type[event_type]
         row = _segmentation_row(frame, new, software_version)
         if former != _run(row):
+            if former is not None:
+                take_back_merges(connection, frame.id, event_type)
             track_ids = _track(connection, frame, new.segmentation)  # while the former regions still tell
             left = _remove(connection, frame.id, event_type) if former else set()
+            take_back_splits(connection, frame.id, left.difference(track_ids))
             connection.execute(insert(segmentations), [row])
             _insert_regions(connection, frame, new.segmentation, track_ids)
-            _mend_tracks(connection, left)
+            mend_tracks(connection, left)
         summary[event_type.value] = {"regions": row["regions"], "disk_fraction": row["disk_fraction"]}
     return summary
 
@@ -176,30 +183,6 @@ def _remove(connection: Connection, frame_id: int, event_type: EventType) -> set
         .returning(regions.c.track_id)
     ).scalars()
     return {track_id for track_id in gone if track_id is not None}
-
-
-def _mend_tracks(connection: Connection, former: Iterable[int]) -> None:
-    """Count the sightings of tracks anew; those without any are no tracks."""
-    for track_id in former:
-        seen = connection.execute(
-            select(
-                func.min(regions.c.moment),
-                func.max(regions.c.moment),
-                func.count(func.distinct(regions.c.frame_id)),
-            ).where(regions.c.track_id == track_id)
-        ).one()
-        if seen[2]:
-            values = {"first_seen": seen[0], "last_seen": seen[1], "sightings": seen[2]}
-            connection.execute(update(tracks).where(tracks.c.id == track_id).values(values))
-            continue
-        connection.execute(delete(track_events).where(track_events.c.other_id == track_id))
-        connection.execute(
-            update(tracks)
-            .where(tracks.c.merged_into_id == track_id)
-            .values(merged_into_id=None, merged_at=None)
-        )
-        connection.execute(update(tracks).where(tracks.c.parent_id == track_id).values(parent_id=None))
-        connection.execute(delete(tracks).where(tracks.c.id == track_id))
 
 
 def _track(connection: Connection, frame: FrameFacts, found: Segmentation) -> list[int | None]:
@@ -310,9 +293,7 @@ def _write_tracks(
         made = connection.execute(statement, fresh).scalars()
         track_ids |= {item.region: number for item, number in zip(answer.new, made, strict=True)}
     if answer.revived:
-        connection.execute(
-            update(tracks).where(tracks.c.id.in_(answer.revived)).values(merged_into_id=None, merged_at=None)
-        )
+        connection.execute(update(tracks).where(tracks.c.id.in_(answer.revived)).values(APART))
     for merge in answer.merges:
         connection.execute(
             update(tracks)

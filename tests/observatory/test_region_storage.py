@@ -241,6 +241,58 @@ def test_splits_and_merges_are_kept_with_their_frame(telescope: Telescope, db: D
     assert parent is not None and len(parent["events"]) == 2
 
 
+def test_a_run_that_is_replaced_takes_its_splits_merges_and_returns_with_it(
+    telescope: Telescope, db: Database
+) -> None:
+    left, right = central(20, 9, west_deg=-7), central(20, 8, west_deg=7)
+    apart = central(20, 6, west_deg=-10), central(20, 5, west_deg=10)
+    (whole,) = track_ids(db, watch(telescope, NOON, left, right))
+    parted = watch(telescope, at(60), *apart)
+    (child,) = set(track_ids(db, parted)) - {whole}
+    joined = watch(telescope, at(120), left, right)
+
+    def told(track_id: int) -> tuple[Any, Any, list[str]]:
+        track = region_catalogue.track(db, track_id)
+        assert track is not None
+        return track["parent_id"], track["merged_into_id"], [one["kind"] for one in track["events"]]
+
+    assert told(child) == (whole, whole, ["split", "merge"])
+    again = lambda frame_id, *spots, sha256: telescope.again(  # noqa: E731
+        frame_id, found(CH, spots, {parted: at(60), joined: at(120)}[frame_id], sha256 * 32)
+    )
+    again(joined, left, right, sha256="aa")  # says the same: so does what is kept
+    assert told(child) == (whole, whole, ["split", "merge"])
+    again(joined, *apart, sha256="bb")
+    assert set(track_ids(db, joined)) == {whole, child}
+    assert told(child) == (whole, None, ["split"])
+    again(parted, *apart, sha256="cc")
+    assert set(track_ids(db, parted)) == {whole, child}
+    assert told(child) == (whole, None, ["split"])
+    again(parted, left, right, sha256="dd")
+    assert track_ids(db, parted) == [whole]
+    assert told(child) == (None, None, []) and told(whole) == (None, None, [])
+    returned = watch(telescope, at(180), left, right)
+    assert told(child)[1:] == (whole, ["merge"])
+    telescope.again(returned, looked_for=(CH,))
+    assert told(child)[1:] == (None, [])
+
+
+def test_a_track_is_merged_again_when_its_return_is_taken_back(telescope: Telescope, db: Database) -> None:
+    left, right = central(20, 9, west_deg=-7), central(20, 8, west_deg=7)
+    apart = central(20, 6, west_deg=-10), central(20, 5, west_deg=10)
+    (whole,) = track_ids(db, watch(telescope, NOON, left, right))
+    (child,) = set(track_ids(db, watch(telescope, at(60), *apart))) - {whole}
+    watch(telescope, at(120), left, right)
+    returned = watch(telescope, at(180), *apart)
+    track = region_catalogue.track(db, child)
+    assert track is not None and track["merged_into_id"] is None
+    assert [one["kind"] for one in track["events"]] == ["split", "merge", "return"]
+    telescope.again(returned, looked_for=(CH,))
+    track = region_catalogue.track(db, child)
+    assert track is not None and (track["merged_into_id"], track["merged_at"]) == (whole, at(120))
+    assert [one["kind"] for one in track["events"]] == ["split", "merge"]
+
+
 @on_sqlite
 def test_what_has_no_time_or_no_coordinates_has_no_track(telescope: Telescope, db: Database) -> None:
     undated = telescope.corona(
