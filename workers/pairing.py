@@ -181,22 +181,28 @@ def _aligned(series: list[list[T]], tolerance_s: float) -> list[tuple[T, ...]]:
         return []
     way = _Way(series, tolerance_s)
     layers: list[dict[State, Step]] = [{} for _ in range(sum(map(len, series)) + 1)]
-    layers[0][(0,) * len(series)] = Step(0.0, None, is_taken=False)
+    layers[0][(0,) * len(series)] = Step(0.0, 0, None, is_taken=False)
     for layer in layers:
         for state, here in layer.items():
             for following, cost, is_taken in way.steps(state):
-                step = Step(here.cost + cost, state, is_taken)
+                places = here.places + (sum(state) if is_taken else 0)
+                step = Step(round(here.cost + cost, 6), places, state, is_taken)
                 known = layers[sum(following)].get(following)
-                if known is None or step.cost < known.cost:
+                if known is None or (step.cost, step.places) < (known.cost, known.places):
                     layers[sum(following)][following] = step
     return way.taken(layers)
 
 
 @dataclass(frozen=True)
 class Step:
-    """How a place along the series is reached at the least cost."""
+    """How a place along the series is reached at the least cost.
+
+    Where the costs are the same, sets that begin earlier are taken (`places` sums up how far along the
+    series they stand): what then is left over is young and may still find its partners.
+    """
 
     cost: float
+    places: int
     before: State | None
     is_taken: bool
 

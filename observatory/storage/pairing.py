@@ -47,6 +47,9 @@ class Member:
         When it was finished; the patience with its partners counts from here.
     set_id : int | None
         The incomplete set that it is in; None when it is free, or alone.
+    is_done : bool
+        False for a frame that is still being worked on: it is known to come, and its own group must wait
+        for it rather than take a later frame in its place.
     """
 
     frame_id: int
@@ -55,6 +58,7 @@ class Member:
     processed_at: datetime
     quality_score: float | None = None
     set_id: int | None = None
+    is_done: bool = True
 
 
 Arrange = Callable[[Sequence[Member]], Sequence[Sequence[Member]]]
@@ -99,7 +103,10 @@ def join(
         held = _set_of(connection, look, frame_id)
         if held is not None and held.is_complete:
             return held.id if held.status == SetStatus.WAITING else None
-        group = _group_of(frame_id, arrange(_members(connection, rules, frame.date_obs)))
+        members = _members(connection, rules, frame.date_obs, with_waiting=True)
+        group = _group_of(frame_id, arrange(members))
+        if not all(item.is_done for item in group):
+            return None  # whoever of them ends last finds the others
         if len(group) < CHANNELS or not _is_whole(connection, group):
             return None
         return _write_set(connection, look, group, now)
@@ -182,11 +189,15 @@ def _take_turn(db: Database, connection: Connection, look: str) -> None:
         )
 
 
-def _in_time(channels: Mapping[str, str], priority: Priority | None = None) -> list[ColumnElement[bool]]:
+def _in_time(
+    channels: Mapping[str, str],
+    priority: Priority | None = None,
+    states: Sequence[Status] = (Status.DONE,),
+) -> list[ColumnElement[bool]]:
     """Conditions of a frame that may be in a set at all."""
     conditions = [
         frames.c.instrument.in_(list(channels)),
-        frames.c.status == Status.DONE,
+        frames.c.status.in_(states),
         frames.c.date_obs.is_not(None),
         func.coalesce(frames.c.mark, "") != "bad",
     ]
@@ -207,8 +218,13 @@ def _set_of(connection: Connection, look: str, frame_id: int) -> Any:
     ).one_or_none()
 
 
-def _members(connection: Connection, rules: _Rules, around: datetime) -> list[Member]:
-    """Frames near a moment that are in no complete set of the look."""
+_COMING = (Status.DONE, Status.RECEIVED, Status.PROCESSING)
+
+
+def _members(
+    connection: Connection, rules: _Rules, around: datetime, *, with_waiting: bool = False
+) -> list[Member]:
+    """Frames near a moment that are in no complete set of the look; on wish those not done yet, too."""
     reach = timedelta(seconds=rules.reach_s)
     held = composite_frames.join(composites, composite_frames.c.composite_id == composites.c.id)
     rows = connection.execute(
@@ -217,7 +233,9 @@ def _members(connection: Connection, rules: _Rules, around: datetime) -> list[Me
             frames.c.instrument,
             frames.c.date_obs,
             frames.c.processed_at,
+            frames.c.received_at,
             frames.c.quality_score,
+            frames.c.status.label("frame_status"),
             composites.c.id.label("set_id"),
             composites.c.status,
         )
@@ -227,7 +245,7 @@ def _members(connection: Connection, rules: _Rules, around: datetime) -> list[Me
             )
         )
         .where(
-            *_in_time(rules.channels),
+            *_in_time(rules.channels, states=_COMING if with_waiting else (Status.DONE,)),
             frames.c.moment >= around - reach,
             frames.c.moment <= around + reach,
             or_(composites.c.id.is_(None), composites.c.is_complete.is_(False)),
@@ -239,8 +257,9 @@ def _members(connection: Connection, rules: _Rules, around: datetime) -> list[Me
             frame_id=row.id,
             channel=rules.channels[row.instrument],
             date_obs=row.date_obs,
-            processed_at=row.processed_at,
+            processed_at=row.processed_at or row.received_at,
             quality_score=row.quality_score,
+            is_done=row.frame_status == Status.DONE,
             set_id=None if row.status == SetStatus.ALONE else row.set_id,
         )
         for row in rows

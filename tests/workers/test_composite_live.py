@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from redis import Redis
+from sqlalchemy import update
 
 import migrations
 from observatory.settings import Settings, load_settings
@@ -20,6 +21,7 @@ from observatory.storage import composites as stored
 from observatory.storage import frames, results
 from observatory.storage.composites import SetStatus
 from observatory.storage.frames import NewFrame, Priority
+from observatory.storage.schema import frames as frame_table
 from tests.coronal import NOON, aia_file
 from tests.servers import RedisServer
 from workers import composites
@@ -345,3 +347,19 @@ def test_a_running_station_makes_the_composite_by_itself(settings: Settings, tmp
         eventually(lambda: stored.find(station.db, "aia", None, None, limit=9), "no composite was made")
         (one,) = stored.find(station.db, "aia", None, None, limit=9)
         assert (one["is_complete"], one["status"]) == (True, SetStatus.DONE)
+
+
+@BOTH
+def test_a_set_waits_for_the_nearer_frame_that_is_still_worked_on(at: Desk, take: Take):
+    first = take(304, 0)
+    with at.db.write() as connection:  # as if its worker were slower than those of the frames after it
+        connection.execute(update(frame_table).where(frame_table.c.id == first).values(status="processing"))
+    ids = [arrive(at, take, channel, seconds) for channel, seconds in ((171, 4), (193, 8), (304, 12))]
+    assert waiting(at) == []
+    with at.db.write() as connection:
+        connection.execute(update(frame_table).where(frame_table.c.id == first).values(status="done"))
+    after_frame(at, first, "aia-304")
+    (set_id,) = waiting(at)
+    held = stored.get(at.db, set_id)
+    assert held is not None
+    assert {item["frame_id"] for item in held["frames"]} == {first, *ids[:2]}
