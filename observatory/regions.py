@@ -23,7 +23,7 @@ from observatory.coordinates import (
     to_carrington,
 )
 from observatory.errors import UnusableInputError
-from observatory.frame import Frame, Pointing
+from observatory.frame import DateSource, Frame, Pointing
 from observatory.region_json import region_from_json, region_json
 from observatory.region_outline import Cut, Extent, Patch, RegionGrid
 from observatory.sun import single_plane
@@ -338,8 +338,8 @@ def _placed(regions: list[Region], frame: Frame, pointing: Pointing | None) -> l
     tx, ty = pixel_to_hpc(x, y, pointing, frame.row_order)
     hpc = np.split(np.stack([tx, ty], axis=-1), cuts)
     stonyhurst = carrington = None
-    if frame.date_obs is not None:
-        view = SunView(frame.date_obs)
+    if frame.date_obs is not None and frame.date_obs_source is not DateSource.FILE_TIME:
+        view = SunView(frame.date_obs)  # a file's own time tells no rotation
         longitude, latitude = hpc_to_stonyhurst(tx, ty, view.b0_deg, pointing.rsun_arcsec)
         stonyhurst = np.split(np.stack([longitude, latitude], axis=-1), cuts)
         carrington = np.split(np.stack([to_carrington(longitude, view.l0_deg), latitude], axis=-1), cuts)

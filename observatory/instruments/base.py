@@ -30,6 +30,7 @@ _LEAP_SECONDS = (
 _LARGEST = 1e300  # beyond it lie infinity and integers that no float holds; NaN is not below it either
 _FIRST_PLATE_YEAR = 1900  # headers of digitised plates go back to there; names of files do not
 _FIRST_YEAR, _LAST_YEAR = 1970, 2099  # what lies outside is a broken clock, a size or a channel
+_RSUN_ARCSEC = (100.0, 20_000.0)  # of any spacecraft; what lies beyond is in another unit (RSUN in metres)
 RSUN_1AU_ARCSEC = 959.63  # Auwers (1891); IAU value until 2015, still the one in most headers
 
 
@@ -207,7 +208,7 @@ def wcs_pointing(header: Mapping[str, Any]) -> Pointing | None:
     value_x, value_y = number(header, "CRVAL1") or 0.0, number(header, "CRVAL2") or 0.0
     angle = np.deg2rad(roll)
     dx, dy = -value_x / scale, -value_y / scale_y
-    rsun = rsun if rsun and rsun > 100 else RSUN_1AU_ARCSEC
+    rsun = rsun if rsun and _RSUN_ARCSEC[0] < rsun < _RSUN_ARCSEC[1] else RSUN_1AU_ARCSEC
     assert reference[0] is not None and reference[1] is not None
     return Pointing(
         center_x_px=float(reference[0] - 1 + dx * np.cos(angle) + dy * np.sin(angle)),

@@ -17,13 +17,15 @@ from observatory.storage.results import quality_payload
 from workers.pipelines.base import Finding, Outcome, Pipeline, Stopwatch
 from workers.products.preview import preview, region_overlay
 
-#: A shadow, a gap or an empty picture is as dark as a coronal hole: nothing is segmented then.
+#: A shadow, a gap or an empty picture is as dark as a coronal hole, and light that bleeds over the
+#: detector as bright as an active region: nothing is segmented then.
 _HIDING = frozenset(
     {
         Cause.ECLIPSE,
         Cause.OCCULTATION,
         Cause.MISSING_DATA,
         Cause.UNDEREXPOSED,
+        Cause.OVEREXPOSED,
         Cause.DEFOCUS,
         Cause.LENS_CAP,
         Cause.NO_TARGET,
