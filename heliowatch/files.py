@@ -226,6 +226,7 @@ def _write(report: FrameReport, frame: Frame, outcome: Outcome, start: Path) -> 
     if outcome.segmentations:
         written += _write_regions(frame, outcome, start)
     results = report.as_json() | {
+        "date_obs_source": frame.date_obs_source.value,
         "results": [
             {"analysis": item.analysis, "model_sha256": item.model.sha256, **item.payload}
             for item in outcome.findings
