@@ -77,6 +77,11 @@ def three(size: int = 128, seed: int = 0, **more) -> list[Channel]:
     ]
 
 
+def test_a_channel_that_the_look_does_not_have_is_refused_by_name():
+    with pytest.raises(UnusableInputError, match="aia-131 is no channel of the look"):
+        levels_of([channel("aia-131", spot(64, 32, 32))], LOOK)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.floats(-180, 180),

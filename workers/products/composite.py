@@ -153,9 +153,19 @@ def levels_of(channels: Sequence[Channel], look: LookSettings) -> Levels:
     """Levels of a reference frame in each channel: the look's own, else its percentiles.
 
     Percentiles are of every pixel of the frame that was measured, the corona beyond the limb too.
+
+    Raises
+    ------
+    UnusableInputError
+        When a channel is none of the look's, or has no two brightnesses.
     """
     found: dict[str, Level] = {}
     for channel in channels:
+        if channel.name not in look.channels:
+            raise UnusableInputError(
+                f"{channel.name} is no channel of the look ({', '.join(look.channels)}): "
+                "the look was changed after the frames were put together"
+            )
         number = look.channels.index(channel.name)
         if look.levels is not None and not channel.is_picture:
             found[channel.scale] = look.levels[number]
