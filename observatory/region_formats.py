@@ -115,28 +115,42 @@ def _unwrapped(points: np.ndarray) -> np.ndarray:
     return np.concatenate([ring, [[last, points[0, 1]], [last, pole], [longitude[0], pole]]])
 
 
-def ds9_regions(regions: Sequence[Json], coordinates: Literal["image", "hpc"] = "image") -> str:
+def ds9_regions(
+    regions: Sequence[Json],
+    coordinates: Literal["image", "hpc"] = "image",
+    heights_px: Sequence[int | None] = (),
+) -> str:
     """Return a DS9 region file: a polygon for every outer ring, holes as excluded polygons.
 
     Parameters
     ----------
     coordinates : str
         ``image``: FITS pixels, the first one is 1; ``hpc``: degrees in the image's own WCS.
+    heights_px : sequence of int or None
+        For each region the height of its frame where the rows of the file run from the top (JPEG, PNG,
+        JPEG 2000): DS9 counts them from the bottom whatever the file. None, or none given: they do.
     """
     lines = ["# Region file format: DS9 version 4.1", "global width=2 dash=0 fixed=0 edit=1 move=1 delete=1"]
     lines.append("image" if coordinates == "image" else "wcs")
     name: Coordinates = "pixel" if coordinates == "image" else "hpc"
-    for region in regions:
+    for region, height in zip(regions, heights_px or [None] * len(regions), strict=True):
         label = f"{region['event_type']} {region.get('track_id') or ''}".strip()
         colour = _DS9_COLOURS.get(str(region["event_type"]), "green")
         for polygon in _polygons(region, name):
             for index, ring in enumerate(polygon):
-                values = ring + 1.0 if coordinates == "image" else ring / 3600.0
+                values = _image_pixels(ring, height) if coordinates == "image" else ring / 3600.0
                 digits = 3 if coordinates == "image" else 7
                 numbers = ",".join(f"{value:.{digits}f}" for value in values.ravel())
                 sign = "-" if index else ""
                 lines.append(f"{sign}polygon({numbers}) # color={colour} text={{{label}}}")
     return "\n".join(lines) + "\n"
+
+
+def _image_pixels(ring: np.ndarray, height_px: int | None) -> np.ndarray:
+    """0-based pixels of a file as DS9 counts them: from 1, rows from the bottom."""
+    if height_px is None:
+        return ring + 1.0
+    return np.stack([ring[:, 0] + 1.0, height_px - ring[:, 1]], axis=-1)
 
 
 @dataclass(frozen=True)

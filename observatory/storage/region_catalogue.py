@@ -46,7 +46,7 @@ class RegionFilter:
 
 
 _FRAME_COLUMNS = ("date_obs", "observatory", "wavelength_nm", "exposure_time_s", "file_name", "sha256")
-_MODEL_COLUMNS = ("model_name", "model_version", "model_sha256", "threshold")
+_RUN_COLUMNS = ("model_name", "model_version", "model_sha256", "threshold", "preview_affine")
 _OUTLINE_COLUMNS = ("bounding_box_px", "rings_px", "rings_hpc_arcsec", "rings_carrington_deg")
 
 
@@ -166,7 +166,7 @@ def _rows(connection: Connection, ids: Sequence[int], *, with_outlines: bool) ->
         select(
             *columns,
             *(frames.c[name] for name in _FRAME_COLUMNS),
-            *(segmentations.c[name] for name in _MODEL_COLUMNS),
+            *(segmentations.c[name] for name in _RUN_COLUMNS),
         )
         .join(frames, frames.c.id == regions.c.frame_id)
         .join(

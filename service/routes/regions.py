@@ -92,6 +92,7 @@ _BINNED = (
     "disk_fraction_max",
     "area_msh",
 )
+_Rows = Sequence[Mapping[str, Any]]
 _CSV_TYPE = "text/csv; charset=utf-8; header=present"
 
 
@@ -170,32 +171,45 @@ def _file(request: Request, here: Context, query: RegionQuery, form: str) -> Res
         "Cache-Control": "no-cache",
         "Content-Disposition": f'inline; filename="regions.{suffix}"',
     } | link_header(following)
-    return Response(_WRITERS[form](items, query), media_type=_MEDIA_TYPES[form], headers=headers)
+    return Response(_WRITERS[form](items, rows, query), media_type=_MEDIA_TYPES[form], headers=headers)
 
 
 # The formats' libraries are loaded by the first who asks for one.
-def _votable(items: Sequence[Mapping[str, Any]], _: RegionQuery) -> bytes:
+def _votable(items: _Rows, _: _Rows, __: RegionQuery) -> bytes:
     from observatory.region_formats import votable
 
     return votable(items)
 
 
-def _ds9(items: Sequence[Mapping[str, Any]], query: RegionQuery) -> bytes:
+def _ds9(items: _Rows, rows: _Rows, query: RegionQuery) -> bytes:
     from observatory.region_formats import ds9_regions
 
     if query.coordinates == "carrington":
         raise ParameterError("coordinates", "DS9 knows no Carrington coordinates", "hpc or pixel")
     is_of_pixels = query.coordinates == "pixel" or (query.coordinates is None and query.frame is not None)
-    return ds9_regions(items, "image" if is_of_pixels else "hpc").encode()
+    if not is_of_pixels:
+        return ds9_regions(items, "hpc").encode()
+    return ds9_regions(items, "image", [_height_from_top(row) for row in rows]).encode()
 
 
-def _geojson(items: Sequence[Mapping[str, Any]], query: RegionQuery) -> bytes:
+def _height_from_top(row: Mapping[str, Any]) -> int | None:
+    """Height of a region's frame whose rows run from the top; None for one with rows from the bottom.
+
+    Frames with rows from the top are shown as they are, all others are turned over.
+    """
+    if row["preview_affine"] is None:
+        return None
+    a, b, _, d, e, _ = row["preview_affine"]
+    return round(1 / e) if a * e > b * d else None
+
+
+def _geojson(items: _Rows, _: _Rows, query: RegionQuery) -> bytes:
     from observatory.region_formats import feature_collection
 
     return orjson.dumps(feature_collection(items, query.coordinates or "hpc"), option=orjson.OPT_UTC_Z)
 
 
-_WRITERS: dict[str, Callable[[Sequence[Mapping[str, Any]], RegionQuery], bytes]] = {
+_WRITERS: dict[str, Callable[[_Rows, _Rows, RegionQuery], bytes]] = {
     "votable": _votable,
     "ds9": _ds9,
     "geojson": _geojson,

@@ -122,6 +122,17 @@ def test_a_ds9_file_has_every_ring_with_pixels_counted_from_one():
     assert float(degrees[3].split("(")[1].split(",")[0]) == pytest.approx(180 / 3600, abs=1e-5)
 
 
+def test_in_ds9_rows_count_from_the_bottom_also_where_the_file_s_run_from_the_top():
+    written = region(ring(100, 50, 80))
+    from_bottom, from_top = ds9_regions([written] * 2, "image", [None, 1024]).splitlines()[3:]
+    pairs = [
+        np.array(line[line.index("(") + 1 : line.index(")")].split(","), float).reshape(-1, 2)
+        for line in (from_bottom, from_top)
+    ]
+    np.testing.assert_allclose(pairs[0][:, 0], pairs[1][:, 0])
+    np.testing.assert_allclose(pairs[0][:, 1] + pairs[1][:, 1], 1024 + 1)
+
+
 def test_the_regions_package_reads_the_ds9_file():
     regions = pytest.importorskip("regions")
     written = region(*TWO_PIECES)

@@ -8,12 +8,14 @@ import warnings
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 from astropy.table import Table
 from fastapi.testclient import TestClient
 
+from observatory.frame import RowOrder
 from service.routes import regions
-from tests.service.corona import AR, CH, NOON, central, found
+from tests.service.corona import AR, CH, NOON, central, found, picture
 from tests.service.telescope import Telescope, on_sqlite
 
 REGIONS = "/api/v1/regions"
@@ -120,6 +122,24 @@ def test_other_programs_formats_hold_the_same_regions(client: TestClient, telesc
     assert 'rel="next"' in paged.headers["link"]
     refused = client.get(REGIONS, params={"format": "ds9", "coordinates": "carrington"})
     assert refused.json()["errors"][0]["parameter"] == "coordinates"
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("order", "roll_deg", "is_above"),
+    [(RowOrder.BOTTOM, 0.0, True), (RowOrder.TOP, 0.0, True), (RowOrder.BOTTOM, 180.0, False)],
+)
+def test_in_ds9_a_northern_region_lies_where_the_frame_shows_it(
+    client: TestClient, telescope: Telescope, order: RowOrder, roll_deg: float, is_above: bool
+) -> None:
+    frame = picture(128, order, roll_deg, height=100)
+    frame_id = telescope.corona(found(CH, (central(40),), frame=frame), date_obs=NOON)
+    text = client.get(REGIONS, params={"format": "ds9", "frame": frame_id}).text
+    numbers = text[text.index("polygon(") + 8 : text.index(")")].split(",")
+    y = np.array(numbers[1::2], float)
+    distance = y.mean() - (100 + 1) / 2
+    assert bool(distance > 0) is is_above
+    assert abs(distance) == pytest.approx(27, abs=3)
 
 
 @on_sqlite
