@@ -22,7 +22,7 @@ from tests.service.telescope import DAY, Telescope, on_sqlite
 
 CHANNELS = {"aia-304": "red", "aia-211": "green", "aia-171": "blue"}
 REACH_S = 60.0
-LOOK = "default"
+LOOK = "aia"
 NOON = DAY + timedelta(hours=12)
 
 

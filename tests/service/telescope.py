@@ -194,7 +194,7 @@ class Telescope:
         now = datetime.now(UTC)
         return composites.overdue(
             self.db,
-            "default",
+            "aia",
             channels=CHANNELS,
             done_before=now,
             done_after=now - timedelta(days=1),

@@ -24,7 +24,7 @@ def test_composites_are_listed_with_frames_and_pictures(client: TestClient, tele
     newest, oldest = body["items"]
     assert (newest["id"], oldest["id"], body["next"]) == (second, first, None)
     assert (newest["is_complete"], len(newest["frames"])) == (False, 2)
-    assert (oldest["is_complete"], oldest["look"], oldest["revision"]) == (True, "default", 1)
+    assert (oldest["is_complete"], oldest["look"], oldest["revision"]) == (True, "aia", 1)
     assert {one["channel"] for one in oldest["frames"]} == {"red", "green", "blue"}
     assert [one["width"] for one in oldest["pictures"]] == [256, 1024]
     assert "path" not in oldest["pictures"][0]
@@ -43,7 +43,7 @@ def test_the_list_narrows_by_time_and_look_and_pages(client: TestClient, telesco
     assert [one["id"] for one in page.json()["items"]] == made[:0:-1]
     following = client.get(page.json()["next"]).json()
     assert [one["id"] for one in following["items"]] == made[:1] and following["next"] is None
-    span = {"time": "2026-06-01T12:01Z/2026-06-01T12:02Z", "look": "default"}
+    span = {"time": "2026-06-01T12:01Z/2026-06-01T12:02Z", "look": "aia"}
     assert [one["id"] for one in client.get(COMPOSITES, params=span).json()["items"]] == [made[1]]
     assert client.get(COMPOSITES, params={"look": "other"}).json()["items"] == []
 

@@ -176,5 +176,6 @@ def test_the_newest_composite_has_a_tile(client: TestClient, telescope: Telescop
     partial = client.get("/now/composite").text
     assert "a channel is missing" in partial and "aia-211 · aia-304" in partial
     telescope.compose(NOON.replace(hour=13))
-    assert "complete" in client.get("/now/composite").text
+    text = client.get("/now/composite").text
+    assert "complete" in text and "composite</span>" in text  # the look that all have is not named
     assert 'id="composite"' in client.get("/").text
