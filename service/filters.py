@@ -204,6 +204,10 @@ class RegionQuery(BaseModel):
 
     time: TimeRangeText | None = Field(None, description=_TIME_WORDS, examples=["2026-11-20/.."])
     instrument: InstrumentName | None = Field(None, description="name of an instrument, such as aia-193")
+    wavelength: WavelengthText | None = Field(None, description=_WAVELENGTH_WORDS, examples=["193A"])
+    quality_min: float | None = Field(
+        None, ge=0, le=1, allow_inf_nan=False, description="lowest score of the frame, 0 to 1 (1 is best)"
+    )
     event_type: EventType | None = Field(None, description=_EVENT_TYPE_WORDS)
     area_min: AreaText | None = Field(None, description=_AREA_WORDS, examples=["1%"])
     track: int | None = Field(None, ge=1, le=MAX_ID, description="number of a track")
@@ -236,6 +240,8 @@ class RegionQuery(BaseModel):
         return RegionFilter(
             event_type=self.event_type,
             instrument=self.instrument,
+            wavelength_nm=self.wavelength,
+            quality_min=self.quality_min,
             time_from=time.start,
             time_to=time.end,
             track_id=self.track,
@@ -273,7 +279,7 @@ class CompositeQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     time: TimeRangeText | None = Field(None, description=_TIME_WORDS, examples=["2026-11-20/.."])
-    look: LookName | None = Field(None, description="name of a look, such as default")
+    look: LookName | None = Field(None, description="name of a look, such as aia")
     order: Literal["asc", "desc"] = Field("desc", description="asc (oldest first) or desc (newest first)")
     limit: int = Field(50, ge=1, le=1000, description="1 to 1000 composites a page")
     cursor: str | None = Field(

@@ -43,6 +43,8 @@ class RegionFilter:
     frame_id: int | None = None
     area_msh_min: float | None = None
     disk_fraction_min: float | None = None
+    wavelength_nm: float | None = None
+    quality_min: float | None = None
 
 
 _FRAME_COLUMNS = ("date_obs", "observatory", "wavelength_nm", "exposure_time_s", "file_name", "sha256")
@@ -140,6 +142,9 @@ _KEY_COLUMNS = (
 
 
 def _conditions(source: FromClause, wanted: RegionFilter) -> list[ColumnElement[bool]]:
+    def of_frame(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+        return select(frames.c.id).where(frames.c.id == source.c.frame_id, condition).exists()
+
     conditions = {
         "event_type": lambda value: source.c.event_type == value,
         "instrument": lambda value: source.c.instrument == value,
@@ -150,6 +155,8 @@ def _conditions(source: FromClause, wanted: RegionFilter) -> list[ColumnElement[
         # Written so that no index serves them: the order by time does.
         "area_msh_min": lambda value: source.c.area_msh + 0 >= value,
         "disk_fraction_min": lambda value: source.c.disk_fraction + 0 >= value,
+        "wavelength_nm": lambda value: of_frame(frames.c.wavelength_nm.between(value - 0.05, value + 0.05)),
+        "quality_min": lambda value: of_frame(frames.c.quality_score >= value),
     }
     return [
         condition(value)

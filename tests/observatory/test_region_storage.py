@@ -386,6 +386,7 @@ def test_areas_over_time_count_frames_without_regions(telescope: Telescope, db: 
         RegionFilter(track_id=1),
         RegionFilter(area_msh_min=9e5),
         RegionFilter(disk_fraction_min=0.5, instrument="aia-193"),
+        RegionFilter(quality_min=0.5, wavelength_nm=19.3),
     ],
     ids=repr,
 )

@@ -60,6 +60,10 @@ def test_filters_narrow_the_list(client: TestClient, telescope: Telescope) -> No
     assert {one["frame_id"] for one in items(client, instrument="aia-171")} == {second}
     assert {one["frame_id"] for one in items(client, time="2026-06-01T12:00Z/2026-06-01T12:10Z")} == {first}
     assert len(items(client, event_type="AR")) == 2
+    clouded = observe(telescope, 20, score=0.2)
+    assert {one["frame_id"] for one in items(client, quality_min=0.5)} == {first, second}
+    assert {one["frame_id"] for one in items(client, quality_min=0.1)} == {first, second, clouded}
+    assert items(client, wavelength="171A") == [] and len(items(client, wavelength="193A", frame=first)) == 3
     assert len(items(client, frame=first)) == 3
     large = items(client, event_type="CH", frame=first)[-1]
     assert [one["id"] for one in items(client, track=large["track_id"])][-1] == large["id"]
