@@ -22,6 +22,7 @@ from models.halpha_quality.preparation import crop_disk
 from models.simulate.degrade import Degraded, degrade
 from models.simulate.halpha import HalphaSun, HalphaTelescope, SimulatedFrame
 from observatory.analysis import Cause
+from observatory.errors import UnusableInputError
 from observatory.frame import Frame, Pointing, RowOrder
 from observatory.sun import fit_limb, single_plane
 
@@ -189,7 +190,7 @@ def calibrate(model: HalphaQuality, frames: Sequence[TrueFrame], kind: str = "ph
 
     Raises
     ------
-    ValueError
+    UnusableInputError
         When there are too few frames of a kind.
     """
     readings = [model.read(as_frame(frame.pixels)) for frame in frames]
@@ -198,7 +199,7 @@ def calibrate(model: HalphaQuality, frames: Sequence[TrueFrame], kind: str = "ph
     good = [k for k in usable if k % 3 == 0 and frames[k].cause is None]
     kept = [k for k in usable if k % 3 != 0 and frames[k].cause is None]
     if not (bad and good and kept):
-        raise ValueError(f"{len(frames)} calibration frames are too few: ask for at least 50")
+        raise UnusableInputError(f"{len(frames)} calibration frames are too few: ask for at least 50")
     content = np.array([readings[k].measures["content_loss"] for k in good])
     offset = _severity_offset(readings, frames, usable)
     mapping = ScoreMapping(

@@ -229,12 +229,9 @@ def test_analyse_writes_what_is_promised(run: Run, tmp_path: Path):
 
 def test_analyse_of_frames_without_a_score_writes_their_preview(run: Run, tmp_path: Path):
     pixels = np.random.default_rng(1).gamma(2, 100, (128, 128)).astype(np.float32)
-    (tmp_path / "aia_193_x.fits").write_bytes(fits_bytes(pixels))
-    assert run("analyse", "aia_193_x.fits", "--out", "made").code == 0
-    assert {item.name for item in (tmp_path / "made").iterdir()} == {
-        "aia_193_x.results.json",
-        "aia_193_x.preview.jpg",
-    }
+    (tmp_path / "x.fits").write_bytes(fits_bytes(pixels))
+    assert run("analyse", "x.fits", "-i", "hmi-continuum", "--out", "made").code == 0
+    assert {item.name for item in (tmp_path / "made").iterdir()} == {"x.results.json", "x.preview.jpg"}
 
 
 def test_analyse_names_the_frames_of_a_film_apart(run: Run, tmp_path: Path):
