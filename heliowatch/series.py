@@ -62,7 +62,12 @@ class Refused:
 
 
 def list_frames(
-    settings: Settings, sources: Sequence[Path], instrument: str | None = None, otherwise: str | None = None
+    settings: Settings,
+    sources: Sequence[Path],
+    instrument: str | None = None,
+    otherwise: str | None = None,
+    *,
+    without: Path | None = None,
 ) -> tuple[list[Listed], list[Refused]]:
     """Look into files and folders (with all below) and sort their frames by time.
 
@@ -72,6 +77,8 @@ def list_frames(
         What all files are.
     otherwise : str | None
         What those files are that do not tell it themselves.
+    without : Path | None
+        Folder whose files are none of the frames: where pictures of an earlier call lie.
 
     Raises
     ------
@@ -83,7 +90,12 @@ def list_frames(
     for name in (instrument, otherwise):
         if name is not None and name not in settings.stations:
             kind_of(name)
-    files = [found for source in sources for found in _files(settings, source)]
+    files = [
+        (path, is_named)
+        for source in sources
+        for path, is_named in _files(settings, source)
+        if is_named or without is None or without.resolve() not in path.resolve().parents
+    ]
     listed: list[Listed] = []
     refused: list[Refused] = []
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:

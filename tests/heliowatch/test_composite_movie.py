@@ -506,3 +506,9 @@ def test_stored_channels_make_a_film_of_composites_and_moved_files_are_said(
     (said,) = ended.lines
     assert (said["frames"], said["incomplete"], len(said["errors"])) == (3, 1, 1)
     assert "could not be opened" in said["errors"][0]["error"]
+
+
+def test_a_second_call_does_not_take_the_first_ones_pictures_for_frames(run: Run, folder: Path):
+    sets(folder, 1)
+    again = [run("composite", folder, "--out", folder / "made", "--size", 256).code for _ in range(2)]
+    assert again == [0, 0]
