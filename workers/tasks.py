@@ -83,16 +83,21 @@ def process_frame(frame_id: int) -> None:
     if claimed is None:
         return
     bound = log.bind(frame_id=frame_id, instrument=claimed.instrument, file_name=claimed.file_name)
+    since = claimed.claimed_at
     try:
         outcome = work(at, claimed)
     except UnusableInputError as error:
-        reason = str(error)
-        _insist(lambda: frames.refuse(at.db, frame_id, at.name, Status.REJECTED, reason, datetime.now(UTC)))
+        reason, now = str(error), datetime.now(UTC)
+        _insist(
+            lambda: frames.refuse(at.db, frame_id, at.name, Status.REJECTED, reason, now, claimed_at=since)
+        )
         bound.info("frame_rejected", reason=reason)
         outcome = "rejected"
     except TransientError as error:
         retry_at = datetime.now(UTC) + timedelta(seconds=_RETRY_TRANSIENT_S)
-        _insist(lambda: frames.give_back(at.db, frame_id, at.name, retry_at, is_counted=False))
+        _insist(
+            lambda: frames.give_back(at.db, frame_id, at.name, retry_at, is_counted=False, claimed_at=since)
+        )
         bound.warning("frame_delayed", reason=str(error))
         outcome = "retried"
     except Exception as error:  # noqa: BLE001 - whatever is not in our tree is a defect
@@ -102,13 +107,15 @@ def process_frame(frame_id: int) -> None:
 
 def _after_defect(at: Desk, claimed: Claimed, error: Exception) -> str:
     log.exception("frame_defect", frame_id=claimed.id, attempt=claimed.attempts)
-    now = datetime.now(UTC)
+    now, since = datetime.now(UTC), claimed.claimed_at
     if claimed.attempts >= at.settings.worker.max_attempts:
         reason = f"defect after {claimed.attempts} attempts: {type(error).__name__}: {error}"
-        _insist(lambda: frames.refuse(at.db, claimed.id, at.name, Status.FAILED, reason, now))
+        _insist(
+            lambda: frames.refuse(at.db, claimed.id, at.name, Status.FAILED, reason, now, claimed_at=since)
+        )
         return "failed"
     retry_at = now + timedelta(seconds=min(2.0**claimed.attempts, _MAX_BACKOFF_S))
-    _insist(lambda: frames.give_back(at.db, claimed.id, at.name, retry_at, is_counted=True))
+    _insist(lambda: frames.give_back(at.db, claimed.id, at.name, retry_at, is_counted=True, claimed_at=since))
     return "retried"
 
 
@@ -221,6 +228,7 @@ def _store(at: Desk, claimed: Claimed, outcome: Outcome) -> bool:
         now=datetime.now(UTC),
         segmentations=[NewSegmentation(item, outcome.preview_affine) for item in outcome.segmentations],
         looked_for=outcome.looked_for,
+        claimed_at=claimed.claimed_at,
     )
 
 

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
     Connection,
     Row,
     and_,
     bindparam,
     func,
+    literal,
     or_,
     select,
     update,
@@ -24,7 +27,7 @@ from sqlalchemy import (
 
 from observatory.frame import DateSource
 from observatory.storage import events
-from observatory.storage.schema import arrivals, frames, workers
+from observatory.storage.schema import UtcDateTime, arrivals, frames, workers
 from observatory.storage.session import Database
 
 
@@ -112,6 +115,9 @@ class Claimed:
 
     Attributes
     ----------
+    claimed_at : datetime
+        With the worker's name it tells this claim from any other: threads of one process share their
+        name, and one may claim the frame that was taken from another while their process was silent.
     seen : frozenset of tuple (bytes, mtime_ns)
         Lengths and times of last change with which its file was seen and hashed.
     """
@@ -125,6 +131,7 @@ class Claimed:
     attempts: int
     closed_at: datetime | None
     received_at: datetime
+    claimed_at: datetime
     seen: frozenset[tuple[int, int]] = frozenset()
 
 
@@ -348,26 +355,50 @@ def claim(db: Database, frame_id: int, worker: str, now: datetime) -> Claimed | 
         attempts=row.attempts,
         closed_at=row.closed_at,
         received_at=row.received_at,
+        claimed_at=now,
         seen=frozenset((look.bytes, look.mtime_ns) for look in seen),
     )
 
 
-def give_back(db: Database, frame_id: int, worker: str, retry_at: datetime, *, is_counted: bool) -> None:
+def held(
+    frame_id: int | BindParameter[int],
+    worker: str | BindParameter[str],
+    claimed_at: datetime | BindParameter[datetime | None] | None,
+) -> ColumnElement[bool]:
+    """Whether a claim still holds; without its moment, any claim of the worker's."""
+    moment = claimed_at
+    if not isinstance(moment, BindParameter):
+        moment = literal(claimed_at, UtcDateTime())
+    return and_(
+        frames.c.id == frame_id,
+        frames.c.claimed_by == worker,
+        frames.c.claimed_at == func.coalesce(moment, frames.c.claimed_at),
+        frames.c.status == Status.PROCESSING,
+    )
+
+
+def give_back(
+    db: Database,
+    frame_id: int,
+    worker: str,
+    retry_at: datetime,
+    *,
+    is_counted: bool,
+    claimed_at: datetime | None = None,
+) -> None:
     """Let a frame wait again after a failure; the sweeper publishes it when ``retry_at`` has come.
 
     Parameters
     ----------
     is_counted : bool
         Whether the try counts towards the bounded attempts: a defect's does, a full disk's not.
+    claimed_at : datetime or None
+        Of the `Claimed`: then another claim under the same name is left alone.
     """
     with db.write() as connection:
         connection.execute(
             update(frames)
-            .where(
-                frames.c.id == frame_id,
-                frames.c.claimed_by == worker,
-                frames.c.status == Status.PROCESSING,
-            )
+            .where(held(frame_id, worker, claimed_at))
             .values(
                 status=Status.RECEIVED,
                 claimed_by=None,
@@ -387,16 +418,21 @@ def other_paths(db: Database, sha256: str, path: Path) -> list[Path]:
         return [found for row in rows if (found := text_path(row)) != path]
 
 
-def refuse(db: Database, frame_id: int, worker: str, status: Status, reason: str, now: datetime) -> None:
-    """End a frame as rejected (unusable input) or failed (defect), with its reason."""
+def refuse(
+    db: Database,
+    frame_id: int,
+    worker: str,
+    status: Status,
+    reason: str,
+    now: datetime,
+    *,
+    claimed_at: datetime | None = None,
+) -> None:
+    """End a frame as rejected (unusable input) or failed (defect), with its reason; as `give_back`."""
     with db.write() as connection:
         row = connection.execute(
             update(frames)
-            .where(
-                frames.c.id == frame_id,
-                frames.c.claimed_by == worker,
-                frames.c.status == Status.PROCESSING,
-            )
+            .where(held(frame_id, worker, claimed_at))
             .values(status=status, reason=plain_text(reason[:2000]), processed_at=now, claimed_by=None)
             .returning(*_EVENT_COLUMNS)
         ).one_or_none()

@@ -12,10 +12,10 @@ from sqlalchemy import bindparam, delete, insert, select, update
 from observatory.analysis import EventType, ModelIdentity, Quality
 from observatory.storage import events, regions
 from observatory.storage.files import StoredFile
-from observatory.storage.frames import Status
+from observatory.storage.frames import Status, held
 from observatory.storage.provenance import parameters_hash
 from observatory.storage.regions import FrameFacts, NewSegmentation
-from observatory.storage.schema import causes, frames, products, results
+from observatory.storage.schema import UtcDateTime, causes, frames, products, results
 from observatory.storage.session import Database
 
 
@@ -62,11 +62,7 @@ def quality_payload(quality: Quality) -> dict[str, Any]:
 # Built once: to build a statement costs more than to run it on a small table.
 _FINISH = (
     update(frames)
-    .where(
-        frames.c.id == bindparam("frame"),
-        frames.c.claimed_by == bindparam("worker"),
-        frames.c.status == Status.PROCESSING,
-    )
+    .where(held(bindparam("frame"), bindparam("worker"), bindparam("since", type_=UtcDateTime())))
     .values(
         status=Status.DONE,
         reason=None,
@@ -100,6 +96,7 @@ def finish(
     now: datetime,
     segmentations: Sequence[NewSegmentation] = (),
     looked_for: Sequence[EventType] = (),
+    claimed_at: datetime | None = None,
 ) -> bool:
     """End a frame as done, with everything found, or change nothing.
 
@@ -111,6 +108,8 @@ def finish(
     looked_for : sequence of EventType
         Types of event that were considered, those skipped among them: regions that a former run found
         of one that has no segmentation now are removed.
+    claimed_at : datetime or None
+        Of the `Claimed`: then another claim under the same name is left alone.
     """
     with db.write() as connection:
         row = connection.execute(
@@ -118,6 +117,7 @@ def finish(
             {
                 "frame": frame_id,
                 "worker": worker,
+                "since": claimed_at,
                 "now": now,
                 "score": None if quality is None else quality.score,
                 "degraded": None if quality is None else quality.is_degraded,

@@ -142,6 +142,27 @@ def test_a_result_whose_claim_was_lost_is_dropped(
     assert results.products_of(home, frame_id) == []
 
 
+@pytest.mark.parametrize("problem", [None, UnusableInputError("gone"), StorageUnavailableError("it", "x")])
+def test_a_thread_that_lost_its_claim_cannot_end_that_of_another_of_its_process(
+    home: Database, received: Callable[..., int], monkeypatch: pytest.MonkeyPatch, problem: Exception | None
+):
+    frame_id = received()
+    real = AllSkyPipeline.run
+
+    def slow(self: AllSkyPipeline, *args: Any) -> Any:
+        later = datetime.now(UTC) + timedelta(hours=1)
+        assert frames.release_abandoned(home, later, 12.0, 5) == (1, 0)
+        assert frames.claim(home, frame_id, tasks.desk().name, later) is not None
+        if problem is not None:
+            raise problem
+        return real(self, *args)
+
+    monkeypatch.setattr(AllSkyPipeline, "run", slow)
+    process_frame(frame_id)
+    held = row(home, frame_id)
+    assert (held["status"], held["claimed_by"]) == ("processing", tasks.desk().name)
+
+
 def test_a_file_changed_before_the_work_is_rejected_with_the_reason(
     home: Database, received: Callable[..., int], incoming: Path
 ):
