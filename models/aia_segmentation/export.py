@@ -196,7 +196,8 @@ def _command(options: Mapping[str, Any]) -> str:
         name, stated = option.name, options.get(option.name, option.default)
         flag = f"--{name.replace('_', '-')}"
         is_plain = stated == option.default and name not in _ALWAYS_WRITTEN
-        if name in _WITHOUT_EFFECT or is_plain or stated in (None, "None"):
+        is_idle = name == "validate_every" and not options.get("patience")
+        if name in _WITHOUT_EFFECT or is_plain or is_idle or stated in (None, "None"):
             continue
         if isinstance(stated, bool):
             words.append(flag if stated else f"--no-{name.replace('_', '-')}")

@@ -204,6 +204,7 @@ def test_real_pairs_give_dice_per_picture_and_overall(tmp_path: Path) -> None:
     )
     assert len(result["pictures"]) == 2 and result["registration"] == "frame"
     assert result["overall"]["dice"] > 0.85  # these two trained the network: only the path is tested
+    assert result["trained_on"] == {"trained": 2, "pictures": 2}
     assert (tmp_path / "plots/best.jpg").exists() and (tmp_path / "plots/worst.jpg").exists()
 
 
@@ -214,6 +215,7 @@ def test_most_boxes_of_days_that_trained_nothing_are_hit() -> None:
     days = {"since": "2011-06-16", "until": "2011-06-20"}
     boxes = evaluate(EvaluateOptions(images=folder, boxes=folder, **days))["boxes"]
     assert boxes["boxes"] >= 8 and boxes["hit_rate"] >= 0.6
+    assert boxes["trained_on"] == {"trained": 0, "pictures": boxes["pictures"]}
 
 
 @needs_frames
