@@ -54,6 +54,7 @@ _SIMULATED = (
 )
 _SIZE_PX = 1024
 _CADENCE_S = 6.0
+_PIPED_WIDTH = 210  # characters of the table where no terminal says its own
 _CORONA_SETS = 2  # of three channels: each makes a composite, and regions are followed from one to the next
 _CORONA_STEP = timedelta(hours=8)
 _CORONA_EVERY = 5  # H-alpha frames
@@ -183,7 +184,7 @@ def _report_composites(db: Database) -> bool:
     made = [item for item in _composites(db) if item["is_complete"]]
     for item in made:
         channels = ", ".join(sorted(frame["channel"] for frame in item["frames"]))
-        Console(width=170).print(f"composite of {channels} at {item['date_obs']:%Y-%m-%d %H:%M:%S}")
+        Console(width=_PIPED_WIDTH).print(f"composite of {channels} at {item['date_obs']:%Y-%m-%d %H:%M:%S}")
     if len(made) < _CORONA_SETS:
         log.error("composites_missing", made=len(made), wanted=_CORONA_SETS)
     return len(made) >= _CORONA_SETS
@@ -203,7 +204,7 @@ def _report(db: Database, expected: list[Expected]) -> bool:
             is_complete &= row is not None and row["status"] == Status.DONE
             name = item.name if item.count == 1 else f"{item.name} #{index}"
             table.add_row(*_cells(name, row, "" if row is None else _regions(db, row["id"])))
-    Console(width=None if sys.stdout.isatty() else 170).print(table)
+    Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH).print(table)
     return is_complete
 
 

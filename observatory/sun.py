@@ -27,6 +27,7 @@ LIMB_DARKENING_656NM = (0.84, -0.23)
 _COARSE_SIDE_PX = 256  # enough to find any disk wider than a tenth of the picture
 _RAYS = 256
 _MIN_RADIUS_PX = 12.0
+_FARTHEST = 100.0  # of the picture's side: a circle further out or larger has no limb to show
 _MIN_ACCEPTED = 0.3  # share of in-frame rays that must agree on one circle
 _MIN_EDGE_CONTRAST = 0.12  # a limb drops by more than this share of the disk's level
 _CLOUD_EDGE_TOLERANCE = 0.012  # of the radius: coarse contour points on the same circle
@@ -313,6 +314,8 @@ def _refine(plane: np.ndarray, circle: tuple[float, float, float]) -> LimbFit | 
     rays: _Rays | None = None
     for half_width, count in ((0.045, 96), (0.028, _RAYS)):
         if not (np.isfinite(circle).all() and circle[2] >= _MIN_RADIUS_PX):
+            return None
+        if max(map(abs, circle)) > _FARTHEST * max(plane.shape):
             return None
         rays = _sample_limb(plane, circle, half_width, count)
         if rays is None:
