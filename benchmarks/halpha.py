@@ -1,6 +1,6 @@
 """One H-alpha frame end to end against the original's way of doing it, in one run.
 
-    python -m benchmarks.halpha [--frames 120] [--size 2048]
+    python -m benchmarks.halpha [--frames 300] [--size 2048]
 
 The original's way is that of SIQA's published code (github.com/RobertJaro/SolarImageQualityAssessment, its
 KSO provider and its evaluation): sunpy `Map`, `submap` of +-1000 arcsec, as float through scikit-image's
@@ -180,7 +180,7 @@ def _until_done(station: Station, count: int) -> None:
 def main() -> None:
     """Measure both and print the ratios."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--frames", type=int, default=120)
+    parser.add_argument("--frames", type=int, default=300)
     parser.add_argument("--original-frames", type=int, default=16)
     parser.add_argument("--size", type=int, default=2048)
     arguments = parser.parse_args()
