@@ -7,6 +7,7 @@ located to a fraction of a pixel. Pixels are 0-based with centres at integers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -26,6 +27,7 @@ LIMB_DARKENING_656NM = (0.84, -0.23)
 
 _COARSE_SIDE_PX = 256  # enough to find any disk wider than a tenth of the picture
 _RAYS = 256
+_ROUNDS = ((0.045, 96), (0.028, _RAYS))  # half width in solar radii, and number, of rays
 _MIN_RADIUS_PX = 12.0
 _FARTHEST = 100.0  # of the picture's side: a circle further out or larger has no limb to show
 _MIN_ACCEPTED = 0.3  # share of in-frame rays that must agree on one circle
@@ -147,7 +149,11 @@ def fit_limb(pixels: np.ndarray, guess: Pointing | None = None) -> LimbFit | Non
         return None
     plane = single_plane(pixels)
     if guess is not None:
-        fit = _refine(plane, (guess.center_x_px, guess.center_y_px, guess.radius_px))
+        stated = (guess.center_x_px, guess.center_y_px, guess.radius_px)
+        near = _refine(plane, stated, _ROUNDS[1:])
+        if near is not None and near.fraction_accepted > 0.9 and _is_near(near, stated):
+            return near  # a good header's circle need not be searched for
+        fit = _refine(plane, stated)
         if fit is not None and fit.fraction_accepted > 0.7:
             return fit
     circle = _coarse_circle(plane)
@@ -309,10 +315,20 @@ class _Rays:
     fraction_with_edge: float
 
 
-def _refine(plane: np.ndarray, circle: tuple[float, float, float]) -> LimbFit | None:
+def _is_near(fit: LimbFit, circle: tuple[float, float, float]) -> bool:
+    """Whether a circle was so near that narrow rays saw all of the limb's fall."""
+    apart = np.hypot(fit.center_x_px - circle[0], fit.center_y_px - circle[1]) + abs(
+        fit.radius_px - circle[2]
+    )
+    return bool(apart < 0.008 * fit.radius_px)
+
+
+def _refine(
+    plane: np.ndarray, circle: tuple[float, float, float], rounds: Sequence[tuple[float, int]] = _ROUNDS
+) -> LimbFit | None:
     """Two rounds of rays: a wide one to settle the circle, a narrow one to measure."""
     rays: _Rays | None = None
-    for half_width, count in ((0.045, 96), (0.028, _RAYS)):
+    for half_width, count in rounds:
         if not (np.isfinite(circle).all() and circle[2] >= _MIN_RADIUS_PX):
             return None
         if max(map(abs, circle)) > _FARTHEST * max(plane.shape):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 from models.halpha_quality.inference import HalphaQuality
 from models.runtime import Runtime
 from observatory.analysis import ModelIdentity, Quality
@@ -19,6 +22,8 @@ class HalphaPipeline(Pipeline):
     def __init__(self, runtime: Runtime) -> None:
         super().__init__(runtime)
         self._quality = HalphaQuality(runtime)
+        # A frame that comes alone has its preview made beside its analysis: two milliseconds less to wait.
+        self._beside = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="preview")
 
     @property
     def models(self) -> tuple[ModelIdentity, ...]:
@@ -31,10 +36,11 @@ class HalphaPipeline(Pipeline):
         return self._quality.analyse(frame)
 
     def run(self, frame: Frame, watch: Stopwatch) -> Outcome:
+        shown = self._beside.submit(preview, frame)
         with watch.stage("inference"):
             quality = self.quality(frame)
         with watch.stage("products"):
-            pictures = [preview(frame)]
+            pictures = [shown.result()]
             overlay = region_overlay(frame, quality)
             if overlay is not None:
                 pictures.append(overlay)
