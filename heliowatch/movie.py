@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import sys
 from collections import deque
@@ -202,6 +203,13 @@ def _print(made: Made, form: str) -> None:
     }
     if form == "json":
         sys.stdout.write(orjson.dumps(said, option=orjson.OPT_UTC_Z).decode() + "\n")
+        return
+    if form == "csv":
+        counted = {name: len(value) if isinstance(value, list) else value for name, value in said.items()}
+        row = {name: value for name, value in counted.items() if not isinstance(value, dict)}
+        rows = csv.DictWriter(sys.stdout, list(row))
+        rows.writeheader()
+        rows.writerow(row)
         return
     lines = [
         f"{made.film}: {made.facts['instrument']}, {made.facts['width']} x {made.facts['height']}, "

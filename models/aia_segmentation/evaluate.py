@@ -63,7 +63,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     result: dict[str, Any] = {"event_type": str(kind), "threshold": str(threshold)}
     if options.other_masks is not None:
         result |= _report(options, list(_compare_folders(options)))
-    elif options.images is None and not options.simulated:
+    elif not options.simulated and (options.images is None or not _has_truth(options)):
         raise UnusableInputError(
             "give --images DIR with --masks, --boxes, --spots or --annotations, or --simulated N"
         )
@@ -77,6 +77,12 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     if options.format == "table":
         sys.stderr.write(table(result) + "\n")
     return result
+
+
+def _has_truth(options: EvaluateOptions) -> bool:
+    return any(
+        given is not None for given in (options.masks, options.boxes, options.spots, options.annotations)
+    )
 
 
 def _asked(options: EvaluateOptions) -> tuple[EventType, Threshold]:

@@ -512,3 +512,11 @@ def test_a_second_call_does_not_take_the_first_ones_pictures_for_frames(run: Run
     sets(folder, 1)
     again = [run("composite", folder, "--out", folder / "made", "--size", 256).code for _ in range(2)]
     assert again == [0, 0]
+
+
+@needs_ffmpeg
+def test_a_films_report_can_be_csv(run: Run, folder: Path, tmp_path: Path):
+    kso_frame(folder)
+    ended = run("movie", folder, "--size", 128, "-o", tmp_path / "film.mp4", "--format", "csv")
+    (row,) = csv.DictReader(ended.out.splitlines())
+    assert (row["instrument"], row["frames"], row["gaps"], row["errors"]) == ("KSO H-alpha", "1", "0", "0")

@@ -232,3 +232,8 @@ def test_human_polygons_near_in_time_are_compared() -> None:
     )
     assert len(result["pictures"]) == 2
     assert result["annotations"]["share"] > 0.5
+
+
+def test_pictures_without_anything_to_compare_them_with_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnusableInputError, match="--masks, --boxes"):
+        evaluate(EvaluateOptions(images=tmp_path))
