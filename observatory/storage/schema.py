@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0003"
 """Head of the migrations that this software needs; a test compares it with Alembic's head."""
 
 
@@ -128,6 +128,7 @@ results = Table(
     Column("model_version", String(32), nullable=False),
     Column("model_sha256", String(64), nullable=False),
     Column("parameters_hash", String(64), nullable=False),
+    Column("parameters", _Json, doc="what the hash was taken of; null in rows of before they were kept"),
     Column("software_version", String(32), nullable=False),
     Column("payload", _Json, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -320,4 +321,77 @@ workers = Table(
     Column("started_at", UtcDateTime, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
     Column("facts", _Json, nullable=False, doc="models, providers, version"),
+)
+
+marks = Table(
+    "marks",
+    metadata,
+    Column("id", _Key, primary_key=True),
+    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False),
+    Column("mark", String(8), doc="good or bad; null takes the word before it back"),
+    Column("note", Text),
+    Column("author", String(128), nullable=False, doc="name of the key, or of the person at the shell"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index("ix_marks_frame_id_id", "frame_id", "id"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("name", String(64), nullable=False),
+    Column("prefix", String(16), nullable=False, unique=True, doc="public part, by which it is found"),
+    Column("secret_sha256", String(64), nullable=False, doc="of the random part, which is kept nowhere"),
+    Column("scopes", _Json, nullable=False, doc="list of read, write, admin"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Column("last_used_at", UtcDateTime, doc="to the minute or so"),
+    sqlite_autoincrement=True,  # the audit log quotes the number
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("at", UtcDateTime, nullable=False, index=True),
+    Column("actor", String(128), nullable=False, doc="key's or person's name; anonymous"),
+    Column("key_id", _Key, doc="of the key that was shown"),
+    Column("address", String(64), doc="network address of the client"),
+    Column("action", String(64), nullable=False, doc="method and route, or verb of the command line"),
+    Column("target", Text, doc="what was written to"),
+    Column("status", Integer, nullable=False, doc="HTTP status of the answer"),
+    Column("detail", _Json),
+    sqlite_autoincrement=True,
+)
+
+reprocess_jobs = Table(
+    "reprocess_jobs",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("author", String(128), nullable=False),
+    Column("filters", _Json, nullable=False, doc="which frames were asked for"),
+    Column("model", String(64), doc="family that is run again; null: everything"),
+    Column("status", String(16), nullable=False, doc="running, done, cancelled"),
+    Column("frames", Integer, nullable=False, doc="how many there are"),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Index("ix_reprocess_jobs_status_id", "status", "id"),
+    sqlite_autoincrement=True,
+)
+
+reprocess_frames = Table(
+    "reprocess_frames",
+    metadata,
+    Column("job_id", _Key, ForeignKey("reprocess_jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True),
+    Column("status", String(16), nullable=False, doc="waiting, working, done, failed"),
+    Column("attempts", Integer, nullable=False),
+    Column("claimed_by", String(128)),
+    Column("claimed_at", UtcDateTime),
+    Column("published_at", UtcDateTime),
+    Column("retry_at", UtcDateTime),
+    Column("reason", Text, doc="why it failed"),
+    Index("ix_reprocess_frames_status_job_id_frame_id", "status", "job_id", "frame_id"),
+    Index("ix_reprocess_frames_frame_id", "frame_id"),
 )
