@@ -283,6 +283,17 @@ def test_a_crop_that_is_none_is_said(word: str):
         Crop.parse(word)
 
 
+def test_a_crop_that_shows_nothing_of_the_frame_is_said():
+    pointing = Pointing(99.5, 99.5, 80, RSUN, 180.0)
+    plane = np.ones((200, 200), np.float32)
+    for word in ("5000,0,300,300", "0,-3000,300,300"):
+        view = SunView.full(128).cropped(Crop.parse(word))
+        with pytest.raises(UnusableInputError, match="take another crop"):
+            Resampler.of(plane, pointing, RowOrder.TOP, view)
+    edge = SunView.full(128).cropped(Crop.parse("1200,0,300,300"))
+    assert Resampler.of(plane, pointing, RowOrder.TOP, edge).rows(0, 128).max() > 0
+
+
 def test_a_crop_too_long_for_its_size_is_said():
     with pytest.raises(SettingsError, match="take another size"):
         SunView.full(4096).cropped(Crop(0, 0, 2000, 10))

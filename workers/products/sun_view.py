@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from observatory.errors import SettingsError
+from observatory.errors import SettingsError, UnusableInputError
 from observatory.frame import Pointing, RowOrder
 
 FULL_FIELD_ARCSEC = 4096 * 0.6  # of AIA's detector, level 1.5
@@ -144,8 +144,15 @@ class Resampler:
 
     @classmethod
     def of(cls, pixels: np.ndarray, pointing: Pointing, row_order: RowOrder, view: SunView) -> Resampler:
-        """Prepare a plane (height, width), or a picture (height, width, 3)."""
+        """Prepare a plane (height, width), or a picture (height, width, 3).
+
+        Raises
+        ------
+        UnusableInputError
+            When nothing of the view lies inside the frame.
+        """
         matrix = view.from_frame(pointing, row_order)
+        _refuse_outside(matrix, view, pixels)
         reduction = math.hypot(matrix[0, 0], matrix[1, 0])
         if pixels.dtype not in (np.uint8, np.int16, np.uint16, np.float32):
             pixels = pixels.astype(np.float32)
@@ -184,6 +191,18 @@ class Resampler:
         first = int(np.clip(math.floor(y.min()) - 3, 0, self.pixels.shape[0] - 1))
         last = int(np.clip(math.ceil(y.max()) + 4, first + 1, self.pixels.shape[0]))
         return self.pixels[first:last], np.array([0.0, float(first)])
+
+
+def _refuse_outside(matrix: FloatArray, view: SunView, pixels: np.ndarray) -> None:
+    right, bottom = view.width_px - 1, view.height_px - 1
+    corners = np.array([[0, 0], [right, 0], [0, bottom], [right, bottom]]) @ matrix[:, :2].T + matrix[:, 2]
+    height, width = pixels.shape[:2]
+    (left, low), (right, high) = corners.min(axis=0), corners.max(axis=0)
+    if right <= -0.5 or high <= -0.5 or left >= width - 0.5 or low >= height - 0.5:
+        raise UnusableInputError(
+            f"the picture asked for, around ({view.center_x_arcsec:.0f}, {view.center_y_arcsec:.0f}) arcsec "
+            "from disk centre, shows nothing of this frame: take another crop"
+        )
 
 
 def bands(height: int, rows: int = 256) -> Sequence[tuple[int, int]]:
