@@ -21,7 +21,7 @@ from observatory.errors import ProviderUnavailableError, StorageUnavailableError
 from observatory.settings import Settings
 from observatory.storage import catalogue, events
 from observatory.storage import workers as heartbeats
-from observatory.storage.frames import Priority
+from observatory.storage.frames import Priority, Task
 from observatory.storage.session import Database
 from tests.making import kso_frame, pgm_bytes
 from tests.servers import PostgresServer, RedisServer
@@ -219,6 +219,24 @@ def test_a_database_that_cuts_its_connections_while_we_work_loses_and_strands_no
     assert catalogue.counts(db)["failed"] == catalogue.counts(db)["rejected"] == 0
     done = [event for event in events.after(db, 0, 1000) if event.type == "result"]
     assert len(done) == 40
+
+
+def test_a_worker_told_to_stop_amid_messages_does_not_wait_for_those_it_gave_up(
+    production: Settings, db: Database, incoming: Path, eventually: Callable[..., None]
+):
+    # A child that is at such a message would wait half a minute for its parent to hear of it.
+    (incoming / "themis00.pgm").write_bytes(pgm_bytes([np.full((300, 300), 7, np.uint16)]))
+    ingest(production, db, incoming)
+    line, environment = command(production, "worker", "--processes", "4")
+    process = subprocess.Popen(line, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: catalogue.counts(db)["done"] == 1, "the worker did not start", 60)
+        Publisher(make_app(production)).publish([Task(1, "allsky", Priority.LIVE)] * 2000)
+        process.terminate()
+        assert process.wait(timeout=20) == 0
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_worker_on_the_embedded_queue_refuses_to_start(production: Settings):
