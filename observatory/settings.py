@@ -113,6 +113,12 @@ class ServiceSettings(BaseModel, extra="forbid"):
     port: int = Field(default=8000, ge=0, le=65535)
     max_listeners: int = Field(default=500, ge=1, description="open event streams at once")
     worker_silence_s: float = Field(default=60.0, gt=0, description="readiness needs a younger heartbeat")
+    open_reading: bool = Field(default=True, description="whether reading needs no key")
+    open_writing: bool | None = Field(
+        default=None,
+        description="whether writing needs no key; empty: only from this machine, to a service that only "
+        "this machine reaches and that has its queue inside, until the first key is made",
+    )
 
 
 _Three = tuple[float, float, float]

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from observatory.settings import Settings
 from observatory.storage.files import ProductFiles
 from observatory.storage.session import Database
+from service.identity import Keyring
 from service.metrics import DatabaseCollector
 from service.remembered import Remembered
 from service.stream import EventStream
@@ -27,6 +28,7 @@ class Context:
     db: Database
     files: ProductFiles
     stream: EventStream
+    keyring: Keyring
     probe_queue: QueueProbe
     collector: DatabaseCollector
     overview: Remembered[list[dict[str, Any]]]

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from types import FrameType
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
 
 import observatory
@@ -18,7 +18,9 @@ from observatory.storage import catalogue
 from observatory.storage.files import ProductFiles
 from observatory.storage.session import Database
 from service import problems, readiness, views
+from service.auth import guard
 from service.context import Context, QueueProbe
+from service.identity import Keyring
 from service.methods import HeadAndOptions
 from service.metrics import DatabaseCollector
 from service.problems import Defects
@@ -77,7 +79,7 @@ def create_app(
         status,
         events,
     ):
-        app.include_router(routes.router, prefix=API)
+        app.include_router(routes.router, prefix=API, dependencies=[Depends(guard)])
     app.include_router(health.router)
     views.install(app)
     app.add_middleware(Defects)
@@ -93,6 +95,7 @@ def _context(settings: Settings, db: Database, probe_queue: QueueProbe | None) -
         db=db,
         files=ProductFiles(settings.product_dir),
         stream=EventStream(db),
+        keyring=Keyring(db),
         probe_queue=probe_queue or readiness.QueueProbe(settings),
         collector=DatabaseCollector(db, settings.service.worker_silence_s),
         overview=Remembered(lambda: catalogue.overview(db)),
