@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request
-from fastapi.responses import FileResponse, RedirectResponse, Response
-from starlette.datastructures import Headers
-from starlette.responses import MalformedRangeHeader, RangeNotSatisfiable
-from starlette.types import Receive, Scope, Send
+from fastapi.responses import RedirectResponse, Response
 
 from observatory.storage import results
 from service.context import Context, Here
 from service.filters import MAX_ID
-from service.problems import NotFoundError, ParameterProblem, ProblemError
+from service.problems import NotFoundError, ProblemError
+from service.ranges import RangedFile, has_it
 from service.shapes import API
 
 router = APIRouter(tags=["products"])
@@ -74,54 +72,15 @@ def bytes_of(request: Request, here: Context, row: dict[str, Any], name: str, go
     """
     etag = f'"{row["sha256"]}"'
     headers = {"ETag": etag, "Cache-Control": _FOREVER}
-    if _has_it(request.headers.get("if-none-match"), etag):
+    if has_it(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     path = here.files.find(row["path"])
     if path is None:
         raise ProblemError(410, "gone", gone)
-    return _Ranged(
+    return RangedFile(
         path,
         headers=headers,
         media_type=row["media_type"],
         filename=f"{name}{_SUFFIXES.get(row['media_type'], '')}",
         content_disposition_type="inline" if row["media_type"].startswith("image/") else "attachment",
     )
-
-
-class _Ranged(FileResponse):
-    """A file whose ranges fail as problems, and in which a unit that nobody knows asks for the whole."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the file, or the part of it that was asked for."""
-        word = Headers(scope=scope).get("range")
-        if word is not None and word.partition("=")[0].strip().lower() != "bytes":
-            kept = [(name, value) for name, value in scope["headers"] if name != b"range"]
-            scope = {**scope, "headers": kept}  # RFC 9110, 14.2: a unit not understood is passed over
-        await super().__call__(scope, receive, send)
-
-    @classmethod
-    def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
-        try:
-            return super()._parse_range_header(http_range, file_size)
-        except RangeNotSatisfiable as error:
-            raise ProblemError(
-                416,
-                "range-not-satisfiable",
-                f"the file has {file_size} bytes; the range begins after them",
-                headers={"Content-Range": f"bytes */{file_size}", "Accept-Ranges": "bytes"},
-            ) from error
-        except MalformedRangeHeader as error:
-            problem = ParameterProblem(
-                parameter="Range",
-                detail="is no range of bytes",
-                allowed="bytes=FIRST-LAST, such as bytes=0-999",
-            )
-            raise ProblemError(
-                400, "malformed-range", "Range: is no range of bytes", errors=[problem]
-            ) from error
-
-
-def _has_it(header: str | None, etag: str) -> bool:
-    if header is None:
-        return False
-    return header.strip() == "*" or etag in (word.strip().removeprefix("W/") for word in header.split(","))
