@@ -113,6 +113,9 @@ class ServiceSettings(BaseModel, extra="forbid"):
     port: int = Field(default=8000, ge=0, le=65535)
     max_listeners: int = Field(default=500, ge=1, description="open event streams at once")
     worker_silence_s: float = Field(default=60.0, gt=0, description="readiness needs a younger heartbeat")
+    serve_originals: bool = Field(
+        default=True, description="give out the files that frames came in, from where they lie"
+    )
     open_reading: bool = Field(default=True, description="whether reading needs no key")
     open_writing: bool | None = Field(
         default=None,

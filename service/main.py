@@ -25,7 +25,18 @@ from service.methods import HeadAndOptions
 from service.metrics import DatabaseCollector
 from service.problems import Defects
 from service.remembered import Remembered
-from service.routes import composites, events, health, instruments, latest, products, quality, regions, status
+from service.routes import (
+    composites,
+    events,
+    health,
+    instruments,
+    latest,
+    originals,
+    products,
+    quality,
+    regions,
+    status,
+)
 from service.routes import frames as frame_routes
 from service.security import SecurityHeaders
 from service.shapes import API
@@ -71,6 +82,7 @@ def create_app(
     for routes in (
         instruments,
         frame_routes,
+        originals,
         products,
         quality,
         regions,
