@@ -22,10 +22,11 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0004"
 """Head of the migrations that this software needs; a test compares it with Alembic's head."""
 
 
@@ -54,6 +55,18 @@ class UtcDateTime(TypeDecorator[datetime]):
 _Key = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only INTEGER keys by itself
 _Json: Any = JSON().with_variant(JSONB(), "postgresql")
 _Path = Text().with_variant(Text(collation="C"), "postgresql")  # folders are ranges of paths, byte by byte
+
+
+def _partial(name: str, *columns: Any, where: str, include: tuple[str, ...] = ()) -> Index:
+    """An index of some rows alone; Postgres keeps ``include`` beside its keys, SQLite knows no such thing."""
+    return Index(
+        name,
+        *columns,
+        postgresql_where=text(where),
+        postgresql_include=list(include),
+        sqlite_where=text(where),
+    )
+
 
 metadata = MetaData(
     naming_convention={
@@ -99,11 +112,61 @@ frames = Table(
     Column("quality_score", Float, doc="newest quality result's score, for filters"),
     Column("is_degraded", Boolean),
     Column("mark", String(8), doc="a human's word: good or bad"),
+    Column("sky_class", String(16), doc="newest sky result's class, for filters"),
     UniqueConstraint("sha256", "frame_index"),
     Index("ix_frames_instrument_moment_id", "instrument", "moment", "id"),
     Index("ix_frames_instrument_processed_at", "instrument", "processed_at"),
+    Index("ix_frames_instrument_received_at", "instrument", "received_at"),
     Index("ix_frames_moment_id", "moment", "id"),
     Index("ix_frames_status_id", "status", "id"),
+    # One for each filter of the lists, with the lists' order: see `key_sources`.
+    Index("ix_frames_status_moment_id", "status", "moment", "id"),
+    Index("ix_frames_instrument_status_moment_id", "instrument", "status", "moment", "id"),
+    Index("ix_frames_wavelength_nm_instrument_moment_id", "wavelength_nm", "instrument", "moment", "id"),
+    _partial("ix_frames_mark_moment_id", "mark", "moment", "id", where="mark IS NOT NULL"),
+    _partial("ix_frames_sky_class_moment_id", "sky_class", "moment", "id", where="sky_class IS NOT NULL"),
+    _partial(
+        "ix_frames_instrument_sky_class_moment_id",
+        *("instrument", "sky_class", "moment", "id"),
+        where="sky_class IS NOT NULL",
+    ),
+    _partial("ix_frames_quality_score", "quality_score", where="quality_score IS NOT NULL"),
+    _partial(
+        "ix_frames_scored",
+        *("instrument", "moment", "id"),
+        include=("quality_score", "is_degraded"),
+        where="quality_score IS NOT NULL AND date_obs IS NOT NULL",
+    ),
+    _partial(
+        "ix_frames_waiting",
+        *("family", "priority", "received_at"),
+        include=("instrument", "status"),
+        where="status IN ('received', 'processing')",
+    ),
+    # Scores in steps of 1/50, so that a range of them is a few runs in the lists' order.
+    _partial(
+        "ix_frames_step_moment_id",
+        *(text("floor(quality_score * 50)"), "moment", "id"),
+        include=("quality_score",),
+        where="quality_score IS NOT NULL",
+    ).ddl_if(dialect="postgresql"),
+    _partial(
+        "ix_frames_instrument_step_moment_id",
+        *("instrument", text("floor(quality_score * 50)"), "moment", "id"),
+        include=("quality_score",),
+        where="quality_score IS NOT NULL",
+    ).ddl_if(dialect="postgresql"),
+)
+
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("instrument", String(64), primary_key=True, doc="empty for frames of none"),
+    Column("family", String(32), primary_key=True),
+    Column("priority", String(16), primary_key=True),
+    Column("status", String(16), primary_key=True, doc="done, rejected, failed: those that stay"),
+    Column("frames", BigInteger, nullable=False, doc="how many there are; kept by triggers"),
+    Column("degraded", BigInteger, nullable=False, doc="how many of them"),
 )
 
 arrivals = Table(
@@ -132,7 +195,9 @@ results = Table(
     Column("software_version", String(32), nullable=False),
     Column("payload", _Json, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
-    UniqueConstraint("frame_id", "analysis", "model_sha256", "parameters_hash"),
+    # A history: no run that says the same again is written, but a former model may return.
+    Index("ix_results_frame_id_id", "frame_id", "id"),
+    Index("ix_results_model_name_model_version_model_sha256", "model_name", "model_version", "model_sha256"),
 )
 
 causes = Table(
@@ -141,7 +206,10 @@ causes = Table(
     Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True),
     Column("cause", String(32), primary_key=True),
     Column("probability", Float, nullable=False),
-    Index("ix_causes_cause_frame_id", "cause", "frame_id"),
+    Column("instrument", String(64), doc="the frame's, here for the indexes"),
+    Column("moment", UtcDateTime, doc="the frame's"),
+    Index("ix_causes_cause_moment_frame_id", "cause", "moment", "frame_id"),
+    Index("ix_causes_instrument_cause_moment_frame_id", "instrument", "cause", "moment", "frame_id"),
 )
 
 products = Table(
@@ -182,6 +250,12 @@ segmentations = Table(
     Column("preview_affine", _Json, doc="[a, b, c, d, e, f]: frame pixels to shares of the preview"),
     Index("ix_segmentations_instrument_event_type_moment", "instrument", "event_type", "moment"),
     Index("ix_segmentations_event_type_moment", "event_type", "moment"),
+    _partial("ix_segmentations_found", "event_type", "moment", "frame_id", where="regions > 0"),
+    _partial(
+        "ix_segmentations_instrument_found",
+        *("instrument", "event_type", "moment", "frame_id"),
+        where="regions > 0",
+    ),
 )
 
 tracks = Table(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 import migrations
 from observatory.errors import SchemaOutdatedError
@@ -62,8 +62,8 @@ def test_an_archive_of_the_first_release_is_kept_by_the_upgrade(database_url: st
     (kept,) = catalogue.find(database, catalogue.FrameFilter(), limit=9)
     assert kept["sha256"] == "a" * 64
     command.downgrade(migrations.config(database_url), "0001")
-    (kept,) = catalogue.find(database, catalogue.FrameFilter(), limit=9)
-    assert kept["sha256"] == "a" * 64
+    with database.read() as connection:  # the catalogue asks for columns that are gone again
+        assert connection.execute(text("SELECT sha256 FROM frames")).scalar_one() == "a" * 64
     database.dispose()
 
 
