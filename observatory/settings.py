@@ -7,6 +7,7 @@ files in the folder ``HELIOWATCH_SECRETS_DIR`` names, and from ``heliowatch.yaml
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from enum import StrEnum
 from functools import cached_property
@@ -106,6 +107,22 @@ class RuntimeSettings(BaseModel, extra="forbid"):
     threads: int = Field(default=1, ge=1, description="threads inside one network call")
 
 
+_Rate = Annotated[str, Field(pattern=r"^[1-9]\d{0,8}/(second|minute|hour|day)$")]
+
+
+class RateLimitSettings(BaseModel, extra="forbid"):
+    """How often one key, or without one a network address, may ask; such as 600/minute."""
+
+    read: _Rate = "12000/minute"
+    write: _Rate = "1200/minute"
+    refused: _Rate = Field(default="60/minute", description="wrong keys from one address")
+    storage: str = Field(
+        default="memory://",
+        pattern=r"^(memory|rediss?|redis\+unix)://",
+        description="where it is counted; a Redis (redis://…) when several service processes share the work",
+    )
+
+
 class ServiceSettings(BaseModel, extra="forbid"):
     """Where the API and the pages answer."""
 
@@ -122,6 +139,30 @@ class ServiceSettings(BaseModel, extra="forbid"):
         description="whether writing needs no key; empty: only from this machine, to a service that only "
         "this machine reaches and that has its queue inside, until the first key is made",
     )
+    proxies: list[str] = Field(
+        default_factory=list,
+        description="addresses or networks of the proxies before us, whose X-Forwarded-For is believed",
+    )
+    rate_limits: RateLimitSettings = Field(default_factory=RateLimitSettings)
+    max_body_bytes: int = Field(default=1 << 20, gt=0, description="of a request that uploads no file")
+    max_uploads: int = Field(default=8, ge=1, description="files that arrive at once")
+    body_patience_s: float = Field(
+        default=30.0, gt=0, description="patience with a body, besides one second for every 8 KiB of it"
+    )
+    header_patience_s: float = Field(default=10.0, gt=0, description="patience with a request's head")
+    reader_patience_s: float = Field(
+        default=60.0, gt=0, description="patience with a client that reads nothing of its answer"
+    )
+    query_patience_s: float = Field(
+        default=30.0, gt=0, description="longest that Postgres works on one question of a client"
+    )
+
+    @field_validator("proxies")
+    @classmethod
+    def _are_networks(cls, value: list[str]) -> list[str]:
+        for word in value:
+            ipaddress.ip_network(word, strict=False)
+        return value
 
 
 _Three = tuple[float, float, float]
@@ -252,6 +293,25 @@ class LogSettings(BaseModel, extra="forbid"):
     as_json: bool = Field(default=False, description="one JSON object a line, for production")
 
 
+class PublisherSettings(BaseModel, extra="forbid"):
+    """Who offers the data, as HAPI and the Virtual Observatory tell it."""
+
+    authority: str = Field(
+        default="heliowatch",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.!~*'()+=-]{2,}$",
+        description="first part of IVOA identifiers (ivo://…); one of your own once it is registered",
+    )
+    title: str = Field(default="Heliowatch", min_length=1, max_length=200)
+    contact: str = Field(
+        default="the operator of this server", min_length=1, description="name or address for questions"
+    )
+    url: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s/?#]+(/[^\s?#]*)?)?$",
+        description="address of the service as the world sees it; empty: as it was asked for",
+    )
+
+
 class Settings(BaseSettings):
     """All settings of Heliowatch."""
 
@@ -275,6 +335,7 @@ class Settings(BaseSettings):
     service: ServiceSettings = Field(default_factory=ServiceSettings)
     composites: CompositeSettings = Field(default_factory=CompositeSettings)
     films: FilmSettings = Field(default_factory=FilmSettings)
+    publisher: PublisherSettings = Field(default_factory=PublisherSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @model_validator(mode="after")
@@ -300,6 +361,16 @@ class Settings(BaseSettings):
     def product_dir(self) -> Path:
         """Folder of the product files."""
         return self.data_dir / "products"
+
+    @property
+    def upload_dir(self) -> Path:
+        """Folder of files that came through the API; the ingester watches it."""
+        return self.data_dir / "uploads"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Folder of files that are just arriving; on the file system of `upload_dir`."""
+        return self.data_dir / "spool"
 
     @property
     def stations(self) -> dict[str, str]:
