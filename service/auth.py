@@ -25,9 +25,11 @@ from service.identity import Identity as Identity
 from service.identity import Refusal
 from service.problems import ProblemError
 
-_REMEMBERED = "heliowatch.identity"
+REMEMBERED = "heliowatch.identity"
+"""Where a request keeps who asks: an `Identity`, or why there is none."""
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
-_UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+"""Methods that change something."""
 _BEARER = HTTPBearer(auto_error=False, description="a key of `heliowatch keys create`, or an OIDC token")
 
 
@@ -96,7 +98,7 @@ def requires(scope: Scope) -> Callable[..., Awaitable[Identity]]:
 
 async def guard(request: Request, here: Here) -> Identity:
     """Least that any route of the API needs: ``read`` to ask, ``write`` to change."""
-    return await _admit(request, here, Scope.WRITE if request.method in _UNSAFE else Scope.READ)
+    return await _admit(request, here, Scope.WRITE if request.method in UNSAFE else Scope.READ)
 
 
 async def _admit(request: Request, here: Context, scope: Scope) -> Identity:
@@ -119,13 +121,13 @@ async def identify(request: HTTPConnection, here: Context) -> Identity:
         When what was shown is no key of ours, or no longer one.
     CrossOriginError
     """
-    known = request.scope.get(_REMEMBERED)
+    known = request.scope.get(REMEMBERED)
     if known is None:
         try:
             known = await _find(request, here)
         except ProblemError as error:
             known = error
-        request.scope[_REMEMBERED] = known
+        request.scope[REMEMBERED] = known
     if isinstance(known, ProblemError):
         raise known
     return known
@@ -133,7 +135,7 @@ async def identify(request: HTTPConnection, here: Context) -> Identity:
 
 async def _find(request: HTTPConnection, here: Context) -> Identity:
     header = request.headers.get("authorization")
-    is_unsafe = request.scope.get("method") in _UNSAFE
+    is_unsafe = request.scope.get("method") in UNSAFE
     scheme, _, word = (header or "").partition(" ")
     # Browsers add what they know of a user by themselves, but never a bearer token.
     if is_unsafe and scheme.lower() != "bearer" and is_cross_origin(request):

@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from starlette.types import Scope as AsgiScope
 
 from observatory.settings import Settings
 from observatory.storage.files import ProductFiles
+from observatory.storage.series import DataSet
 from observatory.storage.session import Database
 from service.identity import Keyring
+from service.limits import Limiter
 from service.metrics import DatabaseCollector
 from service.remembered import Remembered
 from service.stream import EventStream
+from service.trail import Trail
 
 QueueProbe = Callable[[], str | None]
 """Asks whether the queue can be reached: None when it can, else what is wrong."""
@@ -29,15 +33,23 @@ class Context:
     files: ProductFiles
     stream: EventStream
     keyring: Keyring
+    limiter: Limiter
+    trail: Trail
     probe_queue: QueueProbe
     collector: DatabaseCollector
     overview: Remembered[list[dict[str, Any]]]
     counts: Remembered[dict[str, int]]
+    series: Remembered[list[DataSet]]
 
 
 async def context(request: Request) -> Context:
     """Give the running service's parts (a coroutine, so that no thread is needed for it)."""
     return request.app.state.context
+
+
+def context_of(scope: AsgiScope) -> Context:
+    """Give the same to what is no route."""
+    return scope["app"].state.context
 
 
 Here = Annotated[Context, Depends(context)]

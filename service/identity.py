@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ class Keyring:
         self._trusted_s = trusted_s
         self._known: OrderedDict[str, tuple[float, Key | None]] = OrderedDict()
         self._noted: dict[int, float] = {}
+        self._asked: dict[str, asyncio.Future[Key | None]] = {}
         self._is_any: tuple[float, bool] | None = None
 
     async def identify(self, shown: str) -> Identity | Refusal:
@@ -105,6 +107,12 @@ class Keyring:
         key = await self._find(identity.prefix)
         return key is not None and key.id == identity.key_id and key.state(now) == "live"
 
+    def is_remembered(self, header: str) -> bool:
+        """Whether an Authorization header has a key that was right a moment ago."""
+        parts = keys.split(header.rpartition(" ")[2])
+        until, key = self._known.get(parts[0], (0.0, None)) if parts else (0.0, None)
+        return parts is not None and key is not None and time.monotonic() < until and key.matches(parts[1])
+
     async def is_any(self) -> bool:
         """Whether a key was ever made."""
         now = time.monotonic()
@@ -118,7 +126,12 @@ class Keyring:
         if now < until:
             self._known.move_to_end(prefix)
             return key
-        key = await run_in_threadpool(keys.find, self._db, prefix)
+        question = self._asked.get(prefix)
+        if question is None:  # else somebody asks already, and a thousand streams need one answer
+            question = asyncio.ensure_future(run_in_threadpool(keys.find, self._db, prefix))
+            self._asked[prefix] = question
+            question.add_done_callback(lambda _: self._asked.pop(prefix, None))
+        key = await asyncio.shield(question)
         self._known[prefix] = now + self._trusted_s, key  # from before the question: never older than that
         self._known.move_to_end(prefix)
         if len(self._known) > _REMEMBERED:

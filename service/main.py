@@ -11,16 +11,20 @@ from typing import Any
 
 from fastapi import Depends, FastAPI
 from starlette.concurrency import run_in_threadpool
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import observatory
 from observatory.settings import Settings
-from observatory.storage import catalogue
+from observatory.storage import catalogue, series
 from observatory.storage.files import ProductFiles
 from observatory.storage.session import Database
-from service import problems, readiness, views
+from service import hapi, problems, readiness, views
 from service.auth import guard
+from service.bodies import Bodies
 from service.context import Context, QueueProbe
+from service.gate import AuditTrail, RateLimits
 from service.identity import Keyring
+from service.limits import Limiter
 from service.methods import HeadAndOptions
 from service.metrics import DatabaseCollector
 from service.problems import Defects
@@ -41,6 +45,7 @@ from service.routes import frames as frame_routes
 from service.security import SecurityHeaders
 from service.shapes import API
 from service.stream import EventStream
+from service.trail import Trail
 
 _ABOUT = (
     "Frames of solar and auroral observatories: what arrived, how good it is, and why not. "
@@ -92,11 +97,17 @@ def create_app(
         events,
     ):
         app.include_router(routes.router, prefix=API, dependencies=[Depends(guard)])
+    app.include_router(hapi.router, dependencies=[Depends(guard)])
     app.include_router(health.router)
     views.install(app)
+    app.add_middleware(Bodies)
+    app.add_middleware(RateLimits)
     app.add_middleware(Defects)
+    app.add_middleware(AuditTrail)
     app.add_middleware(HeadAndOptions)
     app.add_middleware(SecurityHeaders)
+    if settings.service.proxies:
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=settings.service.proxies)
     _document_problems(app)
     return app
 
@@ -108,10 +119,13 @@ def _context(settings: Settings, db: Database, probe_queue: QueueProbe | None) -
         files=ProductFiles(settings.product_dir),
         stream=EventStream(db),
         keyring=Keyring(db),
+        limiter=Limiter(settings.service.rate_limits),
+        trail=Trail(db),
         probe_queue=probe_queue or readiness.QueueProbe(settings),
         collector=DatabaseCollector(db, settings.service.worker_silence_s),
         overview=Remembered(lambda: catalogue.overview(db)),
         counts=Remembered(lambda: catalogue.counts(db)),
+        series=Remembered(lambda: series.available(db)),
     )
 
 

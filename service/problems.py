@@ -157,7 +157,12 @@ async def _on_http(_: Request, error: Exception) -> Response:
 
 
 async def _on_unavailable(request: Request, error: Exception) -> Response:
-    _log.warning("storage_unavailable", path=request.url.path, error=str(error))
+    return unavailable_response(request.url.path, error)
+
+
+def unavailable_response(path: str, error: Exception) -> Response:
+    """Answer while the database is away."""
+    _log.warning("storage_unavailable", path=path, error=str(error))
     return problem_response(
         503,
         "storage-unavailable",

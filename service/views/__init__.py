@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
+from service.auth import Scope, requires
 from service.views import assets, docs, page
 
 
 def install(app: FastAPI) -> None:
     """Add the pages and their static files to an app."""
     app.mount("/static", assets.Assets(), name="static")
-    app.include_router(page.router)
+    app.include_router(page.router, dependencies=[Depends(requires(Scope.READ))])
     app.include_router(docs.router)
