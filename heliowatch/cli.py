@@ -30,6 +30,8 @@ db_app = typer.Typer(help="The database's schema.", no_args_is_help=True)
 models_app = typer.Typer(help="The model families.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
 app.add_typer(models_app, name="models")
+keys_app = typer.Typer(help="The keys of programs that use the API.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
 
 
 _HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:/?]*)(:\d*)?([/?]|$)")
@@ -425,6 +427,66 @@ def models_export(context: typer.Context, family: Family) -> None:
 
     _settings()  # logs go to stderr
     run("export", family, context.args)
+
+
+class KeyScope(StrEnum):
+    """What a key may allow."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+@keys_app.command("create")
+def keys_create(
+    name: Annotated[str, typer.Argument(help="whose it is, such as kso-camera")],
+    scope: Annotated[list[KeyScope], typer.Option("--scope", "-s", help="what it may; once for each")],
+    expires: Annotated[
+        str | None, typer.Option(help="after how long, such as 12h, 90d or 1y; default: never")
+    ] = None,
+) -> None:
+    """Make a key and print it, this once."""
+    from heliowatch.keys import create
+    from observatory.access import Scope
+
+    create(_settings(), name, [Scope(item.value) for item in scope], expires)
+
+
+@keys_app.command("list")
+def keys_list(as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
+    """List all keys: names, prefixes, scopes, when they end and were last used."""
+    from heliowatch.keys import show
+
+    show(_settings(), as_json=as_json)
+
+
+@keys_app.command("revoke")
+def keys_revoke(key: Annotated[str, typer.Argument(help="name or prefix")]) -> None:
+    """Revoke a key; a service that runs refuses it within seconds."""
+    from heliowatch.keys import revoke
+
+    revoke(_settings(), key)
+
+
+class MarkWord(StrEnum):
+    """A human's word."""
+
+    GOOD = "good"
+    BAD = "bad"
+    CLEAR = "clear"
+
+
+@app.command()
+def mark(
+    word: Annotated[MarkWord, typer.Argument(help="clear takes the last mark back")],
+    frame: Annotated[str, typer.Argument(help="number, SHA-256 or file name of a frame")],
+    note: Annotated[str | None, typer.Option("--note", help="why")] = None,
+) -> None:
+    """Mark a frame good or bad, beside what the machine says of it."""
+    from heliowatch.mark import run_mark
+    from observatory.storage.marks import Mark
+
+    run_mark(_settings(), Mark(word.value), frame, note)
 
 
 @app.command()
