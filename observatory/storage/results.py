@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select, update
+import orjson
+from sqlalchemy import Connection, Row, and_, bindparam, case, delete, insert, or_, select, update
 
 from observatory.analysis import EventType, ModelIdentity, Quality
 from observatory.storage import events, regions
 from observatory.storage.files import StoredFile
 from observatory.storage.frames import Status, held
-from observatory.storage.provenance import parameters_hash
+from observatory.storage.provenance import current_run, parameters_hash, plain_parameters, subject_of
+from observatory.storage.provenance import of_frame as of_frame  # beside the other questions about a frame
 from observatory.storage.regions import FrameFacts, NewSegmentation
 from observatory.storage.schema import UtcDateTime, causes, frames, products, results
 from observatory.storage.session import Database
@@ -60,6 +63,14 @@ def quality_payload(quality: Quality) -> dict[str, Any]:
 
 
 # Built once: to build a statement costs more than to run it on a small table.
+_FINISH_COLUMNS = (
+    frames.c.instrument,
+    frames.c.file_name,
+    frames.c.frame_index,
+    frames.c.date_obs,
+    frames.c.closed_at,
+    frames.c.received_at,
+)
 _FINISH = (
     update(frames)
     .where(held(bindparam("frame"), bindparam("worker"), bindparam("since", type_=UtcDateTime())))
@@ -71,17 +82,32 @@ _FINISH = (
         quality_score=bindparam("score"),
         is_degraded=bindparam("degraded"),
     )
-    .returning(
-        frames.c.instrument,
-        frames.c.file_name,
-        frames.c.frame_index,
-        frames.c.date_obs,
-        frames.c.closed_at,
-        frames.c.received_at,
-    )
+    .returning(*_FINISH_COLUMNS)
 )
 _NOTE_LATENCY = update(frames).where(frames.c.id == bindparam("frame")).values(latency_s=bindparam("latency"))
 _FORGET_CAUSES = delete(causes).where(causes.c.frame_id == bindparam("frame"))
+
+
+@dataclass(frozen=True)
+class NewRun:
+    """All that one run found in a frame, ready to be written.
+
+    Attributes
+    ----------
+    quality : Quality or None
+        None where the run did not judge the frame: what was said before stays.
+    looked_for : sequence of EventType
+        Types of event that were considered, those skipped among them: regions that a former run found
+        of one that has no segmentation now are removed.
+    """
+
+    made: Sequence[NewResult]
+    software_version: str
+    now: datetime
+    quality: Quality | None = None
+    pictures: Sequence[NewProduct] = ()
+    segmentations: Sequence[NewSegmentation] = ()
+    looked_for: Sequence[EventType] = ()
 
 
 def finish(
@@ -106,11 +132,11 @@ def finish(
     Parameters
     ----------
     looked_for : sequence of EventType
-        Types of event that were considered, those skipped among them: regions that a former run found
-        of one that has no segmentation now are removed.
+        See `NewRun`.
     claimed_at : datetime or None
         Of the `Claimed`: then another claim under the same name is left alone.
     """
+    run = NewRun(made, software_version, now, quality, pictures, segmentations, looked_for)
     with db.write() as connection:
         row = connection.execute(
             _FINISH,
@@ -127,41 +153,168 @@ def finish(
             return False
         latency_s = (now - (row.closed_at or row.received_at)).total_seconds()
         connection.execute(_NOTE_LATENCY, {"frame": frame_id, "latency": latency_s})
-        db.insert_new(
-            connection, results, [_result_row(frame_id, item, software_version, now) for item in made]
-        )
-        connection.execute(_FORGET_CAUSES, {"frame": frame_id})
-        if quality is not None and quality.causes:
-            connection.execute(
-                insert(causes),
-                [
-                    {"frame_id": frame_id, "cause": item.cause.value, "probability": item.probability}
-                    for item in quality.causes
-                ],
-            )
-        db.insert_new(connection, products, [_product_row(frame_id, item, now) for item in pictures])
-        payload = {
-            "id": frame_id,
-            "instrument": row.instrument,
-            "status": Status.DONE.value,
-            "file_name": row.file_name,
-            "frame": row.frame_index,
-            "date_obs": row.date_obs,
-            "latency_s": latency_s,
-            "quality": None if quality is None else _short(quality),
-        }
-        if segmentations or looked_for:
-            facts = FrameFacts(frame_id, row.instrument, row.date_obs, row.received_at)
-            told = regions.write(db, connection, facts, segmentations, software_version, looked_for)
-            if told:
-                payload["regions"] = told
-        events.append(db, connection, [events.NewEvent("result", row.instrument, frame_id, payload)])
+        _add_results(connection, frame_id, run)
+        if quality is not None:
+            _write_causes(connection, frame_id, row, quality)
+        else:
+            connection.execute(_FORGET_CAUSES, {"frame": frame_id})
+        _add_pictures(db, connection, frame_id, run)
+        found = _write_regions(db, connection, frame_id, row, run)
+        _tell(db, connection, frame_id, row, run, found, latency_s=latency_s)
     return True
+
+
+_WORK_AGAIN = (
+    update(frames)
+    .where(
+        frames.c.id == bindparam("frame"), frames.c.status.in_([Status.DONE, Status.FAILED, Status.REJECTED])
+    )
+    .values(
+        # What was done keeps the time and the latency of its first result.
+        processed_at=case(
+            (frames.c.status == Status.DONE, frames.c.processed_at),
+            else_=bindparam("now", type_=UtcDateTime()),
+        ),
+        status=Status.DONE,
+        reason=None,
+    )
+    .returning(*_FINISH_COLUMNS, frames.c.processed_at)
+)
+
+
+def finish_again(db: Database, connection: Connection, frame_id: int, run: NewRun) -> bool:
+    """Write what another run found in a frame that was worked on before, in the caller's transaction.
+
+    The former results stay beside the new ones; score, causes, regions and pictures follow the new.
+    Returns False, and writes nothing, when the frame waits or is worked on anyway.
+    """
+    row = connection.execute(_WORK_AGAIN, {"frame": frame_id, "now": run.now}).one_or_none()
+    if row is None:
+        return False
+    if run.pictures:
+        made_now = (
+            and_(products.c.kind == item.kind, products.c.sha256 == item.file.sha256) for item in run.pictures
+        )
+        connection.execute(delete(products).where(products.c.frame_id == frame_id, ~or_(*made_now)))
+        _add_pictures(db, connection, frame_id, run)
+    new = _add_results(connection, frame_id, run)
+    if run.quality is not None and "quality" in new:
+        connection.execute(
+            update(frames)
+            .where(frames.c.id == frame_id)
+            .values(quality_score=run.quality.score, is_degraded=run.quality.is_degraded)
+        )
+        _write_causes(connection, frame_id, row, run.quality)
+    found = _write_regions(db, connection, frame_id, row, run)
+    if new or row.processed_at == run.now:
+        _tell(db, connection, frame_id, row, run, found, is_reprocessed=True)
+    return True
+
+
+def _write_causes(connection: Connection, frame_id: int, row: Row[Any], quality: Quality) -> None:
+    connection.execute(_FORGET_CAUSES, {"frame": frame_id})
+    if quality.causes:
+        connection.execute(
+            insert(causes),
+            [
+                {
+                    "frame_id": frame_id,
+                    "cause": item.cause.value,
+                    "probability": item.probability,
+                    "instrument": row.instrument,  # with the moment, what lists of frames go by
+                    "moment": row.date_obs or row.received_at,
+                }
+                for item in quality.causes
+            ],
+        )
+
+
+def _add_pictures(db: Database, connection: Connection, frame_id: int, run: NewRun) -> None:
+    db.insert_new(connection, products, [_product_row(frame_id, item, run.now) for item in run.pictures])
+
+
+def _write_regions(
+    db: Database, connection: Connection, frame_id: int, row: Row[Any], run: NewRun
+) -> dict[str, dict[str, Any]]:
+    if not run.segmentations and not run.looked_for:
+        return {}
+    facts = FrameFacts(frame_id, row.instrument, row.date_obs, row.received_at)
+    return regions.write(db, connection, facts, run.segmentations, run.software_version, run.looked_for)
+
+
+def _tell(
+    db: Database,
+    connection: Connection,
+    frame_id: int,
+    row: Row[Any],
+    run: NewRun,
+    found: Mapping[str, Any],
+    **more: Any,
+) -> None:
+    """Write the event, the last step of a transaction."""
+    payload = {
+        "id": frame_id,
+        "instrument": row.instrument,
+        "status": Status.DONE.value,
+        "file_name": row.file_name,
+        "frame": row.frame_index,
+        "date_obs": row.date_obs,
+        **more,
+        "quality": None if run.quality is None else _short(run.quality),
+    }
+    if found:
+        payload["regions"] = found
+    events.append(db, connection, [events.NewEvent("result", row.instrument, frame_id, payload)])
+
+
+def _add_results(connection: Connection, frame_id: int, run: NewRun) -> set[str]:
+    """Write the results of those subjects of which something else was said last; return these subjects.
+
+    The frame's row is locked: nobody else adds to its results meanwhile.
+    """
+    if not run.made:
+        return set()
+    former = connection.execute(_FORMER, {"frame": frame_id}).all()
+    rows = []
+    written = set()
+    for subject, items in groupby(sorted(run.made, key=_subject_of), _subject_of):
+        new = list(items)
+        if not _is_said_already(new, current_run(former, subject), run.software_version):
+            rows += [_result_row(frame_id, item, run.software_version, run.now) for item in new]
+            written.add(subject)
+    if rows:
+        connection.execute(insert(results), rows)
+    return written
+
+
+_FORMER = select(*results.c).where(results.c.frame_id == bindparam("frame")).order_by(results.c.id)
+
+
+def _subject_of(item: NewResult) -> str:
+    return subject_of(item.analysis)
+
+
+def _is_said_already(new: Sequence[NewResult], said: Sequence[Row[Any]], software_version: str) -> bool:
+    """Whether the last run was of the same models, parameters and software, or had the same to say."""
+    before = {(row.analysis, row.model_sha256, row.parameters_hash): row for row in said}
+    keys = {(item.analysis, item.model.sha256, item.parameters_hash): item for item in new}
+    return before.keys() == keys.keys() and all(
+        before[key].software_version == software_version
+        or _canonical(before[key].payload) == _canonical(item.payload)
+        for key, item in keys.items()
+    )
+
+
+def _canonical(payload: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(dict(payload), option=orjson.OPT_SORT_KEYS)
+
+
+_SHORT = ("score", "is_degraded", "p_value", "causes", "model")
 
 
 def _short(quality: Quality) -> dict[str, Any]:
     payload = quality_payload(quality)
-    return {name: payload[name] for name in ("score", "is_degraded", "p_value", "causes", "model")}
+    return {name: payload[name] for name in _SHORT}
 
 
 def _result_row(frame_id: int, item: NewResult, software_version: str, now: datetime) -> dict[str, Any]:
@@ -172,6 +325,7 @@ def _result_row(frame_id: int, item: NewResult, software_version: str, now: date
         "model_version": item.model.version,
         "model_sha256": item.model.sha256,
         "parameters_hash": item.parameters_hash,
+        "parameters": plain_parameters(item.model),
         "software_version": software_version,
         "payload": dict(item.payload),
         "created_at": now,
@@ -192,24 +346,38 @@ def _product_row(frame_id: int, item: NewProduct, now: datetime) -> dict[str, An
     }
 
 
-def of_frame(db: Database, frame_id: int) -> list[dict[str, Any]]:
-    """Results of a frame, newest first."""
-    with db.read() as connection:
-        query = select(*results.c).where(results.c.frame_id == frame_id).order_by(results.c.id.desc())
-        return [dict(row) for row in connection.execute(query).mappings()]
+def newest_payloads(
+    db: Database, frame_ids: Sequence[int], analysis: str, as_of: datetime | None = None
+) -> dict[int, dict[str, Any]]:
+    """Newest payload of one analysis for each of some frames.
 
-
-def newest_payloads(db: Database, frame_ids: Sequence[int], analysis: str) -> dict[int, dict[str, Any]]:
-    """Newest payload of one analysis for each of some frames."""
+    Parameters
+    ----------
+    as_of : datetime or None
+        What was the newest then: results made later are passed over.
+    """
     if not frame_ids:
         return {}
+    query = select(results.c.frame_id, results.c.payload).where(
+        results.c.frame_id.in_(frame_ids), results.c.analysis == analysis
+    )
+    if as_of is not None:
+        query = query.where(results.c.created_at <= as_of)
     with db.read() as connection:
-        rows = connection.execute(
-            select(results.c.frame_id, results.c.payload)
-            .where(results.c.frame_id.in_(frame_ids), results.c.analysis == analysis)
-            .order_by(results.c.id)
-        ).all()
+        rows = connection.execute(query.order_by(results.c.id)).all()
     return {row.frame_id: row.payload for row in rows}
+
+
+def quality_as_of(db: Database, frame_ids: Sequence[int], as_of: datetime) -> dict[int, dict[str, Any]]:
+    """What was known of the quality of some frames at a time; frames not judged by then are left out.
+
+    Returns
+    -------
+    dict
+        Frame to ``score``, ``is_degraded``, ``p_value``, ``causes`` and ``model``, as `quality_payload`.
+    """
+    found = newest_payloads(db, frame_ids, "quality", as_of)
+    return {frame_id: {name: payload.get(name) for name in _SHORT} for frame_id, payload in found.items()}
 
 
 def products_of(db: Database, frame_id: int) -> list[dict[str, Any]]:
