@@ -1,0 +1,39 @@
+"""Names of files that a server gave, made harmless, and wavelengths in its words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import astropy.units as u
+
+_LONGEST = 200
+
+
+def safe_name(word: str, otherwise: str) -> str:
+    """Last part of a name, without what could lead elsewhere or hide it."""
+    name = PurePosixPath(word.replace("\\", "/")).name
+    kept = "".join(letter if letter.isprintable() and letter not in '<>:"|?*{}' else "_" for letter in name)
+    return kept.lstrip(".")[-_LONGEST:] or otherwise
+
+
+def distinct_names(names: Sequence[str], numbers: Sequence[int]) -> list[str]:
+    """The names, those that occur more than once told apart by a number before their suffix."""
+    counts = Counter(names)
+    return [
+        name if counts[name] == 1 else _numbered(name, number)
+        for name, number in zip(names, numbers, strict=True)
+    ]
+
+
+def _numbered(name: str, number: int) -> str:
+    stem, dot, suffix = name.partition(".")
+    return f"{stem}-{number}{dot}{suffix}"
+
+
+def wavelength_word(wavelength: u.Quantity | str | None) -> str | None:
+    """A wavelength as the server takes it; energies and frequencies are turned into one."""
+    if wavelength is None or isinstance(wavelength, str):
+        return wavelength
+    return f"{wavelength.to_value(u.nm, equivalencies=u.spectral()):.4f}nm"

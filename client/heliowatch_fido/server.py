@@ -1,0 +1,64 @@
+"""Which server is asked, and with which key."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import urlsplit, urlunsplit
+
+from heliowatch_fido.errors import HeliowatchError, NoServerError
+
+_keys: dict[str, str | None] = {}
+_chosen: str | None = None
+
+
+def configure(url: str, key: str | None = None) -> None:
+    """Name the server that is asked when a search names none, and the key for it.
+
+    A key is sent to the server it was given for, and to no other. Calling it again for another server
+    keeps the first one's key for searches that name that server.
+    """
+    global _chosen
+    _chosen = normal(url)
+    _keys[_chosen] = key
+
+
+def normal(url: str) -> str:
+    """Address without what does not belong: a trailing slash, or the API's path.
+
+    Raises
+    ------
+    HeliowatchError
+        When it is no address, or carries a password that would be shown with it.
+    """
+    parts = urlsplit(url.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise HeliowatchError(f"{url!r} is no address of a server: write http://HOST:PORT")
+    if parts.username or parts.password:
+        raise HeliowatchError("give the key by configure(url, key=…), not inside the address")
+    path = parts.path.rstrip("/").removesuffix("/api/v1")
+    return urlunsplit((parts.scheme, parts.netloc.lower(), path, "", ""))
+
+
+def has_server() -> bool:
+    """Whether a server is known without a search naming one."""
+    return _chosen is not None or bool(os.environ.get("HELIOWATCH_SERVER"))
+
+
+def server_and_key(named: str | None = None) -> tuple[str, str | None]:
+    """Address of the server to ask, and its key.
+
+    Raises
+    ------
+    NoServerError
+        When none is named, configured or in the environment.
+    """
+    from_environment = os.environ.get("HELIOWATCH_SERVER")
+    word = named or _chosen or from_environment
+    if not word:
+        raise NoServerError
+    url = normal(word)
+    if url in _keys:
+        return url, _keys[url]
+    if from_environment and normal(from_environment) != url:
+        return url, None
+    return url, os.environ.get("HELIOWATCH_KEY") or None
