@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, insert, literal, or_, select, update
 
-from observatory.storage import events
+from observatory.storage import events, leases
 from observatory.storage.frames import plain_text, text_path
 from observatory.storage.pairing import Arrange, Member, SetStatus, join, overdue
 from observatory.storage.results import NewProduct
@@ -23,7 +23,6 @@ from observatory.storage.schema import (
     composite_pictures,
     composites,
     frames,
-    workers,
 )
 from observatory.storage.session import Database
 
@@ -250,13 +249,7 @@ def give_back(db: Database, claimed: ClaimedSet, retry_at: datetime, *, is_count
 
 def release_abandoned(db: Database, now: datetime, lease_s: float, max_attempts: int) -> int:
     """Take sets back from workers that fell silent; return how many wait again."""
-    silent_since = now - timedelta(seconds=lease_s)
-    alive = select(workers.c.name).where(workers.c.seen_at >= silent_since)
-    abandoned = and_(
-        composites.c.status == SetStatus.COMPOSING,
-        composites.c.claimed_at < silent_since,
-        composites.c.claimed_by.not_in(alive),
-    )
+    abandoned = leases.abandoned(composites, SetStatus.COMPOSING, now, lease_s)
     with db.write() as connection:
         reason = f"the worker died {max_attempts} times on this set: look at its log"
         connection.execute(

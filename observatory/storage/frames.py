@@ -6,7 +6,7 @@ import base64
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,8 @@ from sqlalchemy import (
 )
 
 from observatory.frame import DateSource
-from observatory.storage import events
-from observatory.storage.schema import UtcDateTime, arrivals, frames, workers
+from observatory.storage import events, leases
+from observatory.storage.schema import UtcDateTime, arrivals, frames
 from observatory.storage.session import Database
 
 
@@ -450,13 +450,7 @@ def release_abandoned(db: Database, now: datetime, lease_s: float, max_attempts:
     tuple of int
         Frames that wait again, and frames that failed because they were tried too often.
     """
-    silent_since = now - timedelta(seconds=lease_s)
-    alive = select(workers.c.name).where(workers.c.seen_at >= silent_since)
-    abandoned = and_(
-        frames.c.status == Status.PROCESSING,
-        frames.c.claimed_at < silent_since,
-        frames.c.claimed_by.not_in(alive),
-    )
+    abandoned = leases.abandoned(frames, Status.PROCESSING, now, lease_s)
     with db.write() as connection:
         failed = connection.execute(
             update(frames)
@@ -508,9 +502,7 @@ def due(
     db: Database, family: str, priority: Priority, now: datetime, published_before: datetime, limit: int
 ) -> list[Task]:
     """Oldest waiting frames of a queue that are not on it, or were put there too long ago."""
-    unpublished = and_(
-        frames.c.published_at.is_(None), or_(frames.c.retry_at.is_(None), frames.c.retry_at <= now)
-    )
+    unpublished = leases.unpublished(frames, now)
     with db.read() as connection:
         rows = connection.execute(
             select(frames.c.id)
