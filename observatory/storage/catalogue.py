@@ -1,32 +1,18 @@
-"""Every question asked about frames: lists, one, the newest, counts, series; cheap in a long archive."""
+"""Every question asked about frames: lists, one, the newest, series; cheap in a long archive."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, and_, cast, func, or_, select, text
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, cast, func, select, text
 
-from observatory.storage.frames import Priority, Status, text_path
-from observatory.storage.schema import arrivals, causes, frames
+from observatory.storage.frame_keys import FrameFilter, Key, Page, among, find_keys
+from observatory.storage.frames import Status, text_path
+from observatory.storage.schema import arrivals, causes, frames, results
 from observatory.storage.session import Database
-
-
-@dataclass(frozen=True)
-class FrameFilter:
-    """Which frames are asked for; None means any."""
-
-    instrument: str | None = None
-    time_from: datetime | None = None
-    time_to: datetime | None = None
-    status: Status | None = None
-    quality_min: float | None = None
-    quality_max: float | None = None
-    cause: str | None = None
-    wavelength_nm: float | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
+from observatory.storage.tallies import counts, counts_by_instrument, counts_of, overview
 
 
 def find(
@@ -34,46 +20,109 @@ def find(
     wanted: FrameFilter,
     *,
     limit: int,
-    after: tuple[datetime, int] | None = None,
+    after: Key | None = None,
     is_ascending: bool = False,
 ) -> list[dict[str, Any]]:
-    """Frames by filter, in order of (`moment`, id).
+    """Frames by filter, in order of (`moment`, id), each with its causes.
 
     Parameters
     ----------
     after : tuple of (datetime, int) or None
         Sort key of the last row of the page before: keyset paging.
     """
-    moment = frames.c.moment
-    query = _filtered(select(*frames.c), wanted)
-    if after is not None:
-        key, last_id = after
-        if is_ascending:
-            query = query.where(or_(moment > key, and_(moment == key, frames.c.id > last_id)))
-        else:
-            query = query.where(or_(moment < key, and_(moment == key, frames.c.id < last_id)))
-    order = (moment.asc(), frames.c.id.asc()) if is_ascending else (moment.desc(), frames.c.id.desc())
     with db.read() as connection:
-        rows = [dict(row) for row in connection.execute(query.order_by(*order).limit(limit)).mappings()]
-        return _with_causes(connection, rows)
+        ids = [number for _, number in find_keys(db, connection, wanted, Page(limit, after, is_ascending))]
+        if not ids:
+            return []
+        query = select(*frames.c).where(among(db, frames.c.id, ids))
+        rows = {row["id"]: dict(row) for row in connection.execute(query).mappings()}
+        return _with_causes(connection, [rows[number] for number in ids if number in rows])
 
 
-def _filtered(query: Select[Any], wanted: FrameFilter) -> Select[Any]:
-    conditions = {
-        "instrument": lambda value: frames.c.instrument == value,
-        "time_from": lambda value: frames.c.moment >= value,
-        "time_to": lambda value: frames.c.moment < value,
-        "status": lambda value: frames.c.status == value,
-        "quality_min": lambda value: frames.c.quality_score >= value,
-        "quality_max": lambda value: frames.c.quality_score <= value,
-        "wavelength_nm": lambda value: frames.c.wavelength_nm.between(value - 0.05, value + 0.05),
-        "cause": lambda value: frames.c.id.in_(select(causes.c.frame_id).where(causes.c.cause == value)),
-    }
-    for name, condition in conditions.items():
-        value = getattr(wanted, name)
-        if value is not None:
-            query = query.where(condition(value))
-    return query
+TABLE_COLUMNS = (
+    "id",
+    "instrument",
+    "observatory",
+    "date_obs",
+    "date_obs_source",
+    "frame",
+    "wavelength_nm",
+    "exposure_time_s",
+    "is_simulated",
+    "file_name",
+    "sha256",
+    "bytes",
+    "status",
+    "reason",
+    "priority",
+    "received_at",
+    "processed_at",
+    "latency_s",
+    "score",
+    "p_value",
+    "is_degraded",
+    "causes",
+    "model",
+    "mark",
+    "sky_class",
+)
+"""What `table` gives of a frame, in order."""
+
+_TABLE_NAMES = {"frame": "frame_index", "score": "quality_score"}
+_LOOKED_UP = ("p_value", "causes", "model")
+
+
+def table(
+    db: Database,
+    wanted: FrameFilter,
+    *,
+    limit: int,
+    after: Key | None = None,
+    is_ascending: bool = False,
+) -> tuple[list[tuple[Any, ...]], Key | None]:
+    """Frames as rows of plain values (`TABLE_COLUMNS`), and the key of the last one unless nothing follows.
+
+    One short transaction: whoever reads a long table slowly holds nothing open between its pieces.
+    """
+    with db.read() as connection:
+        keys = find_keys(db, connection, wanted, Page(limit + 1, after, is_ascending))
+        last = keys[limit - 1] if len(keys) > limit else None
+        ids = [number for _, number in keys[:limit]]
+        return _table_rows(db, connection, ids), last
+
+
+def _table_rows(db: Database, connection: Connection, ids: Sequence[int]) -> list[tuple[Any, ...]]:
+    if not ids:
+        return []
+    plain = [frames.c[_TABLE_NAMES.get(name, name)] for name in TABLE_COLUMNS if name not in _LOOKED_UP]
+    rows = {row[0]: row for row in connection.execute(select(*plain).where(among(db, frames.c.id, ids)))}
+    said = connection.execute(
+        select(
+            results.c.frame_id,
+            results.c.payload["p_value"].as_float(),
+            results.c.payload["model"].as_string(),
+        )
+        .where(among(db, results.c.frame_id, ids), results.c.analysis == "quality")
+        .order_by(results.c.frame_id, results.c.id)
+    )
+    verdicts = {row[0]: (row[1], row[2]) for row in said}
+    named: dict[int, str] = {}
+    for frame_id, cause in connection.execute(
+        select(causes.c.frame_id, causes.c.cause)
+        .where(among(db, causes.c.frame_id, ids))
+        .order_by(causes.c.frame_id, causes.c.probability.desc())
+    ):
+        named[frame_id] = f"{named[frame_id]} {cause}" if frame_id in named else cause
+    at = TABLE_COLUMNS.index("p_value")
+    found = []
+    for number in ids:
+        row = rows.get(number)
+        if row is None:
+            continue
+        is_judged = row[at - 1] is not None
+        p_value, model = verdicts.get(number, (None, None)) if is_judged else (None, None)
+        found.append((*row[:at], p_value, row[at], named.get(number, ""), model, *row[at + 1 :]))
+    return found
 
 
 def _with_causes(connection: Connection, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -81,7 +130,9 @@ def _with_causes(connection: Connection, rows: list[dict[str, Any]]) -> list[dic
     by_frame: dict[int, list[dict[str, Any]]] = {}
     if ids:
         for row in connection.execute(
-            select(causes).where(causes.c.frame_id.in_(ids)).order_by(causes.c.probability.desc())
+            select(causes.c.frame_id, causes.c.cause, causes.c.probability)
+            .where(causes.c.frame_id.in_(ids))
+            .order_by(causes.c.probability.desc())
         ):
             by_frame.setdefault(row.frame_id, []).append({"cause": row.cause, "probability": row.probability})
     for frame in rows:
@@ -109,38 +160,6 @@ def latest(db: Database, instrument: str) -> dict[str, Any] | None:
     return found[0] if found else None
 
 
-def overview(db: Database) -> list[dict[str, Any]]:
-    """Each instrument's counts by status and its newest times."""
-    with db.read() as connection:
-        rows = connection.execute(
-            select(
-                frames.c.instrument,
-                frames.c.family,
-                func.count().label("frames"),
-                func.count().filter(frames.c.status == Status.DONE).label("done"),
-                func.count().filter(frames.c.status == Status.REJECTED).label("rejected"),
-                func.count().filter(frames.c.status == Status.FAILED).label("failed"),
-                func.count()
-                .filter(frames.c.status.in_([Status.RECEIVED, Status.PROCESSING]))
-                .label("waiting"),
-                func.count().filter(frames.c.is_degraded.is_(True)).label("degraded"),
-                func.max(frames.c.date_obs).label("last_date_obs"),
-                func.max(frames.c.received_at).label("last_received_at"),
-            )
-            .where(frames.c.instrument.is_not(None))
-            .group_by(frames.c.instrument, frames.c.family)
-            .order_by(frames.c.instrument)
-        ).mappings()
-        return [dict(row) for row in rows]
-
-
-def counts(db: Database) -> dict[str, int]:
-    """Frames by status."""
-    with db.read() as connection:
-        rows = connection.execute(select(frames.c.status, func.count()).group_by(frames.c.status)).all()
-    return {status.value: 0 for status in Status} | {row[0]: row[1] for row in rows}
-
-
 def quality_series(
     db: Database,
     instrument: str | None,
@@ -150,7 +169,7 @@ def quality_series(
     bin_s: int | None,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """Scores over time, single or in bins of ``bin_s`` seconds, oldest first.
+    """Scores over time, single or in bins of ``bin_s`` seconds, oldest first, the newest ``limit``.
 
     Frames without a `date_obs` have no place on a time axis and are left out.
     """
@@ -159,48 +178,93 @@ def quality_series(
         frames.c.quality_score.is_not(None),
         frames.c.date_obs.is_not(None),
     ]
-    if instrument is not None:
-        conditions.append(frames.c.instrument == instrument)
-    if time_from is not None:
-        conditions.append(frames.c.moment >= time_from)
     if time_to is not None:
         conditions.append(frames.c.moment < time_to)
     with db.read() as connection:
+        if instrument is not None:
+            conditions.append(frames.c.instrument == instrument)
+        elif bin_s is not None and not db.is_sqlite:
+            names = [name for name, _ in _instruments(connection)]
+            conditions.append(frames.c.instrument.in_(names))  # then the index alone answers
         if bin_s is None:
-            query = (
-                select(
-                    frames.c.id,
-                    frames.c.instrument,
-                    frames.c.date_obs.label("time"),
-                    frames.c.quality_score.label("score"),
-                    frames.c.is_degraded,
-                )
-                .where(*conditions)
-                .order_by(frames.c.moment.desc(), frames.c.id.desc())
-                .limit(limit)
-            )
-            return [dict(row) for row in connection.execute(query).mappings()][::-1]
-        if db.is_sqlite:
-            epoch: Any = func.unixepoch(frames.c.date_obs)
-        else:
-            epoch = cast(func.floor(func.extract("epoch", frames.c.date_obs)), BigInteger)
-        start = (epoch - epoch % text(str(int(bin_s)))).label("start")
-        binned = (
-            select(
-                start,
-                frames.c.instrument,
-                func.count().label("frames"),
-                func.avg(frames.c.quality_score).label("score"),
-                func.min(frames.c.quality_score).label("score_min"),
-                func.max(frames.c.quality_score).label("score_max"),
-                func.count().filter(frames.c.is_degraded.is_(True)).label("degraded"),
-            )
-            .where(*conditions)
-            .group_by(start, frames.c.instrument)
-            .order_by(start.desc())
-            .limit(limit)
-        )
-        return [dict(row) for row in connection.execute(binned).mappings()][::-1]
+            return _single_scores(connection, conditions, time_from, limit)
+        return _binned_scores(db, connection, conditions, time_from, bin_s, limit)
+
+
+def _single_scores(
+    connection: Connection, conditions: list[ColumnElement[bool]], time_from: datetime | None, limit: int
+) -> list[dict[str, Any]]:
+    query = select(
+        frames.c.id,
+        frames.c.instrument,
+        frames.c.moment.label("time"),
+        frames.c.quality_score.label("score"),
+        frames.c.is_degraded,
+    ).where(*conditions)
+    if time_from is not None:
+        query = query.where(frames.c.moment >= time_from)
+    query = query.order_by(frames.c.moment.desc(), frames.c.id.desc()).limit(limit)
+    return [dict(row) for row in connection.execute(query).mappings()][::-1]
+
+
+def _binned_scores(
+    db: Database,
+    connection: Connection,
+    conditions: list[ColumnElement[bool]],
+    time_from: datetime | None,
+    bin_s: int,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """Bins from the newest backwards, a window at a time, so that little more is read than is given."""
+    found: list[dict[str, Any]] = []
+    moment = frames.c.moment
+    end: datetime | None = None
+    bins = limit
+    while len(found) < limit:
+        older = select(moment).where(*conditions).order_by(moment.desc()).limit(1)
+        newest = connection.execute(older if end is None else older.where(moment < end)).scalar()
+        if newest is None or (time_from is not None and newest < time_from):
+            break
+        start = bin_start(newest, bin_s, bins)
+        first = start if time_from is None else max(start, time_from)
+        query = _bins(db, bin_s).where(*conditions, moment >= first)
+        if end is not None:
+            query = query.where(moment < end)
+        rows = [dict(row) for row in connection.execute(query).mappings()]
+        found += sorted(rows, key=_from_newest)[: limit - len(found)]
+        end, bins = first, 2 * bins  # where frames are sparse the windows grow
+    return sorted(found, key=_from_newest, reverse=True)
+
+
+def _from_newest(row: Mapping[Any, Any]) -> tuple[int, str]:
+    return -(row["start"] or 0), row["instrument"] or ""
+
+
+def bin_start(newest: datetime, bin_s: int, bins: int) -> datetime:
+    """Start of the first of so many bins that end with the one of a moment."""
+    start_s = newest.timestamp() // bin_s * bin_s - (bins - 1) * bin_s
+    return datetime.fromtimestamp(max(start_s, _FIRST_S), UTC)
+
+
+_FIRST_S = datetime.min.replace(tzinfo=UTC).timestamp()
+
+
+def _bins(db: Database, bin_s: int) -> Select[Any]:
+    if db.is_sqlite:
+        epoch: Any = func.unixepoch(frames.c.moment)
+    else:
+        epoch = cast(func.floor(func.extract("epoch", frames.c.moment)), BigInteger)
+    start = (epoch - epoch % text(str(int(bin_s)))).label("start")
+    score = frames.c.quality_score
+    return select(
+        start,
+        frames.c.instrument,
+        func.count().label("frames"),
+        func.avg(score).label("score"),
+        func.min(score).label("score_min"),
+        func.max(score).label("score_max"),
+        func.count().filter(frames.c.is_degraded.is_(True)).label("degraded"),
+    ).group_by(start, frames.c.instrument)
 
 
 def instruments_seen(db: Database) -> list[tuple[str, str | None]]:
@@ -208,6 +272,11 @@ def instruments_seen(db: Database) -> list[tuple[str, str | None]]:
 
     Jumps from name to name along the index instead of reading every frame.
     """
+    with db.read() as connection:
+        return _instruments(connection)
+
+
+def _instruments(connection: Connection) -> list[tuple[str, str | None]]:
     instrument = frames.c.instrument
     seen = select(func.min(instrument).label("name")).cte("seen", recursive=True)
     following = select(func.min(instrument)).where(instrument > seen.c.name).scalar_subquery()
@@ -219,10 +288,9 @@ def instruments_seen(db: Database) -> list[tuple[str, str | None]]:
         .limit(1)
         .scalar_subquery()
     )
-    with db.read() as connection:
-        rows = connection.execute(
-            select(seen.c.name, family).where(seen.c.name.is_not(None)).order_by(seen.c.name)
-        ).all()
+    rows = connection.execute(
+        select(seen.c.name, family).where(seen.c.name.is_not(None)).order_by(seen.c.name)
+    ).all()
     return [(row[0], row[1]) for row in rows]
 
 
@@ -242,17 +310,6 @@ def newest_moments(db: Database, instruments: Sequence[str]) -> dict[str, dateti
     return found
 
 
-def counts_by_instrument(db: Database) -> list[tuple[str | None, str, int]]:
-    """Instrument, status and number of frames. This one does read every frame."""
-    with db.read() as connection:
-        rows = connection.execute(
-            select(frames.c.instrument, frames.c.status, func.count())
-            .group_by(frames.c.instrument, frames.c.status)
-            .order_by(frames.c.instrument, frames.c.status)
-        ).all()
-    return [(row[0], row[1], row[2]) for row in rows]
-
-
 def newest_refusals(db: Database, limit: int) -> list[dict[str, Any]]:
     """Frames rejected or failed, the newest arrivals first."""
     found: list[dict[str, Any]] = []
@@ -265,12 +322,20 @@ def newest_refusals(db: Database, limit: int) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: row["id"], reverse=True)[:limit]
 
 
-def counts_of(db: Database, priority: Priority, statuses: Sequence[Status] = tuple(Status)) -> dict[str, int]:
-    """Frames of one priority by status; fast for the few statuses that are asked for."""
-    with db.read() as connection:
-        rows = connection.execute(
-            select(frames.c.status, func.count())
-            .where(frames.c.status.in_(statuses), frames.c.priority == priority)
-            .group_by(frames.c.status)
-        ).all()
-    return {status.value: 0 for status in statuses} | {row[0]: row[1] for row in rows}
+__all__ = [
+    "TABLE_COLUMNS",
+    "FrameFilter",
+    "bin_start",
+    "counts",
+    "counts_by_instrument",
+    "counts_of",
+    "find",
+    "get",
+    "instruments_seen",
+    "latest",
+    "newest_moments",
+    "newest_refusals",
+    "overview",
+    "quality_series",
+    "table",
+]
