@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heliowatch import remote_verbs
+
 if TYPE_CHECKING:
     from observatory.settings import Settings
 
@@ -497,6 +499,9 @@ def doctor(
     from heliowatch.doctor import run_doctor
 
     raise typer.Exit(run_doctor(_settings(), as_json=as_json))
+
+
+remote_verbs.add_to(app, _settings)
 
 
 if __name__ == "__main__":

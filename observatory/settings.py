@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Annotated
 
 import yaml
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -325,6 +325,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default=Path("var/heliowatch"), description="database (SQLite) and products")
     database_url: str = Field(default="", description="empty: SQLite inside data_dir")
     broker_url: str = Field(default="memory://", description="redis://… in production")
+    server: str = Field(
+        default="",
+        description="address of the server that `query` asks; empty: the service of these settings",
+    )
+    key: SecretStr | None = Field(default=None, description="key that `query` shows to that server")
     watch: list[Path] = Field(default_factory=list, description="folders with frames of several instruments")
     instruments: dict[str, InstrumentSettings] = Field(default_factory=dict)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
