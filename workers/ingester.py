@@ -524,7 +524,10 @@ class Ingester:
         )
         handler = _Handler(self._notice)
         observer.start()
-        for path in {folder.path for folder in self._folders}:
+        paths = {folder.path for folder in self._folders}
+        for path in paths:
+            if not paths.isdisjoint(path.parents):
+                continue  # watched with the folder around it
             try:
                 observer.schedule(handler, str(path), recursive=True)
             except OSError as error:  # away for now: the scan after its return notices
