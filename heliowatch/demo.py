@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
 
-from heliowatch.house import make_server, stop_server, upgrade
+from heliowatch.house import make_server, stop_server, upgrade, uploads_of
 from heliowatch.simulation import SimulatedCorona, SimulatedObservatory
 from observatory.analysis import Cause, EventType
 from observatory.instruments import Limits, read_file
@@ -82,7 +82,8 @@ def run_demo(load: Callable[..., Settings], *, port: int | None, should_exit: bo
             data_dir=Path(home) / "data", database_url="", broker_url="memory://", watch=[incoming]
         )
         upgrade(settings)
-        with Station(settings, [WatchFolder(incoming.resolve())]) as station:
+        folders = [WatchFolder(incoming.resolve()), *uploads_of(settings)]
+        with Station(settings, folders) as station:
             server, address = _serve(settings, station.db, port)
             try:
                 expected = _feed(incoming)

@@ -19,6 +19,7 @@ import uvicorn
 
 import migrations
 from heliowatch.folders import make_folder
+from observatory import uploads
 from observatory.errors import HeliowatchError, SettingsError
 from observatory.instruments import kind_of
 from observatory.settings import Settings
@@ -60,6 +61,13 @@ def folders_of(settings: Settings, named: list[Path], instrument: str | None) ->
     return folders
 
 
+def uploads_of(settings: Settings) -> list[WatchFolder]:
+    """Folders into which the API puts what is uploaded."""
+    from workers.ingester import WatchFolder
+
+    return [WatchFolder(path, instrument) for path, instrument in uploads.folders(settings).items()]
+
+
 def run_up(
     settings: Settings, watch: list[Path], instrument: str | None, host: str | None, port: int | None
 ) -> None:
@@ -77,7 +85,8 @@ def run_up(
     raise_file_limit()
     with closing(open_port(settings, host, port)) as listening:
         upgrade(settings)
-        with Station(settings, folders_of(settings, watch, instrument)) as station:
+        folders = folders_of(settings, watch, instrument) + uploads_of(settings)
+        with Station(settings, folders) as station:
             serve_until_stopped(settings, station.db, listening)
 
 
@@ -90,7 +99,7 @@ def run_ingest(settings: Settings, named: list[Path], instrument: str | None, *,
         log.warning("embedded_queue", hint="nobody hears this queue: set broker_url to a Redis, or use `up`")
     if settings.worker.metrics_port is not None:
         metrics.serve(settings.worker.metrics_port)
-    folders = folders_of(settings, named, instrument)
+    folders = folders_of(settings, named, instrument) + uploads_of(settings)
     with IngestRoom(settings, folders) as room, stop_on_signals(room.ingester.stop):
         if once:
             typer.echo(f"{room.ingester.once()} files taken")
@@ -117,7 +126,8 @@ def run_workers(settings: Settings, queues: list[str] | None, processes: int | N
 
 def run_service(settings: Settings, host: str | None, port: int | None) -> None:
     """Answer until told to stop."""
-    db = Database(settings.resolved_database_url)
+    patience_s = settings.service.query_patience_s
+    db = Database(settings.resolved_database_url, statement_timeout_s=patience_s)
     db.check_schema()
     raise_file_limit()
     with closing(open_port(settings, host, port)) as listening:
@@ -174,12 +184,18 @@ def raise_file_limit() -> None:
 
 def serve_until_stopped(settings: Settings, db: Database, listening: socket.socket) -> None:
     """Run the service in this thread until SIGTERM or Ctrl-C."""
-    server = make_server(settings, db)
+    server = make_server(settings, db, listening.getsockname()[0])
     _say_where(settings, listening)
     # uvicorn raises the signal once more when it has stopped; unheard, it would kill this process
     # before the worker beside it has finished its frames and signed off.
     with stop_on_signals(lambda: None):
         server.run(sockets=[listening])
+
+
+def _answering_on(settings: Settings, host: str) -> Settings:
+    """Settings that say where the service really answers, whatever the command line said."""
+    service = settings.service.model_copy(update={"host": host})
+    return settings.model_copy(update={"service": service})
 
 
 def _say_where(settings: Settings, listening: socket.socket) -> None:
@@ -197,17 +213,24 @@ def make_server(
     settings: Settings, db: Database, host: str | None = None, port: int | None = None
 ) -> uvicorn.Server:
     """Build the HTTP server."""
+    if host is not None:
+        settings = _answering_on(settings, host)
     from service.main import create_app
+    from service.protocol import bounded_http
 
     db.check_schema()
     config = uvicorn.Config(
         create_app(settings, db),
-        host=host or settings.service.host,
+        host=settings.service.host,
         port=settings.service.port if port is None else port,
         log_level="warning",
         log_config=None,
         timeout_graceful_shutdown=3,
         server_header=False,
+        access_log=False,  # addresses may hold what is nobody's business; the proxy before us logs better
+        proxy_headers=False,  # the application believes the proxies of the settings alone
+        http=bounded_http(settings.service),
+        ws="none",
     )
     return uvicorn.Server(config)
 

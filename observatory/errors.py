@@ -38,6 +38,16 @@ class StorageUnavailableError(TransientError):
         self.what = what
 
 
+class QueryTooLongError(HeliowatchError):
+    """The database gave a question up because it took longer than the settings allow."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the question takes the database too long: ask for a shorter time or with more filters, "
+            "or raise service.query_patience_s"
+        )
+
+
 class UnusableInputError(HeliowatchError):
     """The input cannot be used, now or later: reject it and say why."""
 

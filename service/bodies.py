@@ -18,6 +18,7 @@ _UPLOAD = ("POST", f"{API}/frames")
 _FORM_BYTES = 1 << 16  # a form's other fields and the lines between them
 _LEAST_BYTES_A_SECOND = 8192
 _DRAIN_S = 1.0
+_DRAIN_BYTES = 64 << 20
 
 
 class Bodies:
@@ -107,10 +108,12 @@ class _Body:
     async def _drain(self) -> None:
         try:
             async with asyncio.timeout(_DRAIN_S):
-                while True:
+                left = _DRAIN_BYTES
+                while left > 0:
                     message = await self._receive()
                     if message["type"] != "http.request" or not message.get("more_body", False):
                         return
+                    left -= len(message.get("body", b""))
         except TimeoutError:
             return
 

@@ -13,10 +13,12 @@ from observatory.settings import Settings
 from observatory.storage.files import ProductFiles
 from observatory.storage.series import DataSet
 from observatory.storage.session import Database
+from observatory.uploads import Spool
 from service.identity import Keyring
 from service.limits import Limiter
 from service.metrics import DatabaseCollector
 from service.remembered import Remembered
+from service.slots import Slots
 from service.stream import EventStream
 from service.trail import Trail
 
@@ -35,6 +37,8 @@ class Context:
     keyring: Keyring
     limiter: Limiter
     trail: Trail
+    spool: Spool
+    uploads: Slots
     probe_queue: QueueProbe
     collector: DatabaseCollector
     overview: Remembered[list[dict[str, Any]]]

@@ -16,6 +16,7 @@ from service.context import Context, context_of
 from service.identity import Identity
 from service.limits import Kind, TooOftenError, caller_of, network_of
 from service.problems import ProblemError, problem_response, unavailable_response
+from service.shapes import API
 
 EXEMPT = frozenset({"/healthz", "/readyz", "/metrics"})
 NOTES = "heliowatch.notes"
@@ -101,7 +102,9 @@ def _entry(scope: Scope, status: int) -> Entry | None:
     request = HTTPConnection(scope)
     who = scope.get(REMEMBERED)
     identity = who if isinstance(who, Identity) else Identity("unknown" if who else "anonymous")
-    path = getattr(route, "path_format", None) or getattr(route, "path", "")
+    path = getattr(route, "path", "")
+    if path and API in scope["path"] and not path.startswith(API):
+        path = f"{API}{path}"
     detail: dict[str, Any] = dict(scope[NOTES])
     if isinstance(who, ProblemError):
         detail["refused"] = who.kind

@@ -18,6 +18,7 @@ from observatory.settings import Settings
 from observatory.storage import catalogue, series
 from observatory.storage.files import ProductFiles
 from observatory.storage.session import Database
+from observatory.uploads import Spool
 from service import hapi, problems, readiness, views
 from service.auth import guard
 from service.bodies import Bodies
@@ -30,20 +31,24 @@ from service.metrics import DatabaseCollector
 from service.problems import Defects
 from service.remembered import Remembered
 from service.routes import (
+    audit,
     composites,
     events,
     health,
     instruments,
     latest,
+    marks,
     originals,
     products,
     quality,
     regions,
     status,
+    uploads,
 )
 from service.routes import frames as frame_routes
 from service.security import SecurityHeaders
 from service.shapes import API
+from service.slots import Slots
 from service.stream import EventStream
 from service.trail import Trail
 
@@ -52,11 +57,17 @@ _ABOUT = (
     "Times are UTC and end in Z. Errors are `application/problem+json`."
 )
 _FAREWELL_S = 0.2  # the stream's thread only reads, and may notice the end a second later
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    422: {
-        "description": "a parameter cannot be used: which, and what is allowed",
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
+    status: {"description": words, "content": _PROBLEM}
+    for status, words in {
+        401: "a key is needed, or the one shown is wrong; `WWW-Authenticate` and `detail` say which",
+        403: "the key has not the scope, or a page of another origin wants to write",
+        413: "the body is larger than the settings allow",
+        422: "a parameter cannot be used: which, and what is allowed",
+        429: "too many requests of one key or address; `Retry-After` says when to ask again",
+        503: "the database cannot be used now; ask again in a moment",
+    }.items()
 }
 
 
@@ -72,7 +83,9 @@ def create_app(
     probe_queue : callable or None
         Asks whether the queue can be reached; else the broker of the settings is asked.
     """
-    here = _context(settings, db or Database(settings.resolved_database_url), probe_queue)
+    patience_s = settings.service.query_patience_s
+    db = db or Database(settings.resolved_database_url, statement_timeout_s=patience_s)
+    here = _context(settings, db, probe_queue)
     app = FastAPI(
         title="Heliowatch",
         version=observatory.__version__,
@@ -87,6 +100,8 @@ def create_app(
     for routes in (
         instruments,
         frame_routes,
+        uploads,
+        marks,
         originals,
         products,
         quality,
@@ -95,6 +110,7 @@ def create_app(
         latest,
         status,
         events,
+        audit,
     ):
         app.include_router(routes.router, prefix=API, dependencies=[Depends(guard)])
     app.include_router(hapi.router, dependencies=[Depends(guard)])
@@ -121,6 +137,8 @@ def _context(settings: Settings, db: Database, probe_queue: QueueProbe | None) -
         keyring=Keyring(db),
         limiter=Limiter(settings.service.rate_limits),
         trail=Trail(db),
+        spool=Spool(settings),
+        uploads=Slots("uploads", "service.max_uploads"),
         probe_queue=probe_queue or readiness.QueueProbe(settings),
         collector=DatabaseCollector(db, settings.service.worker_silence_s),
         overview=Remembered(lambda: catalogue.overview(db)),
@@ -133,6 +151,7 @@ def _context(settings: Settings, db: Database, probe_queue: QueueProbe | None) -
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     here: Context = app.state.context
     await run_in_threadpool(here.db.check_schema)
+    await run_in_threadpool(here.spool.sweep)
     here.stream.start()
     restore = _close_on_signal(here.stream)
     try:

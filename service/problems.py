@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from observatory.errors import StorageUnavailableError
+from observatory.errors import QueryTooLongError, StorageUnavailableError
 
 _log = structlog.get_logger()
 
@@ -107,6 +107,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(StorageUnavailableError, _on_unavailable)
+    app.add_exception_handler(QueryTooLongError, _on_too_long)
 
 
 async def _on_problem(_: Request, error: Exception) -> Response:
@@ -154,6 +155,11 @@ async def _on_http(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     kind = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
     return problem_response(error.status_code, kind, str(error.detail), headers=error.headers)
+
+
+async def _on_too_long(request: Request, error: Exception) -> Response:
+    _log.warning("query_too_long", path=request.url.path)
+    return problem_response(503, "query-too-long", str(error), headers={"Retry-After": str(_RETRY_AFTER_S)})
 
 
 async def _on_unavailable(request: Request, error: Exception) -> Response:

@@ -82,7 +82,8 @@ def page(db: Database, wanted: AuditFilter, *, limit: int, before: int | None = 
     if before is not None:
         query = query.where(audit.c.id < before)
     with db.read() as connection:
-        return [dict(row) for row in connection.execute(query).mappings()]
+        rows = connection.execute(query).mappings()
+        return [{str(name): value for name, value in row.items()} for row in rows]
 
 
 def prune_refused(db: Database, keep: int) -> int:

@@ -87,7 +87,7 @@ def put(db: Database, frame_id: int, mark: Mark, note: str | None, author: str, 
         if frame is None:
             raise NoSuchFrameError(str(frame_id))
         number = connection.execute(insert(marks).values(row).returning(marks.c.id)).scalar_one()
-        told = frame._asdict()
+        told = {str(name): value for name, value in frame._asdict().items()}  # orjson takes plain words alone
         told["frame"] = told.pop("frame_index")
         told["mark"] = {name: row[name] for name in ("mark", "note", "author", "created_at")}
         events.append(db, connection, [events.NewEvent("frame", frame.instrument, frame_id, told)])
@@ -98,7 +98,9 @@ def of_frame(db: Database, frame_id: int, limit: int = 1000) -> list[Marked]:
     """The newest marks of a frame, newest first."""
     query = select(marks).where(marks.c.frame_id == frame_id).order_by(marks.c.id.desc()).limit(limit)
     with db.read() as connection:
-        return [Marked(**row) for row in connection.execute(query).mappings()]
+        return [
+            Marked(**{str(name): row[name] for name in row}) for row in connection.execute(query).mappings()
+        ]
 
 
 def find_frame(db: Database, word: str) -> int:

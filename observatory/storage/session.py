@@ -21,7 +21,12 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.sql.schema import Table
 
-from observatory.errors import SchemaOutdatedError, SettingsError, StorageUnavailableError
+from observatory.errors import (
+    QueryTooLongError,
+    SchemaOutdatedError,
+    SettingsError,
+    StorageUnavailableError,
+)
 from observatory.storage.schema import SCHEMA_REVISION
 
 _BUSY_TIMEOUT_MS = 30_000
@@ -34,10 +39,13 @@ class Database:
     ----------
     url : str
         SQLAlchemy URL; ``sqlite:///…`` or ``postgresql://…`` (psycopg 3).
+    statement_timeout_s : float or None
+        Longest that Postgres may work on one statement; None: as long as it takes.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, statement_timeout_s: float | None = None) -> None:
         self.url = url
+        self._statement_timeout_s = statement_timeout_s
         self.is_sqlite = make_url(url).get_backend_name() == "sqlite"
         self._engine: Engine | None = None
         self._pid = 0
@@ -56,7 +64,7 @@ class Database:
         if not self.is_sqlite:
             try:
                 return create_engine(
-                    self.url, pool_pre_ping=True, pool_size=8, connect_args={"connect_timeout": 5}
+                    self.url, pool_pre_ping=True, pool_size=8, connect_args=self._connect_arguments()
                 )
             except ModuleNotFoundError as error:
                 raise SettingsError(
@@ -69,6 +77,12 @@ class Database:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
+
+    def _connect_arguments(self) -> dict[str, Any]:
+        arguments: dict[str, Any] = {"connect_timeout": 5}
+        if self._statement_timeout_s is not None:
+            arguments["options"] = f"-c statement_timeout={round(self._statement_timeout_s * 1000)}"
+        return arguments
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -142,6 +156,8 @@ def as_storage_error() -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == _QUERY_CANCELLED:
+            raise QueryTooLongError from error
         if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
             raise StorageUnavailableError("the database", _first_line(error.orig or error)) from error
         raise
@@ -153,6 +169,7 @@ def as_storage_error() -> Iterator[None]:
         raise
 
 
+_QUERY_CANCELLED = "57014"
 _DRIVER_LOST = {"OperationalError", "InterfaceError", "AdminShutdown"}  # psycopg's own, on a raw connection
 
 
