@@ -19,7 +19,7 @@ from observatory.storage import catalogue, series
 from observatory.storage.files import ProductFiles
 from observatory.storage.session import Database
 from observatory.uploads import Spool
-from service import hapi, problems, readiness, views
+from service import hapi, problems, readiness, views, vo
 from service.auth import guard
 from service.bodies import Bodies
 from service.context import Context, QueueProbe
@@ -114,6 +114,7 @@ def create_app(
     ):
         app.include_router(routes.router, prefix=API, dependencies=[Depends(guard)])
     app.include_router(hapi.router, dependencies=[Depends(guard)])
+    app.include_router(vo.router, dependencies=[Depends(guard)])
     app.include_router(health.router)
     views.install(app)
     app.add_middleware(Bodies)
