@@ -16,6 +16,8 @@ from observatory.storage.frames import Priority
 PROCESS_FRAME = "heliowatch.process_frame"
 COMPOSE = "heliowatch.compose_set"
 COMPOSITES = "composites"  # a queue of their own: the depth of the others is compared with waiting frames
+REPROCESS = "heliowatch.reprocess_frame"
+REPROCESSING = "reprocessing"  # the last queue that anybody empties
 _MEMORY_POLL_S = 0.002  # half of it is added to every frame; the default of 1 s would be, too
 _VISIBILITY_TIMEOUT_S = 3600  # longer than any task; the sweeper does not wait for it
 
@@ -26,12 +28,12 @@ def queue_name(family: str, priority: Priority) -> str:
 
 
 def queue_names() -> list[str]:
-    """All queues, in the order in which workers empty them: live frames, composites, an archive's."""
+    """All queues in the order in which workers empty them: live, composites, archives, what is done again."""
     live, backfill = (
         [queue_name(family, priority) for family in families()]
         for priority in (Priority.LIVE, Priority.BACKFILL)
     )
-    return [*live, COMPOSITES, *backfill]
+    return [*live, COMPOSITES, *backfill, REPROCESSING]
 
 
 def make_app(settings: Settings) -> Celery:
@@ -65,7 +67,7 @@ def make_app(settings: Settings) -> Celery:
         broker_pool_limit=2,
         task_publish_retry=False,
         accept_content=["json"],
-        imports=["workers.tasks", "workers.composites"],
+        imports=["workers.tasks", "workers.composites", "workers.reprocess"],
     )
     app.set_default()  # for threads that only send: what is current belongs to one thread
     return app
