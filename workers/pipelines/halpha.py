@@ -9,6 +9,7 @@ from models.halpha_quality.inference import HalphaQuality
 from models.runtime import Runtime
 from observatory.analysis import ModelIdentity, Quality
 from observatory.frame import Frame
+from observatory.instruments.formats.inflate import compile_inflater
 from observatory.storage.results import quality_payload
 from workers.pipelines.base import Finding, Outcome, Pipeline, Stopwatch
 from workers.products.preview import preview, region_overlay
@@ -30,6 +31,7 @@ class HalphaPipeline(Pipeline):
         return (self._quality.identity,)
 
     def warm_up(self) -> None:
+        compile_inflater()
         self._quality.warm_up()
 
     def quality(self, frame: Frame) -> Quality:
