@@ -17,10 +17,12 @@ def upgrade() -> None:
     _let_a_former_model_return()
     _list_by_every_filter()
     _keep_tallies()
+    _show_epn_core()
 
 
 def downgrade() -> None:
     """Take them back."""
+    _hide_epn_core()
     _forget_tallies()
     _list_by_time_alone()
     _let_no_former_model_return()
@@ -234,3 +236,105 @@ def _forget_tallies() -> None:
     if is_postgres:
         op.execute("DROP FUNCTION heliowatch_tally()")
     op.drop_table("tallies")
+
+
+def _show_epn_core() -> None:
+    """Offer frames and products under the names of EPN-TAP 2.0, for a TAP server on this database.
+
+    A view stands in the way of changes to the columns that it names, and on SQLite of making `frames` or
+    `products` anew (which batch operations do): a later migration drops it first and makes it again.
+    """
+    is_postgres = op.get_bind().dialect.name == "postgresql"
+    words = _EPN_POSTGRES if is_postgres else _EPN_SQLITE
+    granules = _EPN_ORIGINALS + " UNION ALL " + _EPN_PRODUCTS
+    for name, word in words.items():
+        granules = granules.replace(f"<{name}>", word)
+    op.execute(sa.text(f"CREATE VIEW epn_core AS {granules}".replace(":", "\\:")))
+
+
+def _hide_epn_core() -> None:
+    op.execute("DROP VIEW IF EXISTS epn_core")
+
+
+# Addresses begin with what the operator says: ALTER DATABASE … SET heliowatch.public_url = 'https://…'.
+# The Julian date is written so that Postgres can index it (docs/operation.md).
+_EPN_POSTGRES = {
+    "text": "::text",
+    "number": "::double precision",
+    "julian": "(extract(epoch FROM (frames.moment AT TIME ZONE 'UTC')) / 86400.0 + 2440587.5)"
+    "::double precision",
+    "url": "coalesce(current_setting('heliowatch.public_url', true), '')",
+    "received": "(frames.received_at AT TIME ZONE 'UTC')",
+    "created": "(products.created_at AT TIME ZONE 'UTC')",
+}
+_EPN_SQLITE = {
+    "text": "",
+    "number": "",
+    "julian": "julianday(frames.moment)",
+    "url": "''",
+    "received": "strftime('%Y-%m-%dT%H:%M:%fZ', frames.received_at)",
+    "created": "strftime('%Y-%m-%dT%H:%M:%fZ', products.created_at)",
+}
+_EPN_UNKNOWN = ", ".join(
+    f"NULL<number> AS {name}"
+    for name in (
+        *("time_sampling_step_min", "time_sampling_step_max"),
+        *("spectral_sampling_step_min", "spectral_sampling_step_max"),
+        *("spectral_resolution_min", "spectral_resolution_max"),
+        *("c1min", "c1max", "c2min", "c2max", "c3min", "c3max"),
+        *("c1_resol_min", "c1_resol_max", "c2_resol_min", "c2_resol_max", "c3_resol_min", "c3_resol_max"),
+        *("incidence_min", "incidence_max", "emergence_min", "emergence_max", "phase_min", "phase_max"),
+    )
+)
+_EPN_FRAME = (
+    "('frame-' || frames.id)<text> AS obs_id, 'im'<text> AS dataproduct_type, "
+    "(CASE WHEN frames.family = 'allsky' THEN 'Earth' ELSE 'Sun' END)<text> AS target_name, "
+    "(CASE WHEN frames.family = 'allsky' THEN 'planet' ELSE 'star' END)<text> AS target_class, "
+    "<julian> AS time_min, "
+    "(<julian> + coalesce(frames.exposure_time_s, 0) / 86400.0)<number> AS time_max, "
+    "frames.exposure_time_s AS time_exp_min, frames.exposure_time_s AS time_exp_max, "
+    "(299792458e9 / nullif(frames.wavelength_nm, 0))<number> AS spectral_range_min, "
+    "(299792458e9 / nullif(frames.wavelength_nm, 0))<number> AS spectral_range_max, "
+    "'none'<text> AS spatial_frame_type, NULL<text> AS s_region, "
+    "frames.observatory<text> AS instrument_host_name, frames.instrument<text> AS instrument_name, "
+    f"{_EPN_UNKNOWN}, "
+    "'Heliowatch'<text> AS service_title, 'Heliowatch'<text> AS publisher, "
+    "frames.quality_score AS heliowatch_quality_score, "
+    "(SELECT <url> || '/api/v1/products/' || max(pictures.id) || '/data' FROM products AS pictures "
+    "WHERE pictures.frame_id = frames.id AND pictures.kind = 'preview') AS thumbnail_url, "
+)
+_EPN_IS_DONE = "frames.status = 'done' AND frames.date_obs IS NOT NULL"
+_EPN_TYPES = {
+    **dict.fromkeys((".fits", ".fts", ".fit", ".fz"), "application/fits"),
+    **dict.fromkeys((".jpg", ".jpeg"), "image/jpeg"),
+    ".gz": "application/gzip",
+    ".bz2": "application/x-bzip2",
+    ".jp2": "image/jp2",
+    ".png": "image/png",
+    ".pgm": "image/x-portable-graymap",
+}
+_EPN_FORMAT = " ".join(
+    f"WHEN lower(frames.file_name) LIKE '%{ending}' THEN '{media}'" for ending, media in _EPN_TYPES.items()
+)
+_EPN_ORIGINALS = (
+    "SELECT ('frame-' || frames.id)<text> AS granule_uid, 'original'<text> AS granule_gid, "
+    f"{_EPN_FRAME}"
+    "2 AS processing_level, 'obs.image;stat.uncalib'<text> AS measurement_type, "
+    "<received> AS creation_date, <received> AS modification_date, <received> AS release_date, "
+    "(<url> || '/api/v1/frames/' || frames.id || '/data')<text> AS access_url, "
+    f"(CASE {_EPN_FORMAT} ELSE 'application/octet-stream' END)<text> AS access_format, "
+    "(frames.bytes + 999) / 1000 AS access_estsize, frames.file_name<text> AS file_name "
+    f"FROM frames WHERE {_EPN_IS_DONE} AND frames.sha256 IS NOT NULL"
+)
+_EPN_PRODUCTS = (
+    "SELECT ('product-' || products.id)<text> AS granule_uid, products.kind<text> AS granule_gid, "
+    f"{_EPN_FRAME}"
+    "5 AS processing_level, 'obs.image'<text> AS measurement_type, "
+    "<created> AS creation_date, <created> AS modification_date, <created> AS release_date, "
+    "(<url> || '/api/v1/products/' || products.id || '/data')<text> AS access_url, "
+    "products.media_type<text> AS access_format, "
+    "(products.bytes + 999) / 1000 AS access_estsize, NULL<text> AS file_name "
+    "FROM products JOIN frames ON frames.id = products.frame_id "
+    f"WHERE {_EPN_IS_DONE} AND NOT EXISTS (SELECT 1 FROM products AS newer WHERE newer.frame_id = frames.id "
+    "AND newer.kind = products.kind AND newer.id > products.id)"
+)

@@ -54,7 +54,7 @@ class UsageError(Exception):
     """A query that cannot be answered."""
 
     def __init__(self, parameter: str, allowed: str) -> None:
-        super().__init__(f"UsageFault: {parameter} is {allowed}")
+        super().__init__(f"UsageFault: {parameter} must be {allowed}")
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _words(request: Request) -> dict[str, list[str]]:
         if name in _IGNORED:
             continue
         if name not in PARAMETERS:
-            raise UsageError("every parameter", f"one of {', '.join(PARAMETERS)}")
+            raise UsageError("the name of a parameter", f"one of {', '.join(PARAMETERS)}")
         if "\0" in value:
             raise UsageError(name, "text without zeros")
         found.setdefault(name, []).append(value)
