@@ -42,6 +42,8 @@ from service.routes import (
     products,
     quality,
     regions,
+    reprocess,
+    results,
     status,
     uploads,
 )
@@ -99,6 +101,7 @@ def create_app(
     problems.install(app)
     for routes in (
         instruments,
+        results,
         frame_routes,
         uploads,
         marks,
@@ -110,6 +113,7 @@ def create_app(
         latest,
         status,
         events,
+        reprocess,
         audit,
     ):
         app.include_router(routes.router, prefix=API, dependencies=[Depends(guard)])

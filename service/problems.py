@@ -141,7 +141,12 @@ def _allowed_values(request: Request) -> dict[str, str]:
     if dependant is None:
         return {}
     found: dict[str, str] = {}
-    for parameter in [*dependant.path_params, *dependant.query_params, *dependant.header_params]:
+    for parameter in (
+        *dependant.path_params,
+        *dependant.query_params,
+        *dependant.header_params,
+        *dependant.body_params,
+    ):
         annotation = parameter.field_info.annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             for name, field in annotation.model_fields.items():

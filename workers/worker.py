@@ -58,6 +58,7 @@ def start_desk(settings: Settings) -> Heartbeat:
                 "version": model.version,
                 "sha256": model.sha256,
                 "provider": desk.runtime.provider,
+                "family": pipeline.family,
             }
             for pipeline in pipelines
             for model in pipeline.models

@@ -1,0 +1,140 @@
+"""Reprocessing over HTTP: counted, started, followed, cancelled, and refused when it makes no sense."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
+
+from observatory.storage import reprocess, reprocess_jobs, workers
+from observatory.storage.reprocess import Item
+from tests.service.telescope import Telescope, on_sqlite
+
+REPROCESS = "/api/v1/reprocess"
+MODELS = [
+    {"name": "halpha_quality", "version": "1", "family": "halpha"},
+    {"name": "aia_quality", "version": "1", "family": "aia"},
+]
+
+
+@pytest.fixture(autouse=True)
+def a_worker(telescope: Telescope) -> None:
+    workers.sign_on(telescope.db, "w", "worker", datetime.now(UTC), {"models": MODELS})
+
+
+@pytest.fixture
+def local(app: FastAPI) -> Iterator[TestClient]:
+    """A program of this machine, which may write while there is no key."""
+    with TestClient(app, base_url="http://127.0.0.1", client=("127.0.0.1", 4711)) as open_client:
+        yield open_client
+
+
+def post(client: TestClient, **body: Any) -> Any:
+    return client.post(REPROCESS, json=body)
+
+
+def test_a_dry_run_counts_and_does_nothing(local: TestClient, telescope: Telescope):
+    telescope.observe(0.9)
+    telescope.observe(0.2)
+    telescope.receive()
+    answer = post(local, dry_run=True)
+    assert (answer.status_code, answer.json()) == (200, {"is_dry_run": True, "frames": 2})
+    assert post(local, dry_run=True, quality_max=0.5).json()["frames"] == 1
+    assert post(local, dry_run=True, instrument="aia-193").json()["frames"] == 0
+    assert post(local, dry_run=True, status="received").json()["frames"] == 0
+    assert local.get(REPROCESS).json()["items"] == []
+
+
+def test_a_job_is_followed_from_its_beginning_to_its_end(local: TestClient, telescope: Telescope):
+    frame_ids = [telescope.observe(0.9), telescope.observe(0.8)]
+    answer = post(local, instrument="kso-halpha", model="halpha_quality")
+    assert answer.status_code == 202
+    path = answer.headers["location"]
+    begun = local.get(path).json()
+    assert (begun["status"], begun["frames"], begun["waiting"]) == ("selecting", 2, 2)
+    assert begun["filters"] == {"instrument": "kso-halpha"}
+    while reprocess_jobs.select_more(telescope.db, begun["id"]):
+        pass
+    claimed = [reprocess.claim(telescope.db, Item(begun["id"], n), "w", datetime.now(UTC)) for n in frame_ids]
+    assert claimed[0] is not None and claimed[0].model == "halpha_quality"
+    assert (local.get(path).json()["status"], local.get(path).json()["working"]) == ("running", 2)
+    for one in claimed:
+        assert one is not None
+        reprocess.refuse(telescope.db, one, "the file is gone")
+    reprocess_jobs.close_finished(telescope.db, datetime.now(UTC))
+    ended = local.get(path).json()
+    assert (ended["status"], ended["failed"], ended["waiting"]) == ("done", 2, 0)
+    assert ended["failures"][0] == {"frame_id": frame_ids[0], "reason": "the file is gone"}
+    assert ended["finished_at"] is not None
+    assert local.get(REPROCESS).json()["items"][0]["id"] == begun["id"]
+    assert local.delete(path).status_code == 409
+
+
+def test_a_cancelled_job_stays_cancelled(local: TestClient, telescope: Telescope):
+    telescope.observe(0.9)
+    path = post(local).headers["location"]
+    assert local.delete(path).json()["status"] == "cancelled"
+    assert local.delete(path).status_code == 200
+    assert local.get(path).json()["status"] == "cancelled"
+
+
+def test_a_model_takes_the_frames_of_its_kind_alone(local: TestClient, telescope: Telescope):
+    telescope.observe(0.9)
+    telescope.corona()
+    assert post(local, dry_run=True, model="aia_quality").json()["frames"] == 1
+    answer = post(local, model="siqa")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["allowed"].endswith("aia_quality, halpha_quality")
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ({"time": "2026-01-02/2026-01-01"}, "time"),
+        ({"time": "2026"}, "time"),
+        ({"quality_min": 2}, "quality_min"),
+        ({"wavelength": "193"}, "wavelength"),
+        ({"status": "lost"}, "status"),
+        ({"cause": "gremlins"}, "cause"),
+        ({"instrument": ""}, "instrument"),
+        ({"model": ""}, "model"),
+        ({"limit": 5}, "limit"),
+        ({"dry_run": "perhaps"}, "dry_run"),
+        ({"newest_frame": 1}, "newest_frame"),
+    ],
+)
+@on_sqlite
+def test_filters_that_are_none_are_refused(local: TestClient, body: dict[str, Any], name: str):
+    answer = post(local, **body)
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["parameter"] == name
+    assert error["allowed"]
+
+
+@on_sqlite
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"all"'])
+def test_a_body_that_is_none_is_refused(local: TestClient, body: bytes):
+    answer = local.post(REPROCESS, content=body, headers={"content-type": "application/json"})
+    assert answer.status_code == 422
+    assert local.get(REPROCESS).json()["items"] == []
+
+
+@on_sqlite
+def test_who_may_not_write_starts_and_cancels_nothing(client: TestClient):
+    assert client.post(REPROCESS, json={}).status_code == 401
+    assert client.delete(f"{REPROCESS}/1").status_code == 401
+    assert client.get(REPROCESS).json() == {"items": []}
+
+
+@on_sqlite
+@pytest.mark.parametrize("number", ["0", "-1", "x", str(2**63)])
+def test_a_number_that_is_no_job_is_refused(local: TestClient, number: str):
+    assert local.get(f"{REPROCESS}/{number}").status_code == 422
+    assert local.delete(f"{REPROCESS}/{number}").status_code == 422
+    assert local.get(f"{REPROCESS}/77").status_code == 404
+    assert local.delete(f"{REPROCESS}/77").status_code == 404
