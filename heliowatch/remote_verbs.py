@@ -109,3 +109,36 @@ def add_to(app: typer.Typer, load_settings: Callable[..., Settings]) -> None:
         )
         question = Question(resource.value, asked, limit, all_, output.value, out)
         raise typer.Exit(run_query(settings, question, server, key_file))
+
+    @app.command()
+    def fetch(
+        source: Annotated[str | None, typer.Argument(help="an archive: see --list")] = None,
+        time: Time = None,
+        out: Annotated[
+            Path | None, typer.Option("--out", "-o", help="folder; default: frames/SOURCE")
+        ] = None,
+        with_: Annotated[
+            list[str] | None, typer.Option("--with", help="NAME=VALUE: channel, site, size, …: see --list")
+        ] = None,
+        limit: Annotated[
+            int | None, typer.Option(min=1, help="frames fetched at most; default: 1000")
+        ] = None,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="print addresses, fetch nothing")] = False,
+        list_: Annotated[bool, typer.Option("--list", help="tell which archives there are")] = False,
+    ) -> None:
+        """Fetch real frames from public archives; what is there already is passed over.
+
+        One connection at a time. Ends with 1 when something could not be had.
+        """
+        from heliowatch.fetch import print_list, run_fetch
+        from observatory.errors import SettingsError
+
+        if list_:
+            print_list()
+            return
+        if source is None or time is None:
+            raise SettingsError(
+                "fetch needs a SOURCE and --time START/END; `heliowatch fetch --list` tells the sources"
+            )
+        settings = load_settings()
+        raise typer.Exit(run_fetch(settings, source, time, out, with_ or [], limit, is_dry=dry_run))
