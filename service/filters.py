@@ -27,10 +27,10 @@ from service.problems import ParameterError
 
 MAX_ID = 2**63 - 1
 _PLUS_TURNED_SPACE = re.compile(r"(T.*) (\d\d:?\d\d)$")  # an unescaped + of a URL arrives as a space
-_WAVELENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(A|AA|Å|Angstrom|nm|um)", re.IGNORECASE)
+_WAVELENGTH = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(A|AA|Å|Angstrom|nm|um)", re.IGNORECASE)
 _NM_PER_UNIT = {"a": 0.1, "aa": 0.1, "å": 0.1, "angstrom": 0.1, "nm": 1.0, "um": 1000.0}
-_AREA = re.compile(r"(\d{1,12}(?:\.\d{0,12})?)\s*(%|msh|Mm2)", re.IGNORECASE)
-_BIN = re.compile(r"(\d{1,6})(s|m|h|d)")
+_AREA = re.compile(r"([0-9]{1,12}(?:\.[0-9]{0,12})?)\s*(%|msh|Mm2)", re.IGNORECASE)
+_BIN = re.compile(r"([0-9]{1,6})(s|m|h|d)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 MAX_BIN_S = 366 * 86400
 
@@ -44,6 +44,9 @@ _AREA_WORDS = (
     "a number with its unit: % of the visible disk, or msh (10^-6 hemispheres) or Mm2 corrected for "
     "foreshortening, such as 1%, 500msh or 20000Mm2"
 )
+_SKY_CLASSES = Literal["arc", "diffuse", "discrete", "cloud", "moon", "clear"]
+_FORMAT_WORDS = "json, csv, votable or parquet; the Accept header decides when left out"
+_TableFormat = Literal["json", "csv", "votable", "parquet"]
 _BIN_WORDS = "a whole number with s, m, h or d, such as 30s, 5m or 1h; at most 366d"
 
 
@@ -151,20 +154,40 @@ class FrameQuery(BaseModel):
     )
     status: Status | None = Field(None, description=f"one of {', '.join(Status)}")
     cause: Cause | None = Field(None, description=f"one of {', '.join(Cause)}")
+    event_type: EventType | None = Field(
+        None, description=f"{_EVENT_TYPE_WORDS}: frames in which regions of this type were found"
+    )
+    sky_class: _SKY_CLASSES | None = Field(
+        None, description="one of arc, diffuse, discrete, cloud, moon, clear (all-sky frames)"
+    )
+    mark: Literal["good", "bad"] | None = Field(None, description="good or bad: a human's word")
+    sha256: Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{64}$")] | None = Field(
+        None, description="of the file's bytes, 64 hexadecimal digits"
+    )
     order: Literal["asc", "desc"] = Field("desc", description="asc (oldest first) or desc (newest first)")
     limit: int | None = Field(
-        None, ge=1, le=1000, description="1 to 1000 frames a page; 50 for JSON, all for CSV when left out"
+        None, ge=1, le=1000, description="1 to 1000 frames a page; 50 for JSON, all for a table when left out"
     )
     cursor: str | None = Field(
         None, max_length=200, description="the cursor of `next` from the page before, unchanged"
     )
-    format: Literal["json", "csv"] | None = Field(
-        None, description="json or csv; the Accept header decides when left out"
-    )
+    format: _TableFormat | None = Field(None, description=_FORMAT_WORDS)
 
     @property
     def as_filter(self) -> FrameFilter:
-        """The same, as storage takes it."""
+        """The same, as storage takes it.
+
+        Raises
+        ------
+        ParameterError
+            When the lowest score is above the highest.
+        """
+        if (
+            self.quality_min is not None
+            and self.quality_max is not None
+            and self.quality_min > self.quality_max
+        ):
+            raise ParameterError("quality_min", "is above quality_max", "at most quality_max")
         time = self.time or TimeRange()
         return FrameFilter(
             instrument=self.instrument,
@@ -175,6 +198,10 @@ class FrameQuery(BaseModel):
             quality_max=self.quality_max,
             cause=self.cause,
             wavelength_nm=self.wavelength,
+            event_type=self.event_type,
+            sky_class=self.sky_class,
+            sha256=None if self.sha256 is None else self.sha256.lower(),
+            mark=self.mark,
         )
 
     @property
@@ -192,9 +219,7 @@ class QualityQuery(BaseModel):
     instrument: InstrumentName | None = Field(None, description="name of an instrument, such as kso-halpha")
     bin: BinText | None = Field(None, description=_BIN_WORDS, examples=["5m"])
     limit: int = Field(2000, ge=1, le=10000, description="1 to 10000 points, the newest of the range")
-    format: Literal["json", "csv"] | None = Field(
-        None, description="json or csv; the Accept header decides when left out"
-    )
+    format: _TableFormat | None = Field(None, description=_FORMAT_WORDS)
 
 
 class RegionQuery(BaseModel):
@@ -222,14 +247,15 @@ class RegionQuery(BaseModel):
         None,
         ge=1,
         le=1000,
-        description="1 to 1000 regions a page; when left out, 50 for JSON, all for CSV, and all for the others "
-        "unless they are more than 1000",
+        description="1 to 1000 regions a page; when left out, 50 for JSON, all for a table, and all for geojson "
+        "and ds9 unless they are more than 1000",
     )
     cursor: str | None = Field(
         None, max_length=200, description="the cursor of `next` from the page before, unchanged"
     )
-    format: Literal["json", "csv", "votable", "ds9", "geojson"] | None = Field(
-        None, description="json, csv, votable, ds9 or geojson; the Accept header decides when left out"
+    format: Literal["json", "csv", "votable", "parquet", "ds9", "geojson"] | None = Field(
+        None,
+        description="json, csv, votable, parquet, ds9 or geojson; the Accept header decides when left out",
     )
 
     @property
@@ -268,9 +294,7 @@ class AreaQuery(BaseModel):
     limit: int = Field(
         2000, ge=1, le=10000, description="1 to 10000 points of each type of event, the newest of the range"
     )
-    format: Literal["json", "csv"] | None = Field(
-        None, description="json or csv; the Accept header decides when left out"
-    )
+    format: _TableFormat | None = Field(None, description=_FORMAT_WORDS)
 
 
 class CompositeQuery(BaseModel):
@@ -281,10 +305,16 @@ class CompositeQuery(BaseModel):
     time: TimeRangeText | None = Field(None, description=_TIME_WORDS, examples=["2026-11-20/.."])
     look: LookName | None = Field(None, description="name of a look, such as aia")
     order: Literal["asc", "desc"] = Field("desc", description="asc (oldest first) or desc (newest first)")
-    limit: int = Field(50, ge=1, le=1000, description="1 to 1000 composites a page")
+    limit: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="1 to 1000 composites a page; 50 for JSON, all for a table when left out",
+    )
     cursor: str | None = Field(
         None, max_length=200, description="the cursor of `next` from the page before, unchanged"
     )
+    format: _TableFormat | None = Field(None, description=_FORMAT_WORDS)
 
     @property
     def after(self) -> tuple[datetime, int] | None:

@@ -1,21 +1,24 @@
-"""Which format an answer has, and CSV in constant memory."""
+"""Which format an answer has."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from fastapi import Request
 
 from service.problems import ProblemError
 
-_MEDIA_TYPES = {"json": "application/json", "csv": "text/csv"}
+MEDIA_TYPES = {
+    "json": "application/json",
+    "csv": "text/csv",
+    "votable": "application/x-votable+xml",
+    "parquet": "application/vnd.apache.parquet",
+}
+"""What every list can be had as, by name."""
 
 
-def chosen_format(request: Request, named: str | None, media_types: Mapping[str, str] = _MEDIA_TYPES) -> str:
+def chosen_format(request: Request, named: str | None, media_types: Mapping[str, str] = MEDIA_TYPES) -> str:
     """Name of the format: the parameter when given, else what the client likes best.
 
     Parameters
@@ -26,7 +29,7 @@ def chosen_format(request: Request, named: str | None, media_types: Mapping[str,
     Raises
     ------
     ProblemError
-        406 when the Accept header allows neither.
+        406 when the Accept header allows none of them.
     """
     if named is not None:
         return named
@@ -34,7 +37,8 @@ def chosen_format(request: Request, named: str | None, media_types: Mapping[str,
     best = max(media_types, key=lambda name: _liking(media_types[name], ranges))
     if _liking(media_types[best], ranges) == 0:
         allowed = ", ".join(media_types.values())
-        raise ProblemError(406, "not-acceptable", f"the Accept header allows none of {allowed}")
+        detail = f"the Accept header allows none of {allowed}; say format= to choose one"
+        raise ProblemError(406, "not-acceptable", detail)
     return best
 
 
@@ -59,28 +63,6 @@ def _liking(media_type: str, ranges: dict[str, float]) -> float:
         if name in ranges:
             return ranges[name]
     return 0.0
-
-
-def csv_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
-    """Write CSV in pieces of some hundred rows, with a header."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-    writer.writerow(columns)
-    for count, row in enumerate(rows, 1):
-        writer.writerow([_word(value) for value in row])
-        if count % 500 == 0:
-            yield buffer.getvalue()
-            buffer.seek(0)
-            buffer.truncate()
-    yield buffer.getvalue()
-
-
-def _word(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return iso_z(value)
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "" if value is None else value
 
 
 def iso_z(moment: datetime) -> str:

@@ -38,6 +38,7 @@ from service.routes import (
     instruments,
     latest,
     marks,
+    models,
     originals,
     products,
     quality,
@@ -111,6 +112,7 @@ def create_app(
         regions,
         composites,  # before latest, which takes any instrument's name
         latest,
+        models,
         status,
         events,
         reprocess,

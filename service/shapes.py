@@ -73,32 +73,6 @@ class FrameList(BaseModel):
     next: str | None
 
 
-class ModelShape(BaseModel):
-    """The network that made a result."""
-
-    name: str
-    version: str
-    sha256: str
-
-
-class ResultShape(BaseModel):
-    """What one analysis said."""
-
-    id: int
-    analysis: str
-    model: ModelShape
-    parameters_hash: str
-    software_version: str
-    created_at: datetime
-    payload: dict[str, Any]
-
-
-class ResultList(BaseModel):
-    """Results of a frame, newest first."""
-
-    items: list[ResultShape]
-
-
 class ProductShape(BaseModel):
     """A picture or file made from a frame."""
 
@@ -211,23 +185,6 @@ def _quality(row: Mapping[str, Any], payload: Mapping[str, Any]) -> dict[str, An
         "is_degraded": row["is_degraded"],
         "causes": row["causes"],
         "model": payload.get("model"),
-    }
-
-
-def result_as_json(row: Mapping[str, Any]) -> dict[str, Any]:
-    """One result."""
-    return {
-        "id": row["id"],
-        "analysis": row["analysis"],
-        "model": {
-            "name": row["model_name"],
-            "version": row["model_version"],
-            "sha256": row["model_sha256"],
-        },
-        "parameters_hash": row["parameters_hash"],
-        "software_version": row["software_version"],
-        "created_at": row["created_at"],
-        "payload": row["payload"],
     }
 
 

@@ -64,7 +64,6 @@ TABLE_COLUMNS = (
     "causes",
     "model",
     "mark",
-    "sky_class",
 )
 """What `table` gives of a frame, in order."""
 

@@ -10,25 +10,24 @@ from fastapi.responses import RedirectResponse, Response
 from pydantic import BaseModel
 
 from observatory.storage import composites
+from observatory.storage.frame_keys import Key
+from service import columns, examples
 from service.context import Context, Here
+from service.described import file_answers, list_answers, one_answer, redirect_answers
 from service.filters import MAX_ID, CompositeQuery, LookName, TimeRange, write_cursor
+from service.formats import chosen_format
 from service.newest import newest_composite
-from service.paging import base_of, link_header, next_address
+from service.paging import base_of, link_header, list_response, next_address
 from service.problems import NotFoundError
 from service.routes.products import bytes_of
 from service.shapes import API, json_response
+from service.tables import Rows, Table, pages, table_response
 
 router = APIRouter(tags=["composites"])
 
 _PREFERRED_PX = 1024
-_REDIRECT: dict[int | str, dict[str, Any]] = {
-    307: {"description": "where the newest one is now; not to be cached"}
-}
-_BYTES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"image/jpeg": {}, "image/png": {}}},
-    206: {"description": "the part that `Range` asked for"},
-    304: {"description": "the client has it already (`If-None-Match`)"},
-}
+_PAGE = 50
+_PIECE = 500  # rows of a table that are in memory at once
 
 
 class CompositeFrameShape(BaseModel):
@@ -79,31 +78,69 @@ class CompositeList(BaseModel):
     next: str | None
 
 
-@router.get("/composites", responses={200: {"model": CompositeList}}, response_class=Response)
+@router.get(
+    "/composites", responses=list_answers(CompositeList, examples.COMPOSITES), response_class=Response
+)
 def list_composites(request: Request, here: Here, query: Annotated[CompositeQuery, Query()]) -> Response:
-    """Composites that are made, newest first, a page at a time.
+    """Composites that are made, newest first, a page at a time, or all of them as a table.
 
     One whose picture lacks a channel has `is_complete` false; when the channel comes, the picture is
     made again and `revision` grows. Until then, and when that fails (`reason` says why), the former
     picture stands.
     """
+    form = chosen_format(request, query.format)
+    if form != "json":
+        return _table(request, here, query, form)
+    rows, last = _page(here, query, query.after, query.limit or _PAGE)
+    following = _following(request, query, last)
+    items = [composite_as_json(row, base_of(request)) for row in rows]
+    return list_response(request, {"items": items, "next": following}, following)
+
+
+def _page(
+    here: Context, query: CompositeQuery, after: Key | None, limit: int
+) -> tuple[list[dict[str, Any]], Key | None]:
     time = query.time or TimeRange()
     rows = composites.find(
         here.db,
         query.look,
         time.start,
         time.end,
-        limit=query.limit + 1,
-        after=query.after,
+        limit=limit + 1,
+        after=after,
         is_ascending=query.order == "asc",
     )
-    following = None
-    if len(rows) > query.limit:
-        rows = rows[: query.limit]
-        cursor = write_cursor(rows[-1]["date_obs"], rows[-1]["id"], query.order)
-        following = next_address(request, "composites", cursor)
-    items = [composite_as_json(row, base_of(request)) for row in rows]
-    return json_response({"items": items, "next": following}, headers=link_header(following))
+    if len(rows) <= limit:
+        return rows, None
+    rows = rows[:limit]
+    return rows, (rows[-1]["date_obs"], rows[-1]["id"])
+
+
+def _following(request: Request, query: CompositeQuery, last: Key | None) -> str | None:
+    return None if last is None else next_address(request, "composites", write_cursor(*last, query.order))
+
+
+def _table(request: Request, here: Context, query: CompositeQuery, form: str) -> Response:
+    base = base_of(request)
+
+    def read(after: Key | None, limit: int = _PIECE) -> tuple[Rows, Key | None]:
+        rows, last = _page(here, query, after, limit)
+        return [_cells(row, base) for row in rows], last
+
+    if query.limit is None:
+        return table_response(Table("composites", columns.COMPOSITES, pages(read, query.after)), form)
+    rows, last = read(query.after, query.limit)
+    table = Table("composites", columns.COMPOSITES, [rows], is_cut=last is not None)
+    return table_response(table, form, link_header(_following(request, query, last)))
+
+
+def _cells(row: dict[str, Any], base: str) -> list[Any]:
+    plain = [row[name] for name in ("id", "look", "date_obs", "is_complete", "revision", "made_at")]
+    members = " ".join(f"{item['channel']}:{item['frame_id']}" for item in row["frames"])
+    if not row["pictures"]:
+        return [*plain, members, None, None, None]
+    picture = nearest_picture(row, _PREFERRED_PX)
+    return [*plain, members, base + picture_path(picture), picture["width"], picture["height"]]
 
 
 CompositeId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a composite")]
@@ -112,7 +149,11 @@ Look = Annotated[LookName | None, Query(description="name of a look; any when le
 Size = Annotated[int, Query(ge=1, le=16384, description="wanted width in pixels; the nearest one is given")]
 
 
-@router.get("/composites/{composite_id}", responses={200: {"model": CompositeShape}}, response_class=Response)
+@router.get(
+    "/composites/{composite_id}",
+    responses=one_answer(CompositeShape, examples.COMPOSITE, "there is no composite 77"),
+    response_class=Response,
+)
 def get_composite(request: Request, here: Here, composite_id: CompositeId) -> Response:
     """One composite; `status` is done, waiting or composing (made anew), or failed with its `reason`."""
     row = composites.get(here.db, composite_id)
@@ -121,7 +162,11 @@ def get_composite(request: Request, here: Here, composite_id: CompositeId) -> Re
     return json_response(composite_as_json(row, base_of(request)))
 
 
-@router.get("/composites/pictures/{picture_id}/data", responses=_BYTES, response_class=Response)
+@router.get(
+    "/composites/pictures/{picture_id}/data",
+    responses=file_answers("there is no picture 231", "image/jpeg", "image/png"),
+    response_class=Response,
+)
 def get_picture(request: Request, here: Here, picture_id: PictureId) -> Response:
     """A picture's bytes. The ETag is their sha256; ranges may be asked for."""
     row = composites.picture(here.db, picture_id)
@@ -133,7 +178,12 @@ def get_picture(request: Request, here: Here, picture_id: PictureId) -> Response
     return bytes_of(request, here, row, name, f"the file of picture {picture_id} was removed")
 
 
-@router.get("/latest/composite.jpg", responses=_REDIRECT, response_class=Response, status_code=307)
+@router.get(
+    "/latest/composite.jpg",
+    responses=redirect_answers("there is no composite"),
+    response_class=Response,
+    status_code=307,
+)
 def latest_picture(request: Request, here: Here, look: Look = None, size: Size = _PREFERRED_PX) -> Response:
     """Redirect to the newest composite's picture."""
     row = _newest(here, look)
@@ -142,7 +192,12 @@ def latest_picture(request: Request, here: Here, look: Look = None, size: Size =
     return _to(request, picture_path(nearest_picture(row, size)))
 
 
-@router.get("/latest/composite.json", responses=_REDIRECT, response_class=Response, status_code=307)
+@router.get(
+    "/latest/composite.json",
+    responses=redirect_answers("there is no composite"),
+    response_class=Response,
+    status_code=307,
+)
 def latest_composite(request: Request, here: Here, look: Look = None) -> Response:
     """Redirect to the newest composite."""
     return _to(request, f"{API}/composites/{_newest(here, look)['id']}")

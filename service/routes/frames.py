@@ -1,136 +1,89 @@
-"""Frames, their results and their products."""
+"""Frames and their products."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 
 from observatory.storage import catalogue, results
+from observatory.storage.frame_keys import Key
+from service import columns, examples
 from service.context import Context, Here
+from service.described import list_answers, one_answer
 from service.filters import MAX_ID, FrameQuery, write_cursor
-from service.formats import chosen_format, csv_lines
-from service.paging import base_of, link_header, next_address
+from service.formats import chosen_format
+from service.paging import base_of, link_header, list_response, next_address
 from service.problems import NotFoundError
 from service.shapes import (
     FrameDetail,
     FrameList,
     ProductList,
-    ResultList,
     frames_as_json,
     json_response,
     product_as_json,
-    result_as_json,
 )
+from service.tables import Rows, Table, pages, table_response
 
 router = APIRouter(tags=["frames"])
 
 FrameId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a frame")]
 _PAGE = 50
-_CSV_PAGE = 1000
-_CSV_COLUMNS = (
-    "id",
-    "instrument",
-    "observatory",
-    "date_obs",
-    "date_obs_source",
-    "frame",
-    "wavelength_nm",
-    "exposure_time_s",
-    "is_simulated",
-    "file_name",
-    "sha256",
-    "bytes",
-    "status",
-    "reason",
-    "priority",
-    "received_at",
-    "processed_at",
-    "latency_s",
-    "score",
-    "p_value",
-    "is_degraded",
-    "causes",
-    "model",
-    "mark",
-)
+_PIECE = 2000  # rows of a table that are in memory at once
 
 
-@router.get(
-    "/frames", responses={200: {"model": FrameList, "content": {"text/csv": {}}}}, response_class=Response
-)
+@router.get("/frames", responses=list_answers(FrameList, examples.FRAMES), response_class=Response)
 def list_frames(request: Request, here: Here, query: Annotated[FrameQuery, Query()]) -> Response:
-    """Frames by filter, newest first, a page at a time.
+    """Frames by filter, newest first, a page at a time, or all of them as a table.
 
     The next page's address is in `next` and in the `Link` header (`rel="next"`). Pages stay stable
     while frames arrive. Times are those of the observation, or of arrival where nothing tells it.
     """
-    if chosen_format(request, query.format) == "csv":
-        return _csv(request, here, query)
-    rows, cursor = _page(here, query, query.after, query.limit or _PAGE)
-    following = None if cursor is None else next_address(request, "frames", cursor)
-    body = {"items": frames_as_json(here.db, rows, base_of(request)), "next": following}
-    return json_response(body, headers=link_header(following))
-
-
-def _page(
-    here: Context, query: FrameQuery, after: Any, limit: int
-) -> tuple[list[dict[str, Any]], str | None]:
+    form = chosen_format(request, query.format)
+    if form != "json":
+        return _table(request, here, query, form)
+    limit = query.limit or _PAGE
     rows = catalogue.find(
-        here.db, query.as_filter, limit=limit + 1, after=after, is_ascending=query.order == "asc"
+        here.db,
+        query.as_filter,
+        limit=limit + 1,
+        after=query.after,
+        is_ascending=query.order == "asc",
     )
-    if len(rows) <= limit:
-        return rows, None
-    rows = rows[:limit]
-    return rows, write_cursor(rows[-1]["moment"], rows[-1]["id"], query.order)
+    following = None
+    if len(rows) > limit:
+        rows = rows[:limit]
+        cursor = write_cursor(rows[-1]["moment"], rows[-1]["id"], query.order)
+        following = next_address(request, "frames", cursor)
+    body = {"items": frames_as_json(here.db, rows, base_of(request)), "next": following}
+    return list_response(request, body, following)
 
 
-def _csv(request: Request, here: Context, query: FrameQuery) -> Response:
-    headers = {"Cache-Control": "no-cache"}
+def _table(request: Request, here: Context, query: FrameQuery, form: str) -> Response:
+    wanted, is_ascending = query.as_filter, query.order == "asc"
+
+    def read(after: Key | None, limit: int = _PIECE) -> tuple[Rows, Key | None]:
+        return catalogue.table(here.db, wanted, limit=limit, after=after, is_ascending=is_ascending)
+
     if query.limit is None:
-        rows = _all_rows(here, query)
-    else:
-        page, cursor = _page(here, query, query.after, query.limit)
-        headers |= link_header(None if cursor is None else next_address(request, "frames", cursor))
-        rows = iter(page)
-    lines = csv_lines(_CSV_COLUMNS, _csv_rows(here, rows))
-    return StreamingResponse(lines, media_type="text/csv; charset=utf-8; header=present", headers=headers)
+        return table_response(Table("frames", columns.FRAMES, pages(read, query.after)), form)
+    rows, last = read(query.after, query.limit)
+    following = None
+    if last is not None:
+        following = next_address(request, "frames", write_cursor(*last, query.order))
+    table = Table("frames", columns.FRAMES, [rows], is_cut=last is not None)
+    return table_response(table, form, link_header(following))
 
 
-def _all_rows(here: Context, query: FrameQuery) -> Iterator[dict[str, Any]]:
-    """Every page after another, each in its own short transaction."""
-    after = query.after
-    while True:
-        rows, cursor = _page(here, query, after, _CSV_PAGE)
-        yield from rows
-        if cursor is None:
-            return
-        after = rows[-1]["moment"], rows[-1]["id"]
+_NO_FRAME = "there is no frame 4711"
 
 
-def _csv_rows(here: Context, rows: Iterator[dict[str, Any]]) -> Iterator[list[Any]]:
-    for chunk in _chunks(rows, _CSV_PAGE):
-        for frame in frames_as_json(here.db, chunk):
-            quality = frame["quality"] or {}
-            frame |= {name: quality.get(name) for name in ("score", "p_value", "is_degraded", "model")}
-            frame["causes"] = " ".join(item["cause"] for item in quality.get("causes", ()))
-            yield [frame[name] for name in _CSV_COLUMNS]
-
-
-def _chunks(rows: Iterator[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
-    chunk: list[dict[str, Any]] = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
-
-
-@router.get("/frames/{frame_id}", responses={200: {"model": FrameDetail}}, response_class=Response)
+@router.get(
+    "/frames/{frame_id}",
+    responses=one_answer(FrameDetail, examples.FRAME_DETAIL, _NO_FRAME),
+    response_class=Response,
+)
 def get_frame(request: Request, here: Here, frame_id: FrameId) -> Response:
     """One frame."""
     row = _existing(here, frame_id)
@@ -138,14 +91,11 @@ def get_frame(request: Request, here: Here, frame_id: FrameId) -> Response:
     return json_response(shape | {"arrivals": len(row["paths"]), "attempts": row["attempts"]})
 
 
-@router.get("/frames/{frame_id}/results", responses={200: {"model": ResultList}}, response_class=Response)
-def list_results(here: Here, frame_id: FrameId) -> Response:
-    """What the analyses said of a frame, newest first, each with what made it."""
-    _existing(here, frame_id)
-    return json_response({"items": [result_as_json(row) for row in results.of_frame(here.db, frame_id)]})
-
-
-@router.get("/frames/{frame_id}/products", responses={200: {"model": ProductList}}, response_class=Response)
+@router.get(
+    "/frames/{frame_id}/products",
+    responses=one_answer(ProductList, examples.PRODUCTS, _NO_FRAME),
+    response_class=Response,
+)
 def list_products(request: Request, here: Here, frame_id: FrameId) -> Response:
     """Pictures and files made from a frame, newest first."""
     _existing(here, frame_id)

@@ -10,8 +10,11 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from observatory.instruments import family_of
+from service import examples
 from service.context import Here
-from service.shapes import API, json_response
+from service.described import one_answer
+from service.paging import list_response
+from service.shapes import API
 
 router = APIRouter(tags=["instruments"])
 
@@ -45,7 +48,9 @@ _COUNTS = ("frames", "done", "waiting", "rejected", "failed", "degraded")
 _TIMES = ("last_date_obs", "last_received_at")
 
 
-@router.get("/instruments", responses={200: {"model": InstrumentList}}, response_class=Response)
+@router.get(
+    "/instruments", responses=one_answer(InstrumentList, examples.INSTRUMENTS), response_class=Response
+)
 def list_instruments(request: Request, here: Here) -> Response:
     """Instruments that are configured or have frames, with counts and newest times."""
     base = f"{request.scope.get('root_path', '')}{API}"
@@ -67,7 +72,7 @@ def list_instruments(request: Request, here: Here) -> Response:
                 "links": _links(base, name, has_frames=bool(row)),
             }
         )
-    return json_response({"items": items})
+    return list_response(request, {"items": items})
 
 
 def _links(base: str, name: str, *, has_frames: bool) -> dict[str, str]:

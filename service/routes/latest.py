@@ -10,6 +10,7 @@ from fastapi.responses import RedirectResponse, Response
 from observatory.storage import catalogue, results
 from observatory.storage.frames import Status
 from service.context import Context, Here
+from service.described import redirect_answers
 from service.newest import newest
 from service.problems import NotFoundError
 from service.shapes import API
@@ -17,9 +18,7 @@ from service.shapes import API
 router = APIRouter(tags=["frames"])
 
 _LOOK_BACK = 20  # frames in which a picture must be found
-_REDIRECT: dict[int | str, dict[str, Any]] = {
-    307: {"description": "where the newest one is now; not to be cached"}
-}
+_REDIRECT = redirect_answers("there is no finished frame of soho; instruments with frames: kso-halpha")
 Instrument = Annotated[
     str, Path(max_length=64, pattern=r"^[^\x00-\x1f]+$", description="an instrument's name")
 ]

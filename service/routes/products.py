@@ -9,6 +9,7 @@ from fastapi.responses import RedirectResponse, Response
 
 from observatory.storage import results
 from service.context import Context, Here
+from service.described import file_answers
 from service.filters import MAX_ID
 from service.problems import NotFoundError, ProblemError
 from service.ranges import RangedFile, has_it
@@ -19,11 +20,7 @@ router = APIRouter(tags=["products"])
 ProductId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a product")]
 _FOREVER = "public, max-age=31536000, immutable"
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "application/fits": ".fits"}
-_BYTES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"image/jpeg": {}, "image/png": {}, "application/fits": {}}},
-    206: {"description": "the part that `Range` asked for"},
-    304: {"description": "the client has it already (`If-None-Match`)"},
-}
+_BYTES = file_answers("there is no product 8123", "image/jpeg", "image/png", "application/fits")
 
 
 @router.get("/products/{product_id}/data", responses=_BYTES, response_class=Response)
@@ -32,7 +29,11 @@ def get_data(request: Request, here: Here, product_id: ProductId) -> Response:
     return _bytes(request, here, _existing(here, product_id))
 
 
-@router.get("/products/{product_id}/preview", responses=_BYTES, response_class=Response)
+@router.get(
+    "/products/{product_id}/preview",
+    responses=_BYTES | {307: {"description": "the preview of the product's frame"}},
+    response_class=Response,
+)
 def get_preview(request: Request, here: Here, product_id: ProductId) -> Response:
     """A picture of a product: itself when it is one, else its frame's preview."""
     row = _existing(here, product_id)

@@ -6,21 +6,22 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from pydantic import BaseModel
 
 from observatory.storage import catalogue
+from service import columns, examples
 from service.context import Here
+from service.described import list_answers
 from service.filters import QualityQuery, TimeRange
-from service.formats import chosen_format, csv_lines
-from service.shapes import json_response
+from service.formats import chosen_format
+from service.paging import list_response
+from service.tables import Table, table_response
 
 router = APIRouter(tags=["quality"])
 
 _FIRST_S = int(datetime.min.replace(tzinfo=UTC).timestamp())
 _END_S = int(datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()) + 1
-_SINGLE = ["time", "instrument", "id", "score", "is_degraded"]
-_BINNED = ["time", "instrument", "frames", "score", "score_min", "score_max", "degraded"]
 
 
 class QualityPoint(BaseModel):
@@ -45,28 +46,26 @@ class QualitySeries(BaseModel):
     items: list[QualityPoint]
 
 
-@router.get(
-    "/quality",
-    responses={200: {"model": QualitySeries, "content": {"text/csv": {}}}},
-    response_class=Response,
-)
+@router.get("/quality", responses=list_answers(QualitySeries, examples.QUALITY), response_class=Response)
 def get_series(request: Request, here: Here, query: Annotated[QualityQuery, Query()]) -> Response:
     """Quality scores over the time of observation, oldest first; frames without a time are left out.
 
     With `bin`, mean, lowest and highest score of each bin. When there are more points than `limit`,
     the newest are given and `is_truncated` is true.
     """
+    form = chosen_format(request, query.format)
     time = query.time or TimeRange()
     rows = catalogue.quality_series(
         here.db, query.instrument, time.start, time.end, bin_s=query.bin, limit=query.limit + 1
     )
     is_truncated = len(rows) > query.limit
     points = [point for row in rows[-query.limit :] if (point := _point(row)) is not None]
-    if chosen_format(request, query.format) == "csv":
-        columns = _SINGLE if query.bin is None else _BINNED
-        lines = csv_lines(columns, ([point[name] for name in columns] for point in points))
-        return StreamingResponse(lines, media_type="text/csv; charset=utf-8; header=present")
-    return json_response({"bin_s": query.bin, "is_truncated": is_truncated, "items": points})
+    if form == "json":
+        body = {"bin_s": query.bin, "is_truncated": is_truncated, "items": points}
+        return list_response(request, body)
+    chosen = columns.SCORES if query.bin is None else columns.BINNED_SCORES
+    rows = [[point[column.name] for column in chosen] for point in points]
+    return table_response(Table("quality", chosen, [rows], is_cut=is_truncated), form)
 
 
 def _point(row: dict[str, Any]) -> dict[str, Any] | None:

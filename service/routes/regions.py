@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Path, Query, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 
 from observatory.analysis import EventType
 from observatory.storage import region_catalogue, results
-from service import outlines
+from observatory.storage.frame_keys import Key
+from service import columns, examples, outlines
 from service.context import Context, Here
+from service.described import list_answers, one_answer, problems
 from service.filters import MAX_ID, AreaQuery, RegionQuery, TimeRange, write_cursor
-from service.formats import chosen_format, csv_lines
-from service.paging import base_of, link_header, next_address
+from service.formats import MEDIA_TYPES, chosen_format
+from service.paging import base_of, link_header, list_response, next_address
 from service.problems import NotFoundError, ParameterError
 from service.region_shapes import (
     AreaSeries,
@@ -26,98 +28,45 @@ from service.region_shapes import (
     track_as_json,
 )
 from service.shapes import json_response
+from service.tables import Column, Rows, Table, pages, table_response
 
 router = APIRouter(tags=["regions"])
 
 _PAGE = 50
-_CSV_PAGE = 1000
+_PIECE = 1000  # rows of a table that are in memory at once
+_OUTLINED_PIECE = 200  # of one with the regions' outlines: some kilobytes each
 _WHOLE = 1000  # regions in a file that is written in one piece: some 3 MB, 60 MB while it is made
-_MEDIA_TYPES = {
-    "json": "application/json",
-    "csv": "text/csv",
-    "votable": "application/x-votable+xml",
-    "geojson": "application/geo+json",
-    "ds9": "text/x-ds9-region",
-}
-_CONTENT: dict[str, Any] = {media_type: {} for name, media_type in _MEDIA_TYPES.items() if name != "json"}
-_CSV_COLUMNS = (
-    "id",
-    "frame_id",
-    "track_id",
-    "instrument",
-    "date_obs",
-    "event_type",
-    "number",
-    "disk_fraction",
-    "area_px",
-    "area_msh",
-    "area_atdiskcenter_mm2",
-    "probability",
-    "hpc_x_arcsec",
-    "hpc_y_arcsec",
-    "stonyhurst_longitude_deg",
-    "stonyhurst_latitude_deg",
-    "carrington_longitude_deg",
-    "carrington_latitude_deg",
-    "centroid_x_px",
-    "centroid_y_px",
-    "intensity_mean",
-    "intensity_median",
-    "intensity_min",
-    "intensity_max",
-    "intensity_std",
-    "model_name",
-    "model_version",
-    "file_name",
-)
-_SINGLE = (
-    "time",
-    "event_type",
-    "instrument",
-    "frame_id",
-    "regions",
-    "disk_fraction",
-    "disk_fraction_conservative",
-    "disk_fraction_liberal",
-    "area_msh",
-)
-_BINNED = (
-    "time",
-    "event_type",
-    "instrument",
-    "frames",
-    "regions",
-    "disk_fraction",
-    "disk_fraction_min",
-    "disk_fraction_max",
-    "area_msh",
-)
-_Rows = Sequence[Mapping[str, Any]]
-_CSV_TYPE = "text/csv; charset=utf-8; header=present"
+_MEDIA_TYPES = MEDIA_TYPES | {"geojson": "application/geo+json", "ds9": "text/x-ds9-region"}
+_Items = Sequence[Mapping[str, Any]]
 
 
-@router.get("/regions", responses={200: {"model": RegionList, "content": _CONTENT}}, response_class=Response)
+@router.get(
+    "/regions",
+    responses=list_answers(RegionList, examples.REGIONS, _MEDIA_TYPES),
+    response_class=Response,
+)
 def list_regions(request: Request, here: Here, query: Annotated[RegionQuery, Query()]) -> Response:
-    """Coronal holes and active regions by filter, newest first, a page at a time.
+    """Coronal holes and active regions by filter, newest first, a page at a time, or all of them as a table.
 
     The next page's address is in `next` and in the `Link` header (`rel="next"`). Names are those of the
-    Heliophysics Event Knowledgebase where it has one. `geojson` gives polygons (in the chosen
-    coordinates, not of the Earth), `ds9` a region file, `votable` a table for astronomers' tools.
+    Heliophysics Event Knowledgebase where it has one, in JSON and in `votable`, which have the outlines, too;
+    `csv` and `parquet` have the numbers alone. `geojson` gives polygons (in the chosen coordinates, not of
+    the Earth), `ds9` a region file.
     """
     form = chosen_format(request, query.format, _MEDIA_TYPES)
-    if form == "csv":
-        return _csv(request, here, query)
+    if form in MEDIA_TYPES and form != "json":
+        return _table(request, here, query, form)
     if form != "json":
         return _file(request, here, query, form)
-    rows, cursor = _page(here, query, query.after, query.limit or _PAGE)
-    following = None if cursor is None else next_address(request, "regions", cursor)
+    rows, last = _page(here, query, query.after, query.limit or _PAGE)
+    following = _following(request, query, last)
     items = [region_as_json(row, base_of(request)) for row in rows]
-    return json_response({"items": items, "next": following}, headers=link_header(following))
+    return list_response(request, {"items": items, "next": following}, following)
 
 
 def _page(
-    here: Context, query: RegionQuery, after: Any, limit: int, *, with_outlines: bool = True
-) -> tuple[list[dict[str, Any]], str | None]:
+    here: Context, query: RegionQuery, after: Key | None, limit: int, *, with_outlines: bool = True
+) -> tuple[list[dict[str, Any]], Key | None]:
     rows = region_catalogue.find(
         here.db,
         query.as_filter,
@@ -129,30 +78,38 @@ def _page(
     if len(rows) <= limit:
         return rows, None
     rows = rows[:limit]
-    return rows, write_cursor(rows[-1]["moment"], rows[-1]["id"], query.order)
+    return rows, (rows[-1]["moment"], rows[-1]["id"])
 
 
-def _csv(request: Request, here: Context, query: RegionQuery) -> Response:
-    headers = {"Cache-Control": "no-cache"}
+def _following(request: Request, query: RegionQuery, last: Key | None) -> str | None:
+    return None if last is None else next_address(request, "regions", write_cursor(*last, query.order))
+
+
+def _table(request: Request, here: Context, query: RegionQuery, form: str) -> Response:
+    is_outlined = form == "votable"
+    chosen = _outlined_columns() if is_outlined else columns.REGIONS
+    piece = _OUTLINED_PIECE if is_outlined else _PIECE
+
+    def read(after: Key | None, limit: int = piece) -> tuple[Rows, Key | None]:
+        rows, last = _page(here, query, after, limit, with_outlines=is_outlined)
+        items = [region_as_json(row) for row in rows] if is_outlined else rows
+        return [[item[column.name] for column in chosen] for item in items], last
+
     if query.limit is None:
-        rows = _all_rows(here, query)
-    else:
-        page, cursor = _page(here, query, query.after, query.limit, with_outlines=False)
-        headers |= link_header(None if cursor is None else next_address(request, "regions", cursor))
-        rows = iter(page)
-    lines = csv_lines(_CSV_COLUMNS, ([row[name] for name in _CSV_COLUMNS] for row in rows))
-    return StreamingResponse(lines, media_type=_CSV_TYPE, headers=headers)
+        return table_response(Table("regions", chosen, pages(read, query.after)), form)
+    rows, last = read(query.after, query.limit)
+    table = Table("regions", chosen, [rows], is_cut=last is not None)
+    return table_response(table, form, link_header(_following(request, query, last)))
 
 
-def _all_rows(here: Context, query: RegionQuery) -> Iterator[dict[str, Any]]:
-    """Every page after another, each in its own short transaction."""
-    after = query.after
-    while True:
-        rows, cursor = _page(here, query, after, _CSV_PAGE, with_outlines=False)
-        yield from rows
-        if cursor is None:
-            return
-        after = rows[-1]["moment"], rows[-1]["id"]
+def _outlined_columns() -> list[Column]:
+    from observatory.region_formats import votable_fields  # with numpy: loaded by the first who asks
+
+    kinds = {"char": "text", "double": "number"}
+    return [
+        Column(field.name, kinds[field.datatype], field.description, field.unit, field.ucd)  # type: ignore[arg-type]
+        for field in votable_fields()
+    ]
 
 
 def _file(request: Request, here: Context, query: RegionQuery, form: str) -> Response:
@@ -164,9 +121,9 @@ def _file(request: Request, here: Context, query: RegionQuery, form: str) -> Res
             f"more than {_WHOLE} regions for one {form} file",
             "a shorter time, more filters, or a limit of 1 to 1000 and page by page",
         )
-    following = None if cursor is None else next_address(request, "regions", cursor)
+    following = _following(request, query, cursor)
     items = [region_as_json(row, base_of(request)) for row in rows]
-    suffix = {"votable": "vot", "ds9": "reg", "geojson": "geojson"}[form]
+    suffix = {"ds9": "reg", "geojson": "geojson"}[form]
     headers = {
         "Cache-Control": "no-cache",
         "Content-Disposition": f'inline; filename="regions.{suffix}"',
@@ -175,13 +132,7 @@ def _file(request: Request, here: Context, query: RegionQuery, form: str) -> Res
 
 
 # The formats' libraries are loaded by the first who asks for one.
-def _votable(items: _Rows, _: _Rows, __: RegionQuery) -> bytes:
-    from observatory.region_formats import votable
-
-    return votable(items)
-
-
-def _ds9(items: _Rows, rows: _Rows, query: RegionQuery) -> bytes:
+def _ds9(items: _Items, rows: _Items, query: RegionQuery) -> bytes:
     from observatory.region_formats import ds9_regions
 
     if query.coordinates == "carrington":
@@ -203,24 +154,19 @@ def _height_from_top(row: Mapping[str, Any]) -> int | None:
     return round(1 / e) if a * e > b * d else None
 
 
-def _geojson(items: _Rows, _: _Rows, query: RegionQuery) -> bytes:
+def _geojson(items: _Items, _: _Items, query: RegionQuery) -> bytes:
     from observatory.region_formats import feature_collection
 
     return orjson.dumps(feature_collection(items, query.coordinates or "hpc"), option=orjson.OPT_UTC_Z)
 
 
-_WRITERS: dict[str, Callable[[_Rows, _Rows, RegionQuery], bytes]] = {
-    "votable": _votable,
+_WRITERS: dict[str, Callable[[_Items, _Items, RegionQuery], bytes]] = {
     "ds9": _ds9,
     "geojson": _geojson,
 }
 
 
-@router.get(
-    "/regions/series",
-    responses={200: {"model": AreaSeries, "content": {"text/csv": {}}}},
-    response_class=Response,
-)
+@router.get("/regions/series", responses=list_answers(AreaSeries, examples.AREAS), response_class=Response)
 def get_series(request: Request, here: Here, query: Annotated[AreaQuery, Query()]) -> Response:
     """Areas of coronal holes and active regions over the time of observation, oldest first.
 
@@ -228,6 +174,7 @@ def get_series(request: Request, here: Here, query: Annotated[AreaQuery, Query()
     which nothing was found count with 0, frames without a time are left out. With `bin`, means of each
     bin. When there are more points than `limit`, the newest are given and `is_truncated` is true.
     """
+    form = chosen_format(request, query.format)
     time = query.time or TimeRange()
     rows = region_catalogue.area_series(
         here.db,
@@ -239,11 +186,12 @@ def get_series(request: Request, here: Here, query: Annotated[AreaQuery, Query()
         limit=query.limit + 1,
     )
     points = _newest_of_each(rows, query.limit)
-    if chosen_format(request, query.format) == "csv":
-        columns = _SINGLE if query.bin is None else _BINNED
-        lines = csv_lines(columns, ([point[name] for name in columns] for point in points))
-        return StreamingResponse(lines, media_type=_CSV_TYPE)
-    return json_response({"bin_s": query.bin, "is_truncated": len(points) < len(rows), "items": points})
+    is_truncated = len(points) < len(rows)
+    if form == "json":
+        return list_response(request, {"bin_s": query.bin, "is_truncated": is_truncated, "items": points})
+    chosen = columns.AREAS if query.bin is None else columns.BINNED_AREAS
+    cells = [[point[column.name] for column in chosen] for point in points]
+    return table_response(Table("areas", chosen, [cells], is_cut=is_truncated), form)
 
 
 def _newest_of_each(rows: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
@@ -266,7 +214,10 @@ EventTypeChoice = Annotated[
 
 @router.get(
     "/frames/{frame_id}/outlines.svg",
-    responses={200: {"content": {"image/svg+xml": {}}}},
+    responses={
+        200: {"content": {"image/svg+xml": {}}},
+        **problems(_404="there is no frame 4711 in which regions were looked for"),
+    },
     response_class=Response,
 )
 def get_outlines(here: Here, frame_id: FrameId, event_type: EventTypeChoice = None) -> Response:
@@ -289,7 +240,11 @@ RegionId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a region"
 HistoryLimit = Annotated[int, Query(ge=1, le=5000, description="1 to 5000 sightings, the newest")]
 
 
-@router.get("/regions/tracks/{track_id}", responses={200: {"model": TrackShape}}, response_class=Response)
+@router.get(
+    "/regions/tracks/{track_id}",
+    responses=one_answer(TrackShape, examples.TRACK, "there is no track 12"),
+    response_class=Response,
+)
 def get_track(request: Request, here: Here, track_id: TrackId, limit: HistoryLimit = 500) -> Response:
     """One region followed from frame to frame: where it came from, what became of it, its newest sightings."""
     row = region_catalogue.track(here.db, track_id)
@@ -302,7 +257,11 @@ def get_track(request: Request, here: Here, track_id: TrackId, limit: HistoryLim
     return json_response(shaped)
 
 
-@router.get("/regions/{region_id}", responses={200: {"model": RegionShape}}, response_class=Response)
+@router.get(
+    "/regions/{region_id}",
+    responses=one_answer(RegionShape, examples.REGION, "there is no region 301"),
+    response_class=Response,
+)
 def get_region(request: Request, here: Here, region_id: RegionId) -> Response:
     """One region."""
     row = region_catalogue.get(here.db, region_id)

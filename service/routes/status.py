@@ -11,7 +11,9 @@ from pydantic import BaseModel
 
 import observatory
 from observatory.storage import events, frames, workers
+from service import examples
 from service.context import Here
+from service.described import one_answer
 from service.metrics import utc_now
 from service.shapes import json_response
 
@@ -50,7 +52,7 @@ class StatusShape(BaseModel):
     listeners: int
 
 
-@router.get("/status", responses={200: {"model": StatusShape}}, response_class=Response)
+@router.get("/status", responses=one_answer(StatusShape, examples.STATUS), response_class=Response)
 def get_status(here: Here) -> Response:
     """Frames by status, what waits and for how long, who works, with which models."""
     now = utc_now()

@@ -126,7 +126,15 @@ def test_pages_neither_lose_nor_repeat_while_frames_arrive(
         ("wavelength=193", "wavelength", "193A"),
         ("cursor=abc", "cursor", "unchanged"),
         ("cursor=%F0%9F%8C%9E", "cursor", "unchanged"),
-        ("format=xml", "format", "json or csv"),
+        ("format=xml", "format", "json, csv, votable or parquet"),
+        ("limit=-1", "limit", "1 to 1000"),
+        ("limit=1000000000", "limit", "1 to 1000"),
+        ("quality_min=0.9&quality_max=0.1", "quality_min", "at most quality_max"),
+        ("sha256=abc", "sha256", "64 hexadecimal"),
+        ("mark=ugly", "mark", "good or bad"),
+        ("sky_class=rain", "sky_class", "arc"),
+        ("event_type=FL", "event_type", "CH"),
+        ("wavelength=" + "9" * 400 + "nm", "wavelength", "193A"),
         ("instrument=%00", "instrument", "name of an instrument"),
         ("quality_mim=0.5", "quality_mim", "quality_min"),
     ],
@@ -200,7 +208,7 @@ def test_the_accept_header_chooses_the_format(client: TestClient) -> None:
     wanted = {"*/*": "application/json", "text/html,*/*;q=0.8": "application/json", "text/*": "text/csv"}
     for accept, media_type in wanted.items():
         assert client.get(FRAMES, headers={"Accept": accept}).headers["content-type"].startswith(media_type)
-    refused = client.get(FRAMES, headers={"Accept": "application/x-votable+xml"})
+    refused = client.get(FRAMES, headers={"Accept": "application/pdf"})
     assert refused.status_code == 406
     assert "text/csv" in refused.json()["detail"]
 

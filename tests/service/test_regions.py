@@ -122,7 +122,7 @@ def test_other_programs_formats_hold_the_same_regions(client: TestClient, telesc
     assert sky.text.lower().count("polygon") == pixel.text.lower().count("polygon") >= 3
     assert "\nimage" in pixel.text and "\nimage" not in sky.text
     assert 'filename="regions.reg"' in pixel.headers["content-disposition"]
-    paged = client.get(REGIONS, params={"format": "votable", "limit": 2})
+    paged = client.get(REGIONS, params={"format": "geojson", "limit": 2})
     assert 'rel="next"' in paged.headers["link"]
     refused = client.get(REGIONS, params={"format": "ds9", "coordinates": "carrington"})
     assert refused.json()["errors"][0]["parameter"] == "coordinates"
@@ -152,10 +152,10 @@ def test_a_file_in_one_piece_is_refused_above_a_bound_instead_of_being_cut(
 ) -> None:
     observe(telescope)
     monkeypatch.setattr(regions, "_WHOLE", 2)
-    refused = client.get(REGIONS, params={"format": "votable"})
+    refused = client.get(REGIONS, params={"format": "geojson"})
     assert refused.status_code == 422 and refused.json()["errors"][0]["parameter"] == "limit"
-    assert client.get(REGIONS, params={"format": "votable", "event_type": "CH"}).status_code == 200
-    assert client.get(REGIONS, params={"format": "votable", "limit": 2}).status_code == 200
+    assert client.get(REGIONS, params={"format": "geojson", "event_type": "CH"}).status_code == 200
+    assert client.get(REGIONS, params={"format": "geojson", "limit": 2}).status_code == 200
 
 
 @on_sqlite

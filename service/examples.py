@@ -1,0 +1,259 @@
+"""What answers look like, for the published description. A test holds them against the shapes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_SHA256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+_NETWORK_SHA256 = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+
+FRAME: dict[str, Any] = {
+    "id": 4711,
+    "instrument": "kso-halpha",
+    "observatory": "Kanzelhöhe",
+    "date_obs": "2026-11-20T09:14:06.120000Z",
+    "date_obs_source": "header",
+    "wavelength_nm": 656.28,
+    "exposure_time_s": 0.0025,
+    "is_simulated": False,
+    "file_name": "kanz_halph_fi_20261120_091406.fts.gz",
+    "sha256": _SHA256,
+    "bytes": 4210688,
+    "status": "done",
+    "reason": None,
+    "priority": "live",
+    "received_at": "2026-11-20T09:14:08.402000Z",
+    "processed_at": "2026-11-20T09:14:08.447000Z",
+    "latency_s": 0.061,
+    "mark": None,
+    "frame": 0,
+    "quality": {
+        "score": 0.31,
+        "p_value": 0.002,
+        "is_degraded": True,
+        "causes": [{"cause": "cloud", "probability": 0.94}],
+        "model": "halpha-quality 1.0.0",
+    },
+    "links": {
+        "self": "/api/v1/frames/4711",
+        "results": "/api/v1/frames/4711/results",
+        "products": "/api/v1/frames/4711/products",
+        "preview": "/api/v1/products/8123/data",
+    },
+}
+FRAMES = {"items": [FRAME], "next": "/api/v1/frames?cursor=ZDE3NjM2Mjk2NDYxMjAwMDA6NDcxMQ"}
+FRAME_DETAIL = FRAME | {"arrivals": 1, "attempts": 1}
+PRODUCT = {
+    "id": 8123,
+    "frame_id": 4711,
+    "kind": "preview",
+    "media_type": "image/jpeg",
+    "sha256": _SHA256,
+    "bytes": 61440,
+    "width": 1024,
+    "height": 1024,
+    "created_at": "2026-11-20T09:14:08.447000Z",
+    "links": {"data": "/api/v1/products/8123/data", "preview": "/api/v1/products/8123/preview"},
+}
+PRODUCTS = {"items": [PRODUCT]}
+INSTRUMENTS = {
+    "items": [
+        {
+            "name": "kso-halpha",
+            "family": "halpha",
+            "kind": "kso-halpha",
+            "is_configured": True,
+            "cadence_s": 6.0,
+            "frames": 15302,
+            "done": 15290,
+            "waiting": 2,
+            "rejected": 10,
+            "failed": 0,
+            "degraded": 4180,
+            "last_date_obs": "2026-11-20T09:14:06.120000Z",
+            "last_received_at": "2026-11-20T09:14:08.402000Z",
+            "links": {
+                "frames": "/api/v1/frames?instrument=kso-halpha",
+                "latest": "/api/v1/latest/kso-halpha.json",
+            },
+        }
+    ]
+}
+QUALITY = {
+    "bin_s": 300,
+    "is_truncated": False,
+    "items": [
+        {
+            "time": "2026-11-20T09:10:00Z",
+            "instrument": "kso-halpha",
+            "frames": 50,
+            "score": 0.87,
+            "score_min": 0.31,
+            "score_max": 0.98,
+            "degraded": 4,
+        }
+    ],
+}
+REGION: dict[str, Any] = {
+    "id": 301,
+    "frame_id": 4712,
+    "track_id": 12,
+    "instrument": "aia-193",
+    "date_obs": "2026-11-20T09:14:04.840000Z",
+    "event_type": "CH",
+    "event_starttime": "2026-11-20T09:14:04.840",
+    "event_endtime": "2026-11-20T09:14:06.840",
+    "event_probability": 0.91,
+    "event_coordsys": "UTC-HPC-TOPO",
+    "event_coord1": -120.5,
+    "event_coord2": 604.0,
+    "area_atdiskcenter": 61000.0,
+    "area_unit": "Mm2",
+    "area_msh": 20059.2,
+    "disk_fraction": 0.031,
+    "hpc_coord": "POINT(-120.5000 604.0000)",
+    "hpc_boundcc": "POLYGON((-220.000 540.000,-20.000 540.000,-120.000 680.000,-220.000 540.000))",
+    "hpc_bbox": None,
+    "hgs_coord": "POINT(-9.4000 40.1000)",
+    "hgs_boundcc": None,
+    "hgc_coord": "POINT(212.3000 40.1000)",
+    "hgc_boundcc": None,
+    "frm_name": "Heliowatch aia-segmentation",
+    "frm_versionnumber": "1.0.0",
+    "obs_observatory": "SDO",
+    "obs_instrument": "aia-193",
+    "obs_meanwavel": 193.0,
+    "obs_wavelunit": "Angstrom",
+    "centroid_px": [1840.2, 3041.7],
+    "centroid_hpc_arcsec": [-120.5, 604.0],
+    "centroid_stonyhurst_deg": [-9.4, 40.1],
+    "centroid_carrington_deg": [212.3, 40.1],
+    "bounding_box_px": [1680.0, 2930.0, 2010.0, 3170.0],
+    "area_px": 251000.0,
+    "intensity_mean": 38.2,
+    "rings_px": [[[1680.0, 2930.0], [2010.0, 2930.0], [1845.0, 3170.0]]],
+    "rings_hpc_arcsec": None,
+    "rings_carrington_deg": None,
+    "links": {
+        "self": "/api/v1/regions/301",
+        "frame": "/api/v1/frames/4712",
+        "track": "/api/v1/regions/tracks/12",
+    },
+}
+REGIONS = {"items": [REGION], "next": None}
+AREAS = {
+    "bin_s": None,
+    "is_truncated": False,
+    "items": [
+        {
+            "time": "2026-11-20T09:14:04.840000Z",
+            "event_type": "CH",
+            "instrument": "aia-193",
+            "frame_id": 4712,
+            "regions": 3,
+            "disk_fraction": 0.048,
+            "disk_fraction_conservative": 0.044,
+            "disk_fraction_liberal": 0.053,
+            "area_msh": 31200.0,
+        }
+    ],
+}
+TRACK = {
+    "id": 12,
+    "event_type": "CH",
+    "first_seen": "2026-11-14T02:00:04.840000Z",
+    "last_seen": "2026-11-20T09:14:04.840000Z",
+    "sightings": 4210,
+    "parent_id": None,
+    "merged_into_id": None,
+    "merged_at": None,
+    "events": [],
+    "is_truncated": False,
+    "history": [
+        {
+            "region_id": 301,
+            "frame_id": 4712,
+            "instrument": "aia-193",
+            "time": "2026-11-20T09:14:04.840000Z",
+            "disk_fraction": 0.031,
+            "area_msh": 20059.2,
+            "longitude_deg": -9.4,
+            "latitude_deg": 40.1,
+            "carrington_longitude_deg": 212.3,
+        }
+    ],
+    "links": {"self": "/api/v1/regions/tracks/12", "regions": "/api/v1/regions?track=12"},
+}
+COMPOSITE = {
+    "id": 77,
+    "look": "aia",
+    "date_obs": "2026-11-20T09:14:04.840000Z",
+    "status": "done",
+    "reason": None,
+    "is_complete": True,
+    "revision": 1,
+    "made_at": "2026-11-20T09:14:31.200000Z",
+    "frames": [
+        {
+            "frame_id": 4712,
+            "channel": "aia-193",
+            "instrument": "aia-193",
+            "date_obs": "2026-11-20T09:14:04.840000Z",
+            "is_degraded": False,
+            "quality_score": 0.97,
+        }
+    ],
+    "pictures": [
+        {
+            "id": 231,
+            "kind": "composite-1024",
+            "media_type": "image/jpeg",
+            "sha256": _SHA256,
+            "bytes": 310200,
+            "width": 1024,
+            "height": 1024,
+            "links": {"data": "/api/v1/composites/pictures/231/data"},
+        }
+    ],
+    "payload": {"frame_ids": [4712]},
+    "links": {"self": "/api/v1/composites/77", "picture": "/api/v1/composites/pictures/231/data"},
+}
+COMPOSITES = {"items": [COMPOSITE], "next": None}
+STATUS = {
+    "time": "2026-11-20T09:14:10Z",
+    "version": "0.1.0",
+    "frames": {"received": 2, "processing": 1, "done": 15290, "rejected": 10, "failed": 0},
+    "queues": [
+        {
+            "queue": "halpha.live",
+            "family": "halpha",
+            "priority": "live",
+            "waiting": 2,
+            "oldest_age_s": 0.4,
+        }
+    ],
+    "workers": [
+        {
+            "name": "worker@dome-1f3a",
+            "role": "worker",
+            "started_at": "2026-11-20T06:00:00Z",
+            "seen_at": "2026-11-20T09:14:09Z",
+            "facts": {"version": "0.1.0"},
+        }
+    ],
+    "last_event": 41873,
+    "listeners": 3,
+}
+MODELS = {
+    "items": [
+        {
+            "name": "halpha-quality",
+            "version": "1.0.0",
+            "sha256": _NETWORK_SHA256,
+            "is_running": True,
+            "workers": 2,
+            "providers": ["CPUExecutionProvider"],
+            "has_results": True,
+        }
+    ]
+}
