@@ -128,7 +128,7 @@ class ServiceSettings(BaseModel, extra="forbid"):
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
-    max_listeners: int = Field(default=500, ge=1, description="open event streams at once")
+    max_listeners: int = Field(default=2000, ge=1, description="open event streams at once")
     worker_silence_s: float = Field(default=60.0, gt=0, description="readiness needs a younger heartbeat")
     serve_originals: bool = Field(
         default=True, description="give out the files that frames came in, from where they lie"
@@ -152,6 +152,9 @@ class ServiceSettings(BaseModel, extra="forbid"):
     header_patience_s: float = Field(default=10.0, gt=0, description="patience with a request's head")
     reader_patience_s: float = Field(
         default=60.0, gt=0, description="patience with a client that reads nothing of its answer"
+    )
+    listener_patience_s: float = Field(
+        default=10.0, gt=0, description="patience with an event stream that is not read"
     )
     query_patience_s: float = Field(
         default=30.0, gt=0, description="longest that Postgres works on one question of a client"

@@ -12,8 +12,9 @@ import asyncio
 import contextlib
 import threading
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 import structlog
@@ -28,6 +29,10 @@ _log = structlog.get_logger()
 
 _MEMORY = 2_000  # events; about 1 MB
 _PAGE = 500
+_CHUNK = 200  # events sent at once; with what the connection buffers, all that a listener can hold
+_FAR_BEHIND = 5_000
+_CHECK_S = 2.0
+_SHARED = 64  # chunks, of about 100 KB
 _KEEP_ALIVE_S = 15.0  # proxies cut a silent connection after 30 to 60 s
 _RETRY_MS = 2_000
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -40,6 +45,16 @@ class Encoded:
     seq: int
     instrument: str | None
     wire: bytes
+
+
+IsGood = Callable[[], Awaitable[bool]]
+"""Asks whether a listener may go on listening."""
+
+
+def notice(facts: dict[str, Any], seq: int | None = None) -> bytes:
+    """Write an event of the stream itself."""
+    number = None if seq is None else str(seq)
+    return format_sse_event(data_str=orjson.dumps(facts).decode(), event="status", id=number)
 
 
 def encode(event: events.Event) -> Encoded:
@@ -59,11 +74,26 @@ class EventStream:
         Seconds of silence after which a listener gets a comment.
     memory : int
         Newest events kept in this process.
+    far_behind : int
+        Events that a listener who was abreast once may fall behind.
+    check_s : float
+        Between two looks at whether a listener may go on.
     """
 
-    def __init__(self, db: Database, *, keep_alive_s: float = _KEEP_ALIVE_S, memory: int = _MEMORY) -> None:
+    def __init__(
+        self,
+        db: Database,
+        *,
+        keep_alive_s: float = _KEEP_ALIVE_S,
+        memory: int = _MEMORY,
+        far_behind: int = _FAR_BEHIND,
+        check_s: float = _CHECK_S,
+    ) -> None:
         self._db = db
         self._keep_alive_s = keep_alive_s
+        self._far_behind, self._check_s = far_behind, check_s
+        self._chunks: dict[tuple[int, str | None], tuple[int, bytes]] = {}
+        self._pages: dict[int, asyncio.Future[tuple[int, list[Encoded]]]] = {}
         self._recent: deque[Encoded] = deque(maxlen=memory)
         self._last = 0  # newest event in memory; touched by the event loop alone
         self._read = 0  # newest event read; touched by the thread alone
@@ -78,9 +108,18 @@ class EventStream:
         """Start the thread; call it from the event loop."""
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
-        self._read = self._last = events.last_seq(self._db)
+        self._recall()
         self._thread = threading.Thread(target=self._follow, name="event-stream", daemon=True)
         self._thread.start()
+
+    def _recall(self) -> None:
+        """Begin with the newest events in memory: after a restart most listeners come back for them."""
+        self._read = self._last = events.last_seq(self._db)
+        size = self._recent.maxlen or 0
+        new = events.after(self._db, self._last - size, size)
+        if new:
+            self._recent.extend(encode(event) for event in new)
+            self._read = self._last = new[-1].seq
 
     def close(self) -> None:
         """End all streams soon; safe from any thread and from a signal handler."""
@@ -124,6 +163,7 @@ class EventStream:
     def _remember(self, new: list[Encoded]) -> None:
         self._recent.extend(new)
         self._last = new[-1].seq
+        self._chunks.clear()
         self._wake()
 
     def _wake(self) -> None:
@@ -131,8 +171,16 @@ class EventStream:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def listen(self, after: int | None, instrument: str | None) -> AsyncIterator[bytes]:
-        """Yield what is newer than event ``after`` (None: than now), until the service stops."""
+    async def listen(
+        self, after: int | None, instrument: str | None, is_good: IsGood | None = None
+    ) -> AsyncIterator[bytes]:
+        """Yield what is newer than event ``after`` (None: than now), until the service stops.
+
+        Parameters
+        ----------
+        is_good : callable or None
+            Asked every few seconds; when it says no, the stream ends.
+        """
         self.listeners += 1
         try:
             position = self._last if after is None else after
@@ -141,37 +189,71 @@ class EventStream:
                 position, told = await self._reconcile(after)
                 if told:
                     yield told
-            async for chunk in self._stream_from(position, instrument):
+            async for chunk in self._stream_from(position, instrument, is_good):
                 yield chunk
         except StorageUnavailableError as error:
             _log.warning("event_stream_cut", error=str(error))  # the client comes back with its last id
         finally:
             self.listeners -= 1
 
-    async def _stream_from(self, position: int, instrument: str | None) -> AsyncIterator[bytes]:
+    async def _stream_from(
+        self, position: int, instrument: str | None, is_good: IsGood | None
+    ) -> AsyncIterator[bytes]:
         assert self._changed is not None
+        clock = asyncio.get_running_loop().time
+        now = clock()
+        check_at, silent_at = now + self._check_s, now + self._keep_alive_s
+        was_abreast = False
         while not self._stop.is_set():
             changed = self._changed  # taken before looking, so that nothing slips between
-            found = self._in_memory(position)
-            if found is None:
-                found = await self._in_database(position)
-            if found:
-                position = found[-1].seq
-                wanted = [event.wire for event in found if instrument in (None, event.instrument)]
-                if wanted:
-                    yield b"".join(wanted)
+            now = clock()
+            if is_good is not None and now >= check_at:
+                check_at = now + self._check_s
+                if not await is_good():
+                    yield notice({"ended": True, "reason": "the key is no longer valid"})
+                    return
+            if was_abreast and self._last - position > self._far_behind:
+                yield notice(
+                    {"dropped": True, "reason": "too far behind", "after": position, "newest": self._last}
+                )
+                return
+            if position < self._last:
+                position, chunk = await self._next(position, instrument)
+                if chunk:
+                    silent_at = clock() + self._keep_alive_s
+                    yield chunk
                 continue
-            try:
-                async with asyncio.timeout(self._keep_alive_s):
-                    await changed.wait()
-            except TimeoutError:
+            was_abreast = True
+            if now >= silent_at:
                 # An id alone moves the browser's Last-Event-ID on past what a filter left out.
+                silent_at = now + self._keep_alive_s
                 yield KEEPALIVE_COMMENT + format_sse_event(id=str(position))
+                continue
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(silent_at if is_good is None else min(silent_at, check_at)):
+                    await changed.wait()
+
+    async def _next(self, position: int, instrument: str | None) -> tuple[int, bytes]:
+        """What follows a position, at most a chunk of it, and where one then stands.
+
+        Most listeners stand at the same place: what was found for one serves them all.
+        """
+        key = position, instrument
+        known = self._chunks.get(key)
+        if known is None:
+            newest, found = self._last, self._in_memory(position)
+            if found is None:
+                newest, found = await self._in_database(position)
+            found = found[:_CHUNK]
+            wire = b"".join(event.wire for event in found if instrument in (None, event.instrument))
+            known = (found[-1].seq if found else newest), wire
+            if len(self._chunks) >= _SHARED:
+                self._chunks.clear()
+            self._chunks[key] = known
+        return known
 
     def _in_memory(self, position: int) -> list[Encoded] | None:
         """Events after ``position``; None when memory does not reach back that far."""
-        if position >= self._last:
-            return []
         if not self._recent or self._recent[0].seq > position + 1:
             return None
         newer = []
@@ -181,13 +263,22 @@ class EventStream:
             newer.append(event)
         return newer[::-1]
 
-    async def _in_database(self, position: int) -> list[Encoded]:
-        """Read a page; the position moves to the newest even where numbers were skipped."""
-        found = await run_in_threadpool(events.after, self._db, position, _PAGE)
-        return [encode(event) for event in found]
+    async def _in_database(self, position: int) -> tuple[int, list[Encoded]]:
+        """Read a page, and say up to where it is whole when nothing is in it: numbers may be skipped."""
+        page = self._pages.get(position)
+        if page is None:  # else one who stands there, too, has asked
+            page = asyncio.ensure_future(run_in_threadpool(self._read_page, self._last, position))
+            self._pages[position] = page
+            page.add_done_callback(lambda _: self._pages.pop(position, None))
+        return await asyncio.shield(page)
+
+    def _read_page(self, newest: int, position: int) -> tuple[int, list[Encoded]]:
+        return newest, [encode(event) for event in events.after(self._db, position, _CHUNK)]
 
     async def _reconcile(self, after: int) -> tuple[int, bytes]:
         """Where to go on from, and what to say when events between were deleted meanwhile."""
+        if self._recent and self._recent[0].seq - 1 <= after <= self._last:
+            return after, b""
         # In this order: an event that comes between then never looks like one that was deleted.
         last = await run_in_threadpool(events.last_seq, self._db)
         first = await run_in_threadpool(events.first_seq, self._db)
@@ -196,6 +287,5 @@ class EventStream:
         if after == last == 0:
             return 0, b""
         go_on = first - 1 if first and after < first else last
-        status = {"missed": True, "after": after, "oldest_kept": first or None, "newest": last}
-        told = format_sse_event(data_str=orjson.dumps(status).decode(), event="status", id=str(go_on))
-        return go_on, told
+        facts = {"missed": True, "after": after, "oldest_kept": first or None, "newest": last}
+        return go_on, notice(facts, go_on)

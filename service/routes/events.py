@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Response
-from fastapi.sse import EventSourceResponse
+from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.auth import identify
 from service.context import Here
 from service.filters import MAX_ID, InstrumentName
+from service.listening import Listening
 from service.problems import ParameterError, ProblemError
 
 router = APIRouter(tags=["events"])
@@ -42,6 +44,7 @@ class EventQuery(BaseModel):
 
 @router.get("/events", responses=_STREAM, response_class=Response)
 async def stream_events(
+    request: Request,
     here: Here,
     query: Annotated[EventQuery, Query()],
     last_event_id: Annotated[str | None, Header(description="a whole number, as `id:` gave it")] = None,
@@ -51,6 +54,9 @@ async def stream_events(
     `id:` is the event's number. A client that comes back with `Last-Event-ID` (browsers do by
     themselves) gets first what it missed; when some of that is no longer kept, a `status` event
     with `missed: true` says so. Without a number the stream begins now.
+
+    A client that reads nothing for a while, or falls far behind, is told so by a `status` event with
+    `dropped: true` and let go; it comes back with the last number it saw. A stream ends when its key does.
 
     A `result` tells of one frame (with `regions` where they were looked for) or, with `composite` alone,
     of a composite.
@@ -64,8 +70,11 @@ async def stream_events(
             headers={"Retry-After": str(_RETRY_AFTER_S)},
         )
     after = query.after if not last_event_id else _number(last_event_id)
+    identity = await identify(request, here)
+    is_good = partial(here.keyring.is_still_good, identity) if identity.is_known else None
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return EventSourceResponse(here.stream.listen(after, query.instrument), headers=headers)
+    chunks = here.stream.listen(after, query.instrument, is_good)
+    return Listening(chunks, headers, patience_s=here.settings.service.listener_patience_s)
 
 
 def _number(word: str) -> int:

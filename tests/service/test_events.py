@@ -158,16 +158,18 @@ def test_an_instrument_can_be_listened_to_alone(address: str, telescope: Telesco
 
 
 def test_a_client_is_told_when_events_it_missed_are_gone(
-    address: str, telescope: Telescope, db: Database, eventually: Wait
+    app: FastAPI, telescope: Telescope, db: Database, eventually: Wait
 ) -> None:
+    app.state.context = replace(app.state.context, stream=EventStream(db, memory=1))
     for _ in range(3):
         telescope.receive()
-    with listening(address, last_event_id="1") as whole:
-        eventually(lambda: len(whole.heard) == 2, "the replay was not whole")
-    assert events.prune(db, datetime.now(UTC) + timedelta(days=1), 0) == 3
-    telescope.receive()
-    with listening(address, last_event_id="1") as listener:
-        eventually(lambda: len(listener.heard) == 2, "nothing was told")
+    with in_thread(app) as address:
+        with listening(address, last_event_id="1") as whole:
+            eventually(lambda: len(whole.heard) == 2, "the replay was not whole")
+        assert events.prune(db, datetime.now(UTC) + timedelta(days=1), 0) == 3
+        telescope.receive()
+        with listening(address, last_event_id="1") as listener:
+            eventually(lambda: len(listener.heard) == 2, "nothing was told")
     status, frame = listener.heard
     assert status["event"] == "status"
     assert status["data"]["missed"] is True
