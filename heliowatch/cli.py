@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heliowatch import remote_verbs
+from heliowatch import archive_verbs, remote_verbs
 
 if TYPE_CHECKING:
     from observatory.settings import Settings
@@ -326,11 +326,14 @@ def demo(
         bool, typer.Option("--exit", help="end when every sample frame has its results")
     ] = False,
     port: Annotated[int | None, typer.Option(help="port to answer on; 0 picks a free one")] = None,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="new folder that keeps frames and data; default: none does")
+    ] = None,
 ) -> None:
     """Feed the sample frames through the real system and show the live page."""
     from heliowatch.demo import run_demo
 
-    raise typer.Exit(run_demo(_settings, port=port, should_exit=exit_))
+    raise typer.Exit(run_demo(_settings, port=port, should_exit=exit_, keep=keep))
 
 
 class Simulated(StrEnum):
@@ -501,6 +504,7 @@ def doctor(
     raise typer.Exit(run_doctor(_settings(), as_json=as_json))
 
 
+archive_verbs.add_to(app, _settings)
 remote_verbs.add_to(app, _settings)
 
 

@@ -10,7 +10,8 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,9 +23,11 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
 
+from heliowatch.folders import make_folder
 from heliowatch.house import make_server, stop_server, upgrade, uploads_of
 from heliowatch.simulation import SimulatedCorona, SimulatedObservatory
 from observatory.analysis import Cause, EventType
+from observatory.errors import SettingsError
 from observatory.instruments import Limits, read_file
 from observatory.settings import Settings
 from observatory.storage import catalogue, composites, region_catalogue
@@ -72,15 +75,20 @@ class Expected:
     count: int
 
 
-def run_demo(load: Callable[..., Settings], *, port: int | None, should_exit: bool) -> int:
-    """Run the demonstration; 0 when every sample frame has its results."""
-    # ignore_cleanup_errors: a thumbnail may still be being read when Ctrl-C comes.
-    with tempfile.TemporaryDirectory(prefix="heliowatch-demo-", ignore_cleanup_errors=True) as home:
-        incoming = Path(home) / "incoming"
+def run_demo(
+    load: Callable[..., Settings], *, port: int | None, should_exit: bool, keep: Path | None = None
+) -> int:
+    """Run the demonstration; 0 when every sample frame has its results.
+
+    Parameters
+    ----------
+    keep : Path or None
+        Folder for ``incoming`` (the frames) and ``data``, left behind for other commands; None: neither is.
+    """
+    with _home(keep) as home:
+        incoming = home / "incoming"
         incoming.mkdir()
-        settings = load(
-            data_dir=Path(home) / "data", database_url="", broker_url="memory://", watch=[incoming]
-        )
+        settings = load(data_dir=home / "data", database_url="", broker_url="memory://", watch=[incoming])
         upgrade(settings)
         folders = [WatchFolder(incoming.resolve()), *uploads_of(settings)]
         with Station(settings, folders) as station:
@@ -95,6 +103,25 @@ def run_demo(load: Callable[..., Settings], *, port: int | None, should_exit: bo
                 return 0 if is_complete else 1
             finally:
                 stop_server(server)
+
+
+@contextmanager
+def _home(keep: Path | None) -> Iterator[Path]:
+    """A folder of our own for the demonstration.
+
+    Raises
+    ------
+    SettingsError
+        When the one that is named has something in it.
+    """
+    if keep is None:
+        # ignore_cleanup_errors: a thumbnail may still be being read when Ctrl-C comes.
+        with tempfile.TemporaryDirectory(prefix="heliowatch-demo-", ignore_cleanup_errors=True) as home:
+            yield Path(home)
+        return
+    if not make_folder(keep) and any(keep.iterdir()):
+        raise SettingsError(f"--keep {keep}: there is something in that folder; name a new or an empty one")
+    yield keep.resolve()
 
 
 def _serve(settings: Settings, db: Database, port: int | None) -> tuple[uvicorn.Server, str]:

@@ -12,9 +12,12 @@ from __future__ import annotations
 import hashlib
 import importlib
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from observatory.analysis import ModelIdentity
@@ -166,7 +169,30 @@ def load(name: str, root: Path | None = None) -> ModelDescription:
     if name not in models:
         raise ModelError(f"there is no model {name}; there are {', '.join(sorted(models)) or 'none'}")
     models[name].verify()
-    return models[name]
+    stated = _STATED.get().get(name)
+    return models[name] if stated is None else replace(models[name], parameters=stated)
+
+
+_NOTHING: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+_STATED: ContextVar[Mapping[str, Mapping[str, Any]]] = ContextVar("stated_parameters", default=_NOTHING)
+
+
+@contextmanager
+def with_parameters(stated: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
+    """Let `load` give models with other parameters than their manifests', while inside.
+
+    Models that are made meanwhile run as a former result says that they ran.
+
+    Parameters
+    ----------
+    stated : Mapping
+        Name of a model to all its parameters.
+    """
+    token = _STATED.set({**_STATED.get(), **stated})
+    try:
+        yield
+    finally:
+        _STATED.reset(token)
 
 
 def trainable_families(root: Path | None = None) -> list[str]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from datetime import datetime
+from random import Random
 from typing import Any, TypeVar
 
 import orjson
-from sqlalchemy import Connection, Row, and_, select, tuple_
+from sqlalchemy import Connection, Row, and_, func, select, tuple_
 
 from observatory.analysis import ModelIdentity
 from observatory.storage.schema import composite_frames, frames, regions, results, segmentations
@@ -77,6 +78,7 @@ def get(db: Database, result_id: int) -> dict[str, Any] | None:
     return next(row for row in found if row["id"] == result_id)
 
 
+_FEW = 10_000  # results that are all listed to draw some of them
 _FRAME_FACTS = ("id", "sha256", "frame_index", "file_name", "instrument", "date_obs")
 _RUN = ("model_sha256", "parameters_hash", "software_version")
 
@@ -129,6 +131,23 @@ def _shown_regions(connection: Connection, frame_id: int) -> dict[tuple[str, ...
         if row.region_id is not None:
             mine.append({"region_id": row.region_id, "track_id": row.track_id})
     return found
+
+
+def sample(db: Database, count: int, random: Random) -> list[int]:
+    """Numbers of some results, drawn at random, in order; all of them when there are no more.
+
+    Of a long archive as many numbers are drawn and looked up as are needed: it is never read whole.
+    """
+    with db.read() as connection:
+        few = list(connection.execute(select(results.c.id).limit(_FEW)).scalars())
+        if len(few) < _FEW:
+            return sorted(random.sample(few, min(count, len(few))))
+        first, last = connection.execute(select(func.min(results.c.id), func.max(results.c.id))).one()
+        drawn: set[int] = set()
+        while len(drawn) < min(count, _FEW // 2):
+            following = select(results.c.id).where(results.c.id >= random.randint(first, last))
+            drawn.add(connection.execute(following.order_by(results.c.id).limit(1)).scalar_one())
+    return sorted(drawn)
 
 
 def composites_of(db: Database, frame_id: int) -> list[int]:
