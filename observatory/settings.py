@@ -12,7 +12,7 @@ import os
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
@@ -110,6 +110,30 @@ class RuntimeSettings(BaseModel, extra="forbid"):
 _Rate = Annotated[str, Field(pattern=r"^[1-9]\d{0,8}/(second|minute|hour|day)$")]
 
 
+class OidcSettings(BaseModel, extra="forbid"):
+    """The provider whose tokens count beside our own keys."""
+
+    issuer: str = Field(
+        pattern=r"^(https://|http://(localhost|127\.0\.0\.1)[:/])", description="its address, as in `iss`"
+    )
+    audience: str = Field(min_length=1, description="what its tokens must name as `aud`")
+    jwks_uri: str = Field(
+        default="",
+        pattern=r"^(|https://.*|http://(localhost|127\.0\.0\.1)[:/].*)$",
+        description="where its public keys are; empty: as its discovery document says",
+    )
+    scope_claim: str = Field(default="scope", description="claim that says what one may: words or a list")
+    name_claim: str = Field(default="preferred_username", description="claim that names the person")
+    scopes: dict[str, Literal["read", "write", "admin"]] = Field(
+        default={
+            "heliowatch:read": "read",
+            "heliowatch:write": "write",
+            "heliowatch:admin": "admin",
+        },
+        description="words of that claim, and what each allows here",
+    )
+
+
 class RateLimitSettings(BaseModel, extra="forbid"):
     """How often one key, or without one a network address, may ask; such as 600/minute."""
 
@@ -143,6 +167,7 @@ class ServiceSettings(BaseModel, extra="forbid"):
         default_factory=list,
         description="addresses or networks of the proxies before us, whose X-Forwarded-For is believed",
     )
+    oidc: OidcSettings | None = Field(default=None, description="an OpenID provider, if there is one")
     rate_limits: RateLimitSettings = Field(default_factory=RateLimitSettings)
     max_body_bytes: int = Field(default=1 << 20, gt=0, description="of a request that uploads no file")
     max_uploads: int = Field(default=8, ge=1, description="files that arrive at once")

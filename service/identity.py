@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 import structlog
 from starlette.concurrency import run_in_threadpool
@@ -66,14 +67,23 @@ class Refusal:
     detail: str
 
 
+class Issuer(Protocol):
+    """Somebody else who tells who people are."""
+
+    async def identify(self, token: str) -> Identity | Refusal:
+        """Who shows a token."""
+        ...
+
+
 _UNKNOWN = Refusal("the key is not known here: it may be mistyped, or of another server")
 
 
 class Keyring:
     """Finds keys, and remembers them for two seconds: one query for all requests of a busy pipeline."""
 
-    def __init__(self, db: Database, *, trusted_s: float = _TRUSTED_S) -> None:
+    def __init__(self, db: Database, issuer: Issuer | None = None, *, trusted_s: float = _TRUSTED_S) -> None:
         self._db = db
+        self._issuer = issuer
         self._trusted_s = trusted_s
         self._known: OrderedDict[str, tuple[float, Key | None]] = OrderedDict()
         self._noted: dict[int, float] = {}
@@ -81,9 +91,11 @@ class Keyring:
         self._is_any: tuple[float, bool] | None = None
 
     async def identify(self, shown: str) -> Identity | Refusal:
-        """Who shows a key."""
+        """Who shows a key, or a token."""
         parts = keys.split(shown) if len(shown) <= _LONGEST else None
         if parts is None:
+            if self._issuer is not None and len(shown) <= _LONGEST and shown.count(".") == 2:
+                return await self._issuer.identify(shown)
             return Refusal("that is no key of ours: keys begin with hw_ and are 57 characters long")
         prefix, secret = parts
         key = await self._find(prefix)

@@ -24,7 +24,7 @@ from service.auth import guard
 from service.bodies import Bodies
 from service.context import Context, QueueProbe
 from service.gate import AuditTrail, RateLimits
-from service.identity import Keyring
+from service.identity import Issuer, Keyring
 from service.limits import Limiter
 from service.methods import HeadAndOptions
 from service.metrics import DatabaseCollector
@@ -141,7 +141,7 @@ def _context(settings: Settings, db: Database, probe_queue: QueueProbe | None) -
         db=db,
         files=ProductFiles(settings.product_dir),
         stream=EventStream(db),
-        keyring=Keyring(db),
+        keyring=Keyring(db, _issuer(settings)),
         limiter=Limiter(settings.service.rate_limits),
         trail=Trail(db),
         spool=Spool(settings),
@@ -152,6 +152,14 @@ def _context(settings: Settings, db: Database, probe_queue: QueueProbe | None) -
         counts=Remembered(lambda: catalogue.counts(db)),
         series=Remembered(lambda: series.available(db)),
     )
+
+
+def _issuer(settings: Settings) -> Issuer | None:
+    if settings.service.oidc is None:
+        return None
+    from service.oidc import Provider  # what it needs is imported only where a provider is configured
+
+    return Provider(settings.service.oidc)
 
 
 @asynccontextmanager
