@@ -388,11 +388,16 @@ def db_current() -> None:
 
 
 @models_app.command("list")
-def models_list(output: Output = Format.TABLE) -> None:
-    """List the models that ship."""
+def models_list(
+    output: Output = Format.TABLE,
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="a station's data folder; default: the settings'")
+    ] = None,
+) -> None:
+    """List the models that are installed, and every version that stored results name."""
     from heliowatch.families import print_list
 
-    print_list(output.value)
+    print_list(output.value, _settings(**({} if data_dir is None else {"data_dir": data_dir})))
 
 
 @models_app.command("verify")

@@ -14,11 +14,29 @@ import orjson
 import typer
 
 from models import registry
-from observatory.errors import ModelError
+from observatory.analysis import ModelIdentity
+from observatory.errors import HeliowatchError, ModelError
+from observatory.settings import Settings
+
+_COLUMNS = ("name", "version", "family", "sha256", "bytes", "opset", "installed", "in_results")
 
 
-def print_list(form: str) -> None:
-    """Print the models that ship."""
+def print_list(form: str, settings: Settings) -> None:
+    """Print the models that are installed, and every other version that stored results name."""
+    rows = _listed(settings)
+    if form == "json":
+        for row in rows:
+            typer.echo(orjson.dumps(row).decode())
+        return
+    separator = "," if form == "csv" else "  "
+    typer.echo(separator.join(_COLUMNS))
+    for row in rows:
+        digest = row["sha256"] if form == "csv" else f"{row['sha256'][:12]}…"
+        typer.echo(separator.join(_cell(value) for value in (row | {"sha256": digest}).values()))
+
+
+def _listed(settings: Settings) -> list[dict[str, Any]]:
+    seen = {(model.name, model.version, model.sha256) for model in _seen(settings)}
     rows: list[dict[str, Any]] = [
         {
             "name": model.name,
@@ -27,18 +45,53 @@ def print_list(form: str) -> None:
             "sha256": model.sha256,
             "bytes": model.path.stat().st_size if model.path.exists() else None,
             "opset": model.opset,
+            "installed": True,
         }
         for model in registry.find_models().values()
     ]
-    if form == "json":
-        for row in rows:
-            typer.echo(orjson.dumps(row).decode())
-        return
-    separator = "," if form == "csv" else "  "
-    typer.echo(separator.join(("name", "version", "family", "sha256", "bytes", "opset")))
-    for row in rows:
-        digest = row["sha256"] if form == "csv" else f"{row['sha256'][:12]}…"
-        typer.echo(separator.join(str(value) for value in (row | {"sha256": digest}).values()))
+    without_network = [model for model in _at_work() if model.name not in {row["name"] for row in rows}]
+    rows += [_row(model, is_installed=True) for model in without_network]
+    installed = {(row["name"], row["version"], row["sha256"]) for row in rows}
+    rows += [_row(ModelIdentity(*key), is_installed=False) for key in sorted(seen - installed)]
+    rows.sort(key=lambda row: (row["name"], not row["installed"], row["version"]))
+    return [row | {"in_results": (row["name"], row["version"], row["sha256"]) in seen} for row in rows]
+
+
+def _row(model: ModelIdentity, *, is_installed: bool) -> dict[str, Any]:
+    facts = {"name": model.name, "version": model.version, "family": model.name if is_installed else None}
+    return facts | {"sha256": model.sha256, "bytes": None, "opset": None, "installed": is_installed}
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else str(value)
+
+
+def _at_work() -> list[ModelIdentity]:
+    """Models that the pipelines run, those without a network among them; none when one is altered."""
+    from models.runtime import Runtime
+    from workers.pipelines import Pipelines
+
+    try:
+        return [model for pipeline in Pipelines(Runtime()).all() for model in pipeline.models]
+    except ModelError as error:
+        typer.echo(f"{error}", err=True)
+        return []
+
+
+def _seen(settings: Settings) -> list[ModelIdentity]:
+    """Models that stored results name; none where nothing is stored or the database is away."""
+    from heliowatch.sources import NothingStoredError, open_database
+    from observatory.storage.provenance import models_seen
+
+    try:
+        return models_seen(open_database(settings))
+    except NothingStoredError:
+        return []
+    except HeliowatchError as error:
+        typer.echo(f"versions in results are not known: {error}", err=True)
+        return []
 
 
 def verify() -> int:

@@ -200,20 +200,27 @@ def _from_storage(settings: Settings, request: Request, instruments: list[str]) 
     return Gathered(sorted(sources, key=lambda one: one.date_obs), [], dict(left_out), known)
 
 
+class NothingStoredError(SettingsError):
+    """The settings name a database that is not there yet."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(
+            f"nothing is stored yet: there is no database {place}; name files, or the --data-dir of a station"
+        )
+
+
 def open_database(settings: Settings) -> Database:
     """Open the settings' database to read from it.
 
     Raises
     ------
     SettingsError
-        When there is none yet, or it has another schema.
+        When there is none yet (`NothingStoredError`), or it has another schema.
     """
     db = Database(settings.resolved_database_url)
     place = settings.resolved_database_url.removeprefix("sqlite:///")
     if db.is_sqlite and not Path(place).is_file():
-        raise SettingsError(
-            f"nothing is stored yet: there is no database {place}; name files, or the --data-dir of a station"
-        )
+        raise NothingStoredError(place)
     db.check_schema()
     return db
 
