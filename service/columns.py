@@ -10,7 +10,7 @@ _FRAME_COLUMNS = {
     for column in (
         Column("id", "integer", "Number of the frame", ucd="meta.id;meta.main"),
         Column("instrument", "text", "Instrument", ucd="meta.id;instr"),
-        Column("observatory", "text", "Observatory", ucd="instr.obsty"),
+        Column("observatory", "text", "Observatory", ucd="meta.id;instr.obsty"),
         Column("date_obs", "time", "Start of the exposure, UTC", ucd="time.start;obs"),
         Column("date_obs_source", "text", "What told that time: header, file name, file time or none"),
         Column("frame", "integer", "Place of the frame inside its file, from 0"),
@@ -54,9 +54,9 @@ BINNED_SCORES = (
     _BIN_START,
     _INSTRUMENT,
     _BINNED_FRAMES,
-    Column("score", "number", "Mean of the quality, 0 to 1, 1 is best", ucd="stat.mean;meta.code.qual"),
-    Column("score_min", "number", "Least of it", ucd="stat.min;meta.code.qual"),
-    Column("score_max", "number", "Greatest of it", ucd="stat.max;meta.code.qual"),
+    Column("score", "number", "Mean of the quality, 0 to 1, 1 is best", ucd="meta.code.qual;stat.mean"),
+    Column("score_min", "number", "Least of it", ucd="meta.code.qual;stat.min"),
+    Column("score_max", "number", "Greatest of it", ucd="meta.code.qual;stat.max"),
     Column("degraded", "integer", "Frames in the bin that are of little use", ucd="meta.number"),
 )
 
@@ -78,12 +78,12 @@ BINNED_AREAS = (
     _EVENT_TYPE,
     _INSTRUMENT,
     _BINNED_FRAMES,
-    Column("regions", "number", "Mean number of regions in a frame", ucd="stat.mean;meta.number"),
-    Column("disk_fraction", "number", "Mean share of the visible disk", ucd="stat.mean;phys.area"),
-    Column("disk_fraction_min", "number", "Least of it", ucd="stat.min;phys.area"),
-    Column("disk_fraction_max", "number", "Greatest of it", ucd="stat.max;phys.area"),
+    Column("regions", "number", "Mean number of regions in a frame", ucd="meta.number;stat.mean"),
+    Column("disk_fraction", "number", "Mean share of the visible disk", ucd="phys.area;stat.mean"),
+    Column("disk_fraction_min", "number", "Least of it", ucd="phys.area;stat.min"),
+    Column("disk_fraction_max", "number", "Greatest of it", ucd="phys.area;stat.max"),
     Column(
-        "area_msh", "number", "Mean area in millionths of the solar hemisphere", ucd="stat.mean;phys.area"
+        "area_msh", "number", "Mean area in millionths of the solar hemisphere", ucd="phys.area;stat.mean"
     ),
 )
 
@@ -109,11 +109,11 @@ REGIONS = (
     Column("carrington_latitude_deg", "number", "Centre, heliographic latitude", "deg", _LATITUDE),
     Column("centroid_x_px", "number", "Centre, 0-based column", "pixel", "pos.cartesian.x;instr.det"),
     Column("centroid_y_px", "number", "Centre, 0-based row", "pixel", "pos.cartesian.y;instr.det"),
-    Column("intensity_mean", "number", "Mean of the frame's pixels inside", ucd="stat.mean"),
-    Column("intensity_median", "number", "Median of them", ucd="stat.median"),
-    Column("intensity_min", "number", "Least of them", ucd="stat.min"),
-    Column("intensity_max", "number", "Greatest of them", ucd="stat.max"),
-    Column("intensity_std", "number", "Deviation of them", ucd="stat.stdev"),
+    Column("intensity_mean", "number", "Mean of the frame's pixels inside", ucd="phot.count;stat.mean"),
+    Column("intensity_median", "number", "Median of them", ucd="phot.count;stat.median"),
+    Column("intensity_min", "number", "Least of them", ucd="phot.count;stat.min"),
+    Column("intensity_max", "number", "Greatest of them", ucd="phot.count;stat.max"),
+    Column("intensity_std", "number", "Deviation of them", ucd="phot.count;stat.stdev"),
     Column("model_name", "text", "Model that found it", ucd="meta.id;meta.software"),
     Column("model_version", "text", "Its version", ucd="meta.version;meta.software"),
     Column("file_name", "text", "Name of the frame's file", ucd="meta.id;meta.file"),
