@@ -1,0 +1,489 @@
+"""The completeness ledger: what was to be expected, what came, what is usable, what is excused. No I/O.
+
+Frames are laid into the slots of their row (`observatory.cadence`); slots that stay empty are lost. Each
+slot, filled or lost, belongs to the piece of the instrument's line of time (`observatory.observing`) that it
+lies in, which says whether it was expected. Everything that is counted is a slot, so two frames of one
+moment count once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from observatory import cadence
+from observatory.observing import EXCUSES, Plan, State, Timeline, timeline
+from observatory.sky import Seconds
+
+LAPSE_S = 30 * 86400.0
+"""Silence after which an instrument whose cadence nobody gave is no longer expected to send."""
+
+_EDGE = 0.5  # cadences: a slot so near to sunset or sunrise may fall on either side
+_LATE = 1.5  # cadences after the last frame before the next one is missed
+_PERCENTILES = (50, 90, 95, 99)
+
+
+class Worth(IntEnum):
+    """What a frame is good for; of several in one slot the best counts."""
+
+    FROZEN = 0
+    UNUSABLE = 1
+    WAITING = 2
+    USABLE = 3
+
+
+@dataclass(frozen=True)
+class Came:
+    """Frames of one instrument as they are known.
+
+    Attributes
+    ----------
+    times_s : ndarray of float
+        In order, POSIX seconds; the last before the span and the first after it are among them.
+    worth : ndarray of int8
+        Values of `Worth`.
+    lateness_s : ndarray of float
+        From exposure to arrival, of frames that came live and know their time.
+    first_s : float or None
+        The first frame ever.
+    usual_s : float or None
+        Spacing of the frames before the span, for where the span's own tell nothing.
+    undated : int
+        Frames in the span that do not know their time; those that came live stand where they came in.
+    """
+
+    times_s: Seconds
+    worth: NDArray[np.int8]
+    lateness_s: NDArray[np.float64] = field(default_factory=lambda: np.array([]))
+    first_s: float | None = None
+    usual_s: float | None = None
+    undated: int = 0
+
+
+@dataclass(frozen=True)
+class Count:
+    """Slots in a span of time.
+
+    Attributes
+    ----------
+    expected : int
+        Those received and those missing, outside of what is excused.
+    received, usable, waiting, unusable, frozen : int
+        Expected and filled, then by the best frame in them. Frozen: by the bytes of a former frame.
+    missing : int
+        Expected and empty.
+    excused : dict of str to int
+        Empty ones for which there is a reason, by reason.
+    extra : int
+        Filled while none was expected.
+    frames : int
+        All frames; more than slots where some came twice.
+    """
+
+    start: datetime
+    end: datetime
+    expected: int = 0
+    received: int = 0
+    usable: int = 0
+    waiting: int = 0
+    unusable: int = 0
+    frozen: int = 0
+    missing: int = 0
+    excused: dict[str, int] = field(default_factory=dict)
+    extra: int = 0
+    frames: int = 0
+
+    def share(self, part: int) -> float | None:
+        """Part of what was expected, 0 to 1; None when nothing was."""
+        return part / self.expected if self.expected else None
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Slots lost in a row, for one reason.
+
+    Attributes
+    ----------
+    start : datetime
+        When the first of them was due.
+    end : datetime
+        When the next frame came or was due.
+    frames_lost : int
+    state : str
+        missing, night, eclipse, maintenance or weather.
+    is_open : bool
+        Whether nothing has come since.
+    """
+
+    start: datetime
+    end: datetime
+    frames_lost: int
+    state: str
+    is_open: bool
+
+    @property
+    def length_s(self) -> float:
+        """Seconds from start to end."""
+        return (self.end - self.start).total_seconds()
+
+
+@dataclass(frozen=True)
+class Gaps:
+    """All gaps, oldest first, as columns: there may be very many."""
+
+    start_s: Seconds
+    end_s: Seconds
+    lost: NDArray[np.int64]
+    state: NDArray[np.int8]
+    open_from_s: float | None
+
+    def __len__(self) -> int:
+        return len(self.lost)
+
+    def select(self, states: Collection[State] = tuple(State), least_lost: int = 1) -> NDArray[np.int64]:
+        """Places of the gaps of some states, oldest first."""
+        wanted = np.isin(self.state, [int(state) for state in states]) & (self.lost >= least_lost)
+        return np.flatnonzero(wanted)
+
+    def of(self, places: Sequence[int] | NDArray[np.int64]) -> list[Gap]:
+        """Gaps at some places."""
+        return [self._gap(int(place)) for place in places]
+
+    def _gap(self, place: int) -> Gap:
+        start_s = float(self.start_s[place])
+        return Gap(
+            start=_moment(start_s),
+            end=_moment(float(self.end_s[place])),
+            frames_lost=int(self.lost[place]),
+            state=State(int(self.state[place])).word,
+            is_open=self.open_from_s is not None and start_s > self.open_from_s,
+        )
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What became of the frames of one instrument in a span of time.
+
+    Attributes
+    ----------
+    cadence_s : float or None
+        Seconds between frames; None: too few frames came to tell, and nobody said.
+    is_learned : bool
+        Whether it was told by the frames themselves.
+    lateness_s : dict of str to float
+        Percentiles (p50, p90, p95, p99) and max, of frames that came live; empty when there are none.
+    due : datetime
+        Frames from then on may still be on their way.
+    """
+
+    cadence_s: float | None
+    is_learned: bool
+    total: Count
+    bins: Sequence[Count]
+    gaps: Gaps
+    lateness_s: dict[str, float]
+    due: datetime
+    undated: int
+
+
+def ledger(
+    plan: Plan, came: Came, start_s: float, end_s: float, *, due_s: float, bin_s: float | None = None
+) -> Ledger:
+    """Write the ledger of one instrument.
+
+    Parameters
+    ----------
+    start_s, end_s : float
+        Half-open span in POSIX seconds.
+    due_s : float
+        Frames of times from here on need not have come yet.
+    bin_s : float or None
+        Width of the bins, which begin at multiples of it; None: no bins.
+    """
+    begin_s, until_s = _known_span(plan, came, start_s, end_s, due_s)
+    row = cadence.row(came.times_s, plan.cadence_s, came.usual_s)
+    edges = _bin_edges(start_s, end_s, bin_s)
+    if row is None or begin_s is None or until_s <= begin_s:
+        return _empty(plan, came, row, start_s, end_s, edges, due_s)
+    line = timeline(plan, begin_s, until_s)
+    cells = _Cells(line, edges)
+    holes = _holes(plan, came, row, begin_s, until_s)
+    lost, gaps = cells.spread(holes)
+    filled, frames = cells.fill(came, row)
+    counts = _counts(cells, lost, filled, frames, edges)
+    inside = (came.times_s >= start_s) & (came.times_s < end_s)
+    told = row.cadence_s[inside] if inside.any() else row.cadence_s
+    return Ledger(
+        cadence_s=float(np.median(told)) if len(told) else (plan.cadence_s or came.usual_s),
+        is_learned=plan.cadence_s is None,
+        total=_sum(counts, start_s, end_s),
+        bins=counts if bin_s is not None else (),
+        gaps=gaps,
+        lateness_s=_lateness(came.lateness_s),
+        due=_moment(due_s),
+        undated=came.undated,
+    )
+
+
+def _known_span(
+    plan: Plan, came: Came, start_s: float, end_s: float, due_s: float
+) -> tuple[float | None, float]:
+    """From when on, and until when, something can be expected."""
+    inside = came.times_s[came.times_s < end_s]
+    last_s = float(inside[-1]) if len(inside) else due_s
+    until_s = min(end_s, max(due_s, np.nextafter(last_s, np.inf)))
+    if plan.since is not None:
+        return max(start_s, plan.since.timestamp()), until_s
+    if came.first_s is None:
+        return (start_s if plan.cadence_s is not None else None), until_s
+    return max(start_s, came.first_s), until_s
+
+
+def _bin_edges(start_s: float, end_s: float, bin_s: float | None) -> Seconds:
+    if bin_s is None:
+        return np.array([start_s, end_s])
+    inner = np.arange(np.floor(start_s / bin_s) + 1, np.ceil(end_s / bin_s)) * bin_s
+    return np.concatenate([[start_s], inner, [end_s]])
+
+
+@dataclass(frozen=True)
+class _Holes:
+    """Runs of empty slots: slot j of a hole, 1 to count, lies at origin + j * step."""
+
+    origin: Seconds
+    step: Seconds
+    count: NDArray[np.int64]
+    trailing_s: float | None
+    """Where the last one begins, when no frame follows it."""
+
+
+def _holes(plan: Plan, came: Came, row: cadence.Row, begin_s: float, until_s: float) -> _Holes:
+    times = came.times_s
+    jump = np.diff(row.slots)
+    at = np.flatnonzero(jump >= 2)
+    origin, count = times[at], jump[at] - 1
+    step = (times[at + 1] - origin) / jump[at]
+    usual = plan.cadence_s or came.usual_s or 0.0
+    trailing_s = None
+    if not len(times):
+        whole = max(0, round((until_s - begin_s) / usual))
+        origin, step, count = np.array([begin_s - usual / 2]), np.array([usual]), np.array([whole])
+        trailing_s = begin_s - usual / 2
+    else:
+        first, last, usual = times[0], times[-1], float(row.cadence_s[-1])
+        before = int(np.ceil((first - begin_s) / row.cadence_s[0] - _LATE))
+        if before > 0:
+            reach = first - (before + 1) * row.cadence_s[0]
+            origin = np.concatenate([[reach], origin])
+            step = np.concatenate([row.cadence_s[:1], step])
+            count = np.concatenate([[before], count])
+        after = int(np.ceil((until_s - last) / usual - _LATE))
+        if after > 0:
+            trailing_s = float(last)
+            origin = np.concatenate([origin, [last]])
+            step, count = np.concatenate([step, [usual]]), np.concatenate([count, [after]])
+    if plan.cadence_s is None:
+        count = np.minimum(count, (LAPSE_S / step).astype(np.int64))
+    return _Holes(origin, step, count.astype(np.int64), trailing_s)
+
+
+class _Cells:
+    """Pieces of the line of time, cut once more at the edges of the bins."""
+
+    def __init__(self, line: Timeline, bin_edges: Seconds) -> None:
+        begin, end = line.edges_s[0], line.edges_s[-1]
+        inner = bin_edges[(bin_edges > begin) & (bin_edges < end)]
+        self.edges = np.unique(np.concatenate([line.edges_s, inner]))
+        middles = (self.edges[:-1] + self.edges[1:]) / 2
+        self.state = line.states[np.searchsorted(line.edges_s, middles) - 1]
+        self.bin = np.searchsorted(bin_edges, middles) - 1
+        # Slots that lie half a cadence or less inside an end of what is expected are not expected.
+        is_due = (self.state == State.EXPECTED).astype(np.float64)
+        self._shift = np.concatenate([[0.0], is_due[1:] - is_due[:-1], [0.0]]) * _EDGE
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+    def place(self, times_s: Seconds) -> NDArray[np.int64]:
+        """Cell of each time; -1 or the number of cells outside."""
+        return np.searchsorted(self.edges, times_s, side="right") - 1
+
+    def fill(self, came: Came, row: cadence.Row) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Filled slots by cell and worth, shape (cells, 4), and frames by cell."""
+        inside = (came.times_s >= self.edges[0]) & (came.times_s < self.edges[-1])
+        slots, times, worth = row.slots[inside], came.times_s[inside], came.worth[inside]
+        table = np.zeros((len(self), len(Worth)), np.int64)
+        if not len(slots):
+            return table, np.zeros(len(self), np.int64)
+        first = np.concatenate([[0], np.flatnonzero(np.diff(slots)) + 1])
+        best = np.maximum.reduceat(worth, first)
+        np.add.at(table, (self.place(times[first]), best), 1)
+        return table, np.bincount(self.place(times), minlength=len(self))
+
+    def spread(self, holes: _Holes) -> tuple[NDArray[np.int64], Gaps]:
+        """Lost slots by cell, and the gaps."""
+        lost = np.zeros(len(self), np.int64)
+        first = holes.origin + holes.step
+        last = holes.origin + holes.count * holes.step
+        begin, end = self.place(first), self.place(last)
+        cell = np.clip(begin, 0, len(self) - 1)
+        low = self.edges[cell] + self._shift[cell] * holes.step
+        high = self.edges[cell + 1] + self._shift[cell + 1] * holes.step
+        # Nearly all holes lie in one cell; only those that do not are walked through one by one.
+        is_whole = (begin == end) & (begin == cell) & (first >= low) & (last < high) & (holes.count > 0)
+        np.add.at(lost, cell[is_whole], holes.count[is_whole])
+        whole = np.flatnonzero(is_whole)
+        found = _Found()
+        found.add_all(
+            first[whole], last[whole] + holes.step[whole], holes.count[whole], self.state[cell[whole]]
+        )
+        outside = (end < 0) | (begin >= len(self)) | (holes.count <= 0)
+        for number in np.flatnonzero(~is_whole & ~outside):
+            hole = holes.origin[number], holes.step[number], int(holes.count[number])
+            self._walk(hole, int(begin[number]), int(end[number]), lost, found)
+        return lost, found.as_gaps(holes.trailing_s)
+
+    def _walk(
+        self, hole: tuple[float, float, int], begin: int, end: int, lost: NDArray[np.int64], found: _Found
+    ) -> None:
+        origin, step, count = hole
+
+        def before(edge: int) -> int:
+            """How many slots of the hole lie before an edge."""
+            at = self.edges[edge] + self._shift[edge] * step
+            return int(np.clip(np.ceil((at - origin) / step) - 1, 0, count))
+
+        former: State | None = None
+        for cell in range(max(begin - 1, 0), min(end + 1, len(self) - 1) + 1):
+            start, stop = before(cell), before(cell + 1)
+            if stop <= start:
+                continue
+            lost[cell] += stop - start
+            state = State(int(self.state[cell]))
+            found.add(origin + (start + 1) * step, origin + (stop + 1) * step, stop - start, state, former)
+            former = state
+
+
+class _Found:
+    """Gaps as they are found."""
+
+    def __init__(self) -> None:
+        self._bulk: tuple[Any, ...] = ()
+        self._rows: list[list[Any]] = []
+
+    def add_all(self, start: Seconds, end: Seconds, lost: NDArray[np.int64], state: NDArray[np.int8]) -> None:
+        """Add many."""
+        self._bulk = start, end, lost, state
+
+    def add(self, start: float, end: float, lost: int, state: State, former: State | None) -> None:
+        """Add one, or lengthen the one before it when that goes on (a bin ended inside it)."""
+        if former is state:
+            self._rows[-1][1] = end
+            self._rows[-1][2] += lost
+        else:
+            self._rows.append([start, end, lost, int(state)])
+
+    def as_gaps(self, open_from_s: float | None) -> Gaps:
+        """All of them, oldest first."""
+        more = np.array(self._rows, np.float64).reshape(-1, 4).T
+        columns = [np.concatenate([bulk, extra]) for bulk, extra in zip(self._bulk, more, strict=True)]
+        order = np.argsort(columns[0], kind="stable")
+        start, end, lost, state = (column[order] for column in columns)
+        return Gaps(start, end, lost.astype(np.int64), state.astype(np.int8), open_from_s)
+
+
+def _counts(
+    cells: _Cells,
+    lost: NDArray[np.int64],
+    filled: NDArray[np.int64],
+    frames: NDArray[np.int64],
+    edges: Seconds,
+) -> list[Count]:
+    number = len(edges) - 1
+    is_due = cells.state == State.EXPECTED
+
+    def by_bin(values: NDArray[np.int64], where: NDArray[np.bool_]) -> list[int]:
+        sums = np.bincount(cells.bin[where], weights=values[where], minlength=number)
+        return [int(value) for value in np.rint(sums)]
+
+    worth = {kind: by_bin(filled[:, kind], is_due) for kind in Worth}
+    missing = by_bin(lost, is_due)
+    received = by_bin(filled.sum(axis=1), is_due)
+    extra = by_bin(filled.sum(axis=1), ~is_due)
+    all_frames = by_bin(frames, np.ones(len(cells), bool))
+    excused = {state: by_bin(lost, cells.state == state) for state in EXCUSES}
+    return [
+        Count(
+            start=_moment(edges[place]),
+            end=_moment(edges[place + 1]),
+            expected=received[place] + missing[place],
+            received=received[place],
+            usable=worth[Worth.USABLE][place],
+            waiting=worth[Worth.WAITING][place],
+            unusable=worth[Worth.UNUSABLE][place],
+            frozen=worth[Worth.FROZEN][place],
+            missing=missing[place],
+            excused={state.word: values[place] for state, values in excused.items()},
+            extra=extra[place],
+            frames=all_frames[place],
+        )
+        for place in range(number)
+    ]
+
+
+_SUMMED = ("expected", "received", "usable", "waiting", "unusable", "frozen", "missing", "extra", "frames")
+
+
+def _sum(counts: Sequence[Count], start_s: float, end_s: float) -> Count:
+    sums = {name: sum(getattr(count, name) for count in counts) for name in _SUMMED}
+    excused = {state.word: sum(count.excused[state.word] for count in counts) for state in EXCUSES}
+    return Count(_moment(start_s), _moment(end_s), excused=excused, **sums)
+
+
+def _empty(
+    plan: Plan,
+    came: Came,
+    row: cadence.Row | None,
+    start_s: float,
+    end_s: float,
+    edges: Seconds,
+    due_s: float,
+) -> Ledger:
+    """The ledger of a span in which nothing can be expected; what came nevertheless is counted."""
+    nothing = {state.word: 0 for state in EXCUSES}
+    frames = np.histogram(came.times_s, edges)[0]
+    counts = [
+        Count(_moment(begin), _moment(end), excused=nothing, frames=int(number))
+        for begin, end, number in zip(edges[:-1], edges[1:], frames, strict=True)
+    ]
+    told = float(np.median(row.cadence_s)) if row is not None and len(row.cadence_s) else None
+    none = np.array([])
+    return Ledger(
+        cadence_s=told or plan.cadence_s,
+        is_learned=plan.cadence_s is None,
+        total=_sum(counts, start_s, end_s),
+        bins=counts if len(counts) > 1 else (),
+        gaps=Gaps(none, none, none.astype(np.int64), none.astype(np.int8), None),
+        lateness_s=_lateness(came.lateness_s),
+        due=_moment(due_s),
+        undated=came.undated,
+    )
+
+
+def _lateness(values: NDArray[np.float64]) -> dict[str, float]:
+    if not len(values):
+        return {}
+    found = np.percentile(values, _PERCENTILES)
+    return {f"p{name}": round(float(value), 3) for name, value in zip(_PERCENTILES, found, strict=True)} | {
+        "max": round(float(values.max()), 3)
+    }
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(round(float(seconds), 6), UTC)
