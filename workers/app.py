@@ -12,13 +12,13 @@ from kombu import Exchange, Queue
 from observatory.instruments import families
 from observatory.settings import Settings
 from observatory.storage.frames import Priority
+from workers import embedded_queue
 
 PROCESS_FRAME = "heliowatch.process_frame"
 COMPOSE = "heliowatch.compose_set"
 COMPOSITES = "composites"  # a queue of their own: the depth of the others is compared with waiting frames
 REPROCESS = "heliowatch.reprocess_frame"
 REPROCESSING = "reprocessing"  # the last queue that anybody empties
-_MEMORY_POLL_S = 0.002  # half of it is added to every frame; the default of 1 s would be, too
 _VISIBILITY_TIMEOUT_S = 3600  # longer than any task; the sweeper does not wait for it
 
 
@@ -63,6 +63,7 @@ def make_app(settings: Settings) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_transport=embedded_queue.TRANSPORT if settings.is_embedded else None,
         broker_transport_options=_transport_options(settings),
         broker_pool_limit=2,
         task_publish_retry=False,
@@ -75,7 +76,7 @@ def make_app(settings: Settings) -> Celery:
 
 def _transport_options(settings: Settings) -> dict[str, object]:
     if settings.is_embedded:
-        return {"polling_interval": _MEMORY_POLL_S}
+        return {}
     return {
         "visibility_timeout": _VISIBILITY_TIMEOUT_S,
         "queue_order_strategy": "priority",

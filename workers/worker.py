@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from observatory.settings import Device, Settings
 from observatory.storage.session import Database
-from workers import metrics, tasks
+from workers import embedded_queue, metrics, tasks
 from workers.app import make_app, queue_names
 from workers.context import Heartbeat
 
@@ -186,6 +186,7 @@ class EmbeddedWorker:
     def stop(self) -> None:
         """Finish the frames at hand and end."""
         worker_state.should_stop = 0
+        embedded_queue.wake_all()
         if self._thread is not None:
             self._thread.join(timeout=15)
         worker_state.should_stop = None
