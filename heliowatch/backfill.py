@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -10,7 +11,17 @@ from pathlib import Path
 import structlog
 import typer
 from rich.console import Console
-from rich.progress import Progress, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from heliowatch.house import folders_of, stop_on_signals, upgrade
 from observatory.errors import SettingsError
@@ -20,8 +31,9 @@ from observatory.storage import workers as workers_heard
 from observatory.storage.frames import Priority, Status
 from observatory.storage.session import Database
 from workers.app import make_app
+from workers.archive import ArchiveIngester, ArchiveRoom, Taken, count_files
+from workers.ingester import WatchFolder
 from workers.publisher import Publisher
-from workers.station import IngestRoom
 from workers.worker import EmbeddedWorker
 
 log = structlog.get_logger(__name__)
@@ -34,11 +46,19 @@ def run_backfill(
     until: str | None,
     instrument: str | None,
     workers: int | None,
+    *,
+    with_rejected: bool = False,
 ) -> int:
     """Ingest an archive at low priority and wait until all of it is worked on.
 
-    Files seen before are passed over, so running it again goes on where it ended. With a Redis
-    the running workers do the work; embedded, this process does. 1 when a file was refused.
+    Files seen before and not changed since are passed over unread, so running it again goes on where it
+    ended, whatever ended it. With a Redis the running workers do the work; embedded, this process does.
+    1 when a file was refused or could not be read.
+
+    Parameters
+    ----------
+    with_rejected : bool
+        Whether files that were refused before are looked at again.
     """
     if settings.is_embedded:
         upgrade(settings)
@@ -48,37 +68,73 @@ def run_backfill(
             )
     app = make_app(settings)
     span = (_moment("--since", since), _moment("--until", until))
+    watched = folders_of(settings, folders, instrument)
     with ExitStack() as stack:
         if settings.is_embedded:
             worker = EmbeddedWorker(settings, app)
             worker.start()
             stack.callback(worker.stop)
         room = stack.enter_context(
-            IngestRoom(
-                settings,
-                folders_of(settings, folders, instrument),
-                priority=Priority.BACKFILL,
-                publisher=Publisher(app),
-                span=span,
-            )
+            ArchiveRoom(settings, watched, priority=Priority.BACKFILL, publisher=Publisher(app), span=span)
         )
         stack.enter_context(stop_on_signals(room.ingester.stop))
-        bars = stack.enter_context(
-            Progress(
-                *Progress.get_default_columns()[:-1],
-                TimeElapsedColumn(),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-            )
-        )
+        bars = stack.enter_context(_bars())
         before = _ended(room.db)
-        taking = bars.add_task("files taken", total=None)
-        room.ingester.once(lambda done, total: bars.update(taking, completed=done, total=total))
+        taken = _take(room.ingester, watched, bars, with_rejected=with_rejected)
         _wait(settings, room, bars)
         after = _ended(room.db)
     new = {status: after[status] - before[status] for status in after}
     typer.echo(", ".join(f"{count} {status}" for status, count in new.items()))
-    return 1 if new["rejected"] or new["failed"] else 0
+    if taken.known:
+        typer.echo(f"heliowatch: {taken.known} files were taken in before", err=True)
+    if taken.left:
+        typer.echo(f"heliowatch: {taken.left} files could not be read now: run it again", err=True)
+    return 1 if new["rejected"] or new["failed"] or taken.left else 0
+
+
+def _take(
+    ingester: ArchiveIngester, folders: list[WatchFolder], bars: Progress, *, with_rejected: bool
+) -> Taken:
+    """Take the files in, while another thread counts how many there are: the time left needs that."""
+    bar = bars.add_task("files looked at", total=None)
+    is_over = threading.Event()
+
+    def count() -> None:
+        total = count_files(folders, lambda: not is_over.is_set())
+        if total is not None:
+            bars.update(bar, total=total)
+
+    counter = threading.Thread(target=count, name="count", daemon=True)
+    counter.start()
+    try:
+        taken = ingester.take(
+            lambda done: bars.update(bar, completed=done.files), with_rejected=with_rejected
+        )
+    finally:
+        is_over.set()
+        counter.join()
+    bars.update(bar, total=taken.files, completed=taken.files)
+    return taken
+
+
+class _Rate(ProgressColumn):
+    """How many a second, lately."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:,.0f}/s", style="progress.data.speed")
+
+
+def _bars() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
 
 
 def _ended(db: Database) -> dict[str, int]:
@@ -91,11 +147,12 @@ def _left(db: Database) -> int:
     return sum(waiting.values())
 
 
-def _wait(settings: Settings, room: IngestRoom, bars: Progress) -> None:
+def _wait(settings: Settings, room: ArchiveRoom, bars: Progress) -> None:
     bar = bars.add_task("frames worked on", total=None)
     total = max(_left(room.db), 1)
     is_said = settings.is_embedded  # its worker is this process
     while not room.ingester.is_stopped:
+        asked = time.monotonic()
         left = _left(room.db)
         bars.update(bar, total=total, completed=max(total - left, 0))
         if not left:
@@ -103,7 +160,7 @@ def _wait(settings: Settings, room: IngestRoom, bars: Progress) -> None:
         if not is_said and not _is_worked_on(settings, room.db):
             is_said = True
             bars.console.print("no worker is heard of: start `heliowatch worker`; this waits for it")
-        time.sleep(0.2)
+        time.sleep(max(0.2, 10 * (time.monotonic() - asked)))  # a long archive is not counted all the time
 
 
 def _is_worked_on(settings: Settings, db: Database) -> bool:

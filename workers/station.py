@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
+from typing import Self
 
 from observatory.settings import Settings
 from observatory.storage import frames
@@ -20,6 +21,9 @@ from workers.worker import EmbeddedWorker
 class IngestRoom:
     """Ingester and sweeper, which always run together."""
 
+    ingester: Ingester
+    _ingester_class: type[Ingester] = Ingester
+
     def __init__(
         self,
         settings: Settings,
@@ -34,13 +38,15 @@ class IngestRoom:
         self.db: Database = context.db
         self.db.check_schema()
         publisher = publisher or Publisher(make_app(settings))
-        self.ingester = Ingester(settings, self.db, publisher, folders, priority=priority, span=span)
+        self.ingester = self._ingester_class(
+            settings, self.db, publisher, folders, priority=priority, span=span
+        )
         self._sweeper = Sweeper(settings, self.db, publisher)
         self._heartbeat = Heartbeat(
             self.db, f"{context.name}:ingester", "ingester", settings.worker.heartbeat_s, {}
         )
 
-    def __enter__(self) -> IngestRoom:
+    def __enter__(self) -> Self:
         self._heartbeat.start()
         self._sweeper.start()
         return self
