@@ -26,6 +26,8 @@ from pydantic_settings import (
 from observatory.errors import SettingsError, UnknownInstrumentError
 from observatory.instruments import instrument_names, kind_of
 from observatory.instruments.formats import Limits
+from observatory.observing import Plan
+from observatory.observing_settings import ObservingSettings
 
 
 class Device(StrEnum):
@@ -35,13 +37,12 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
-class InstrumentSettings(BaseModel, extra="forbid"):
+class InstrumentSettings(ObservingSettings, extra="forbid"):
     """One station's camera."""
 
     kind: str = Field(description="name of a known instrument or kind, such as kso-halpha or halpha")
     watch: list[Path] = Field(default_factory=list, description="folders that only this camera writes to")
     patterns: list[str] = Field(default_factory=lambda: ["*"], description="file names that count")
-    cadence_s: float | None = Field(default=None, gt=0, description="seconds between frames by day")
 
     @field_validator("kind")
     @classmethod
@@ -51,6 +52,11 @@ class InstrumentSettings(BaseModel, extra="forbid"):
         except UnknownInstrumentError as error:
             raise ValueError(str(error)) from error  # pydantic then says which setting it is
         return value
+
+    @model_validator(mode="after")
+    def _site_is_known(self) -> InstrumentSettings:
+        self.check_site(kind_of(self.kind).observing(self.kind))
+        return self
 
 
 class LimitsSettings(BaseModel, extra="forbid"):
@@ -409,6 +415,14 @@ class Settings(BaseSettings):
     def stations(self) -> dict[str, str]:
         """Configured instruments: own name to the kind's name."""
         return {name: instrument.kind for name, instrument in self.instruments.items()}
+
+    def plan(self, instrument: str) -> Plan:
+        """When frames of an instrument are to be expected, as far as settings and its kind tell."""
+        station = self.instruments.get(instrument)
+        if station is not None:
+            return station.plan(kind_of(station.kind).observing(station.kind))
+        known = instrument in instrument_names()
+        return Plan(kind_of(instrument).observing(instrument)) if known else Plan()
 
     @property
     def is_embedded(self) -> bool:

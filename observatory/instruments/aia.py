@@ -15,6 +15,7 @@ from observatory.euv.colours import certain_table, fitting_tables, undo
 from observatory.euv.disk import search_limb
 from observatory.frame import Pointing
 from observatory.instruments.base import Facts, Kind, dated, is_simulated, number, wcs_pointing
+from observatory.observing import Observing
 
 _AIA_CHANNELS = (94, 131, 171, 193, 211, 304, 335, 1600, 1700, 4500)  # Lemen et al. 2012, table 1
 _SUVI_CHANNELS = (171, 195)
@@ -35,6 +36,9 @@ class Aia(Kind):
 
     family = "aia"
     names = (*(f"aia-{n}" for n in _AIA_CHANNELS), *(f"suvi-{n}" for n in _SUVI_CHANNELS))
+
+    def observing(self, instrument: str) -> Observing:
+        return Observing(is_sdo=instrument.startswith("aia"))
 
     def claim_header(self, header: Mapping[str, Any], file_name: str) -> str | None:
         """Claim by instrument and WAVELNTH.

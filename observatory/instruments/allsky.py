@@ -9,6 +9,7 @@ from typing import Any
 
 from observatory.frame import DateSource
 from observatory.instruments.base import Facts, Kind, dated, is_simulated, number, parse_time
+from observatory.observing import Habit, Observing
 
 _NAMES = (
     (re.compile(r"themis\d\d|^thg_l1_as[fk]_", re.IGNORECASE), "themis-asi"),
@@ -21,6 +22,7 @@ _NAMES = (
 )
 # The network's own names: day_hourminute[second]_site_device; films start on the minute.
 _NETWORK_TIME = re.compile(r"^(\d{8})_(\d{4})(\d{2})?_")
+_DARK_DEG = -6.0  # civil dusk
 
 
 class AllSky(Kind):
@@ -38,6 +40,9 @@ class AllSky(Kind):
 
     def claim_name(self, file_name: str) -> str | None:
         return next((name for pattern, name in _NAMES if pattern.search(file_name)), None)
+
+    def observing(self, instrument: str) -> Observing:
+        return Observing(Habit.NIGHT, None, _DARK_DEG)  # where the camera stands, the settings say
 
     def facts(self, instrument: str, header: Mapping[str, Any], file_name: str) -> Facts:
         date_obs, source = _time(header, file_name)

@@ -17,6 +17,7 @@ import numpy as np
 
 from observatory.errors import MissingKeywordError
 from observatory.frame import DateSource, Pointing
+from observatory.observing import Observing
 
 # TAI - UTC in seconds from each date on (IERS Bulletin C); no leap second since 2017.
 _LEAP_SECONDS = (
@@ -69,6 +70,10 @@ class Kind(ABC):
     @abstractmethod
     def claim_name(self, file_name: str) -> str | None:
         """Instrument's name when the file's name says so."""
+
+    def observing(self, instrument: str) -> Observing:
+        """When such an instrument can observe, as far as its kind tells; settings may say otherwise."""
+        return Observing()
 
     def claim_content(self, pixels: np.ndarray) -> str | None:
         """Instrument's name when the pixels say so: the last resort."""

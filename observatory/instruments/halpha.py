@@ -17,6 +17,8 @@ from observatory.instruments.base import (
     is_simulated,
     number,
 )
+from observatory.observing import Habit, Observing
+from observatory.sky import Site
 from observatory.sun import fit_limb
 
 HALPHA_NM = 656.28
@@ -32,6 +34,11 @@ _OBSERVATORIES = {
     "gong-halpha": "NSO/GONG",
     "bbso-halpha": "Big Bear Solar Observatory",
 }
+_SITES = {
+    "kso-halpha": Site(46.6784, 13.9019, 1526.0),
+    "bbso-halpha": Site(34.2583, -116.9214, 2067.0),
+}
+_LEAST_ELEVATION_DEG = 5.0
 
 
 class Halpha(Kind):
@@ -56,6 +63,11 @@ class Halpha(Kind):
 
     def claim_name(self, file_name: str) -> str | None:
         return next((name for pattern, name in _NAMES if pattern.search(file_name)), None)
+
+    def observing(self, instrument: str) -> Observing:
+        if instrument == "gong-halpha":  # six stations around the world
+            return Observing()
+        return Observing(Habit.DAY, _SITES.get(instrument), _LEAST_ELEVATION_DEG)
 
     def claim_content(self, pixels: np.ndarray) -> str | None:
         """Claim a grey picture that shows a bright disk with a sharp limb, or nothing at all.

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from observatory.instruments.base import Facts, Kind, dated, is_simulated, number, wcs_pointing
+from observatory.observing import Observing
 
 _WAVELENGTH_NM = 617.33
 _CONTINUUM = re.compile(r"continuum|_ic[_.]|ic_noLimbDark", re.IGNORECASE)
@@ -19,6 +20,9 @@ class Hmi(Kind):
 
     family = "hmi"
     names = ("hmi-continuum", "hmi-magnetogram")
+
+    def observing(self, instrument: str) -> Observing:
+        return Observing(is_sdo=True)
 
     def claim_header(self, header: Mapping[str, Any], file_name: str) -> str | None:
         if not str(header.get("INSTRUME", header.get("TELESCOP", ""))).upper().startswith(("HMI", "SDO/HMI")):
