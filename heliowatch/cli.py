@@ -313,11 +313,16 @@ def backfill(
     workers: Annotated[
         int | None, typer.Option(min=1, help="embedded queue only: worker threads; default: one a core")
     ] = None,
+    rejected: Annotated[
+        bool, typer.Option("--rejected", help="look again at files that were refused before")
+    ] = False,
 ) -> None:
     """Take an archive in, after everything live; run it again to go on where it ended."""
     from heliowatch.backfill import run_backfill
 
-    raise typer.Exit(run_backfill(_settings(), folders, since, until, instrument, workers))
+    raise typer.Exit(
+        run_backfill(_settings(), folders, since, until, instrument, workers, with_rejected=rejected)
+    )
 
 
 @app.command()
