@@ -40,8 +40,7 @@ class ImageFilter:
         Of the start of the exposure.
     wavelengths_nm, exposures_s : sequence of Span of float
     instruments, observatories : sequence of str
-    frame_ids, product_ids : sequence of int
-        Frames, and frames of products.
+    frame_ids : sequence of int
     of_sun : bool or None
         Only frames of the Sun, or only those of the sky.
     """
@@ -52,7 +51,6 @@ class ImageFilter:
     instruments: Sequence[str] | None = None
     observatories: Sequence[str] | None = None
     frame_ids: Sequence[int] | None = None
-    product_ids: Sequence[int] | None = None
     of_sun: bool | None = None
 
 
@@ -64,6 +62,13 @@ def span_of(db: Database) -> tuple[datetime, datetime] | None:
         first = connection.execute(mine.order_by(moment.asc()).limit(1)).scalar()
         last = connection.execute(mine.order_by(moment.desc()).limit(1)).scalar()
     return None if first is None or last is None else (first, last)
+
+
+def frames_of(db: Database, product_ids: Sequence[int]) -> list[int]:
+    """Frames that products were made of."""
+    with db.read() as connection:
+        query = select(products.c.frame_id).where(products.c.id.in_(product_ids))
+        return list(connection.execute(query).scalars())
 
 
 def pages(db: Database, wanted: ImageFilter) -> Iterator[list[dict[str, Any]]]:
@@ -106,9 +111,8 @@ def _conditions(wanted: ImageFilter) -> list[ColumnElement[bool]]:
     ):
         if values is not None:
             found.append(column.in_(values))
-    if wanted.frame_ids is not None or wanted.product_ids is not None:
-        of_products = select(products.c.frame_id).where(products.c.id.in_(wanted.product_ids or ()))
-        found.append(or_(frames.c.id.in_(wanted.frame_ids or ()), frames.c.id.in_(of_products)))
+    if wanted.frame_ids is not None:
+        found.append(frames.c.id.in_(wanted.frame_ids))
     if wanted.of_sun is not None:
         found.append((frames.c.family != SKY_FAMILY) if wanted.of_sun else frames.c.family == SKY_FAMILY)
     return found

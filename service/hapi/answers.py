@@ -11,7 +11,7 @@ from fastapi import Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
 
-from observatory.errors import StorageUnavailableError
+from observatory.errors import QueryTooLongError, StorageUnavailableError
 from service.problems import ProblemError
 
 VERSION = "3.3"
@@ -35,6 +35,7 @@ STATUSES: Mapping[int, tuple[int, str]] = {
     1404: (400, "Bad request - start equal to or after stop"),
     1406: (404, "Bad request - unknown dataset id"),
     1407: (404, "Bad request - unknown dataset parameter"),
+    1408: (400, "Bad request - too much time or data requested"),
     1409: (400, "Bad request - unsupported output format"),
     1410: (400, "Bad request - unsupported include value"),
     1411: (400, "Bad request - out-of-order or duplicate parameters"),
@@ -111,6 +112,8 @@ async def _answered(
     except ProblemError as error:  # no key, no right, too many requests
         code = 1400 if error.status < 500 else 1500
         return _refusal(code, error.detail, status=error.status, headers=error.headers)
+    except QueryTooLongError:
+        return _refusal(1408, "the database needs too long for it; ask for a shorter time")
     except StorageUnavailableError as error:
         _log.warning("storage_unavailable", path=request.url.path, error=str(error))
         hint = "the database cannot be used now; ask again in a moment"

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from fastapi.routing import APIRoute
 
-from observatory.errors import StorageUnavailableError
+from observatory.errors import QueryTooLongError, StorageUnavailableError
 from service.context import Context, Here
 from service.vo import vosi
 from service.vo.obscore import FIELDS, Publisher
@@ -36,6 +36,10 @@ class VotableErrors(APIRoute):
                 return await handler(request)
             except UsageError as problem:
                 return _error(400, str(problem))
+            except QueryTooLongError:
+                return _error(
+                    400, "UsageFault: the database needs too long for it; give TIME a smaller range"
+                )
             except StorageUnavailableError as problem:
                 _log.warning("storage_unavailable", path=request.url.path, error=str(problem))
                 return _error(503, "TransientFault: the database cannot be used now; ask again in a moment")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,7 +22,7 @@ from service.vo import position
 from service.vo.obscore import EARTH, POSSIBLE, SUN, Publisher, rows_of
 
 DEFAULT_RECORDS, MOST_RECORDS = 1000, 10_000
-_MOST_FRAMES = 20_000  # looked at for one answer
+_MOST_FRAMES = 10_000  # looked at for one answer
 _MOST_VALUES = 100
 _MOST_REGIONS, _MOST_CORNERS = 16, 32
 _WAVELENGTH_SLACK_NM = 0.05  # wavelengths are nominal
@@ -74,6 +74,7 @@ class Query:
     wanted: ImageFilter
     conditions: Mapping[str, frozenset[str]]
     time_spans: Sequence[Span]
+    product_ids: Sequence[int] | None
     regions: Sequence[position.Region] | None
     records: int
 
@@ -104,7 +105,6 @@ def read_query(request: Request, authority: str) -> Query:
         instruments=words.get("INSTRUMENT"),
         observatories=words.get("FACILITY"),
         frame_ids=_numbers(words, authority, "frames"),
-        product_ids=_numbers(words, authority, "products"),
         of_sun=_is_of_sun(words),
     )
     return Query(
@@ -116,6 +116,7 @@ def read_query(request: Request, authority: str) -> Query:
         }
         | {name: frozenset() for name in _UNKNOWN_OF_ALL if name in words},
         time_spans=times,
+        product_ids=_numbers(words, authority, "products"),
         regions=_regions(words["POS"]) if "POS" in words else None,
         records=_records(words),
     )
@@ -309,18 +310,23 @@ class Answer:
             yield self._why_more
 
     def _pages(self) -> Iterator[list[dict[str, Any]]]:
-        query = self._query
+        query, wanted = self._query, self._query.wanted
         if not query.can_be_met:
             return iter(())
+        if query.product_ids is not None:
+            mine = [*(wanted.frame_ids or ()), *images.frames_of(self._db, query.product_ids)]
+            wanted = replace(wanted, frame_ids=mine)
         if query.regions is None:
-            return images.pages(self._db, query.wanted)
-        return self._pages_at(query.regions)
+            return images.pages(self._db, wanted)
+        return self._pages_at(query.regions, wanted)
 
-    def _pages_at(self, regions: Sequence[position.Region]) -> Iterator[list[dict[str, Any]]]:
+    def _pages_at(
+        self, regions: Sequence[position.Region], wanted: ImageFilter
+    ) -> Iterator[list[dict[str, Any]]]:
         span = images.span_of(self._db)
         if span is None:
             return
-        times = self._query.wanted.times or [Span()]
+        times = wanted.times or [Span()]
         reach = [(max(span[0], time.low or span[0]), min(span[1], time.high or span[1])) for time in times]
         found = [
             Span(begin, end)
@@ -328,7 +334,7 @@ class Answer:
             if low <= high
             for begin, end in position.windows(regions, low, high)
         ]
-        yield from images.pages(self._db, ImageFilter(**(vars(self._query.wanted) | {"times": found})))
+        yield from images.pages(self._db, replace(wanted, times=found))
 
     def _matching(self, frame: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for row in rows_of(frame, self._publisher):

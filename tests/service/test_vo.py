@@ -34,6 +34,7 @@ from service.main import create_app
 from service.vo import position
 from service.vo.obscore import FIELDS
 from service.vo.position import box, circle, polygon, sun_place, to_mjd, windows
+from tests.servers import PostgresServer
 from tests.service import corona
 from tests.service.telescope import DAY, Telescope, in_thread, on_sqlite
 
@@ -151,6 +152,8 @@ def test_pyvo_gets_the_very_bytes_of_a_picture(station: Station) -> None:
         ({"pol": "I"}, 0),
         ({"spatial_resolution": (0.1, 1.0)}, 0),
         ({"publisher_did": "IVO://Heliowatch/heliowatch?products/1"}, 1),
+        ({"publisher_did": "ivo://heliowatch/heliowatch?frames/1"}, 1),
+        ({"publisher_did": "ivo://heliowatch/heliowatch?products/999"}, 0),
         ({"publisher_did": "ivo://elsewhere/data?1"}, 0),
         ({"instrument": "'; DROP TABLE frames; --"}, 0),
     ],
@@ -296,6 +299,21 @@ def test_a_database_that_is_away_is_told_as_such(settings: Settings) -> None:
     assert "<vosi:available>false<" in client.get("/vo/availability").text
     answer = client.get("/vo/sia2")
     assert answer.status_code == 503 and "TransientFault" in answer.text and "retry-after" in answer.headers
+
+
+def test_a_question_that_takes_too_long_is_given_up(postgres: PostgresServer, settings: Settings) -> None:
+    url = postgres.new_database()
+    migrations.upgrade(url)
+    writer, hasty = Database(url), Database(url, statement_timeout_s=0.2)
+    client = TestClient(create_app(settings, hasty), raise_server_exceptions=False)
+    with writer.write() as connection:  # nobody reads the frames before this ends
+        connection.execute(text("LOCK TABLE frames IN ACCESS EXCLUSIVE MODE"))
+        answer = client.get("/vo/sia2")
+        assert answer.status_code == 400 and "UsageFault: the database needs too long" in answer.text
+        answer = client.get("/hapi/catalog")
+        assert answer.status_code == 400 and answer.json()["status"]["code"] == 1408
+    writer.dispose()
+    hasty.dispose()
 
 
 @on_sqlite
