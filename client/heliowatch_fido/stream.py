@@ -91,7 +91,8 @@ def _open(connection: Connection, instrument: str | None, after: int | None) -> 
 def _events(answer: HTTPResponse) -> Iterator[float | tuple[int | None, Event | None]]:
     """Numbers with events (None: the number alone), and the pause in seconds that the server asks for."""
     number: int | None = None
-    kind, lines = "message", []
+    kind = "message"
+    lines: list[str] = []
     while line := answer.readline(_LONGEST_LINE):
         word = line.decode("utf-8", "replace").rstrip("\r\n")
         name, _, value = word.partition(":")
