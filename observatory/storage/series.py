@@ -241,6 +241,23 @@ SERIES: tuple[Series, ...] = (
         frames,
         (IS_DATED, frames.c.latency_s.is_not(None)),
     ),
+    Series(
+        "sky",
+        "class of the sky",
+        "What a camera of the whole sky shows. Frames whose sky cannot be judged are left out.",
+        (
+            Column(
+                "sky_class",
+                Kind.STRING,
+                "arc, diffuse, discrete, cloud, moon or clear",
+                OfRow("sky_class"),
+                length=16,
+                may_be_missing=False,
+            ),
+        ),
+        frames,
+        (IS_DATED, frames.c.sky_class.is_not(None)),
+    ),
     _areas(EventType.CORONAL_HOLE, "coronal holes"),
     _areas(EventType.ACTIVE_REGION, "active regions"),
 )

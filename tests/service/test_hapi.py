@@ -270,8 +270,8 @@ def test_a_series_added_is_one_entry_more(
     settings: Settings, db: Database, telescope: Telescope, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sky = Series(
-        "sky",
-        "sky",
+        "night",
+        "night sky",
         "What the sky shows.",
         (
             Column("sky_class", Kind.STRING, "the class", OfResult("sky", "sky_class"), length=8),
@@ -292,10 +292,22 @@ def test_a_series_added_is_one_entry_more(
     telescope.observe(0.9, instrument="themis-asi")
     with in_thread(create_app(settings, db)) as url:
         for form in ("csv", "binary"):
-            data, _ = _read(f"{url}/hapi", tmp_path, "themis-asi/sky", form)
+            data, _ = _read(f"{url}/hapi", tmp_path, "themis-asi/night", form)
             assert list(data["sky_class"]) == ["arc", "", "sky, ä"]
             assert data["cloud_cover"][0] == 0.25 and np.isnan(data["cloud_cover"][1])
             assert list(data["stars"]) == [40, -1, 0]
+
+
+@on_sqlite
+def test_classes_of_the_sky_are_a_series(client: TestClient, telescope: Telescope, db: Database) -> None:
+    for sky_class in ("arc", None, "cloud"):
+        frame_id = telescope.observe(None, instrument="themis-asi", family="allsky")
+        with db.write() as connection:
+            rows = schema.frames
+            connection.execute(update(rows).where(rows.c.id == frame_id).values(sky_class=sky_class))
+    asked = {"dataset": "themis-asi/sky", **YEAR}
+    lines = client.get("/hapi/data", params=asked).text.splitlines()
+    assert [line.partition(",")[2] for line in lines] == ["arc", "cloud"]
 
 
 @on_sqlite
