@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -465,3 +466,20 @@ def test_spans_are_iso_8601() -> None:
 def test_every_kind_of_event_has_its_areas() -> None:
     names = {one.name for one in series.SERIES}
     assert {f"areas-{kind.value}" for kind in EventType} <= names
+
+
+@hypothesis.settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["info", "data", "catalog", "about"]),
+    st.dictionaries(
+        st.sampled_from(["dataset", "parameters", "start", "stop", "format", "include", "depth", "id", "x"]),
+        st.one_of(st.sampled_from([KSO, "2026", "9999", "score", "json", "all"]), st.text(max_size=12)),
+    ),
+)
+def test_whatever_is_asked_is_answered_or_refused(
+    station: Station, endpoint: str, asked: dict[str, str]
+) -> None:
+    answer = station.client.get(f"/hapi/{endpoint}", params=asked)
+    assert answer.status_code in (200, 400, 404), asked
+    if answer.status_code != 200:
+        assert answer.json()["status"]["code"] // 100 == 14

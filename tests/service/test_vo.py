@@ -12,6 +12,7 @@ from typing import Any
 from urllib.request import urlopen
 
 import astropy.io.votable
+import hypothesis
 import numpy as np
 import pytest
 import pyvo
@@ -19,6 +20,8 @@ from astropy.coordinates import SkyCoord, get_sun
 from astropy.io.votable import parse, parse_single_table
 from astropy.time import Time
 from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
 from lxml import etree
 from pyvo.dal import DALOverflowWarning, DALQueryError, SIA2Service
 from pyvo.io import vosi
@@ -34,6 +37,7 @@ from service.main import create_app
 from service.vo import position
 from service.vo.obscore import FIELDS
 from service.vo.position import box, circle, polygon, sun_place, to_mjd, windows
+from service.vo.sia import PARAMETERS
 from tests.servers import PostgresServer
 from tests.service import corona
 from tests.service.telescope import DAY, Telescope, in_thread, on_sqlite
@@ -392,3 +396,21 @@ def test_the_reference_leads_to_the_standards(station: Station) -> None:
     for address in ("/hapi", "/vo/sia2?MAXREC=10", "/vo/capabilities", "/vo/availability", "/vo/tables"):
         assert f'href="{address}"' in page
         assert station.client.get(address).status_code == 200
+
+
+_words = st.one_of(
+    st.text(max_size=12),
+    st.floats().map(str),
+    st.lists(st.floats(), max_size=5).map(lambda numbers: " ".join(map(str, numbers))),
+    st.tuples(
+        st.sampled_from(["CIRCLE", "RANGE", "POLYGON"]), st.lists(st.floats(-400, 400), max_size=8)
+    ).map(lambda shape: " ".join([shape[0], *map(str, shape[1])])),
+)
+
+
+@hypothesis.settings(max_examples=60, deadline=None)
+@given(st.dictionaries(st.sampled_from(PARAMETERS), _words, max_size=3))
+def test_whatever_is_asked_is_answered_or_refused(station: Station, asked: dict[str, str]) -> None:
+    answer = station.client.get("/vo/sia2", params=asked)
+    assert answer.status_code in (200, 400), asked
+    parse(io.BytesIO(answer.content), verify="exception")
