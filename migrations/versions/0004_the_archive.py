@@ -45,9 +45,7 @@ def _let_no_former_model_return() -> None:
     op.drop_index("ix_results_model_name_model_version_model_sha256", table_name="results")
     op.drop_index("ix_results_frame_id_id", table_name="results")
     key = ", ".join(_RUN_KEY)
-    op.execute(
-        sa.text(f"DELETE FROM results WHERE id NOT IN (SELECT max(id) FROM results GROUP BY {key})")  # noqa: S608
-    )
+    op.execute(sa.text(f"DELETE FROM results WHERE id NOT IN (SELECT max(id) FROM results GROUP BY {key})"))
     with op.batch_alter_table("results") as results:
         results.create_unique_constraint(op.f(_RUN_KEY_NAME), list(_RUN_KEY))
 
@@ -64,7 +62,7 @@ def _list_by_every_filter() -> None:
     op.add_column("causes", sa.Column("moment", _TIME, nullable=True))
     for name in ("instrument", "moment"):
         op.execute(
-            f"UPDATE causes SET {name} = (SELECT frames.{name} FROM frames WHERE frames.id = causes.frame_id)"  # noqa: S608
+            f"UPDATE causes SET {name} = (SELECT frames.{name} FROM frames WHERE frames.id = causes.frame_id)"
         )
     op.drop_index("ix_causes_cause_frame_id", table_name="causes")
     for table, columns in _PLAIN_INDEXES:
@@ -187,7 +185,7 @@ def _count(row: str, sign: str) -> str:
     one = f"{sign}1"
     degraded = f"CASE WHEN {row}.is_degraded THEN {one} ELSE 0 END"
     return (
-        "INSERT INTO tallies (instrument, family, priority, status, frames, degraded) "  # noqa: S608
+        "INSERT INTO tallies (instrument, family, priority, status, frames, degraded) "
         f"SELECT coalesce({row}.instrument, ''), coalesce({row}.family, ''), {row}.priority, {row}.status, "
         f"{one}, {degraded} WHERE {_ENDED.format(row=row)} "
         "ON CONFLICT (instrument, family, priority, status) DO UPDATE SET "

@@ -48,6 +48,11 @@ _BYTES: dict[int | str, dict[str, Any]] = {
 }
 
 
+def media_type_of(file_name: str) -> str:
+    """Media type of an original, by its name."""
+    return _MEDIA_TYPES.get(Path(file_name).suffix.lower(), _ANY)
+
+
 class _Verified:
     """Files found, by reading them whole, to hold the bytes they should; forgets the oldest."""
 
@@ -99,7 +104,7 @@ def get_original(request: Request, here: Here, frame_id: FrameId) -> Response:
     return RangedFile(
         path,
         headers=headers,
-        media_type=_MEDIA_TYPES.get(Path(found.file_name).suffix.lower(), _ANY),
+        media_type=media_type_of(found.file_name),
         filename=found.file_name,
         content_disposition_type="attachment",  # whatever a camera wrote is nothing for a browser to run
     )

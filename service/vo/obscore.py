@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
 from observatory.storage.images import SKY_FAMILY
+from service.routes.originals import media_type_of
 from service.shapes import API
 from service.vo.position import sun_place, to_mjd
 from service.vo.votable import Field
@@ -182,19 +182,6 @@ POSSIBLE: Mapping[str, frozenset[str]] = {
 }
 _O_UCD = "phot.count"
 _NM = 1e-9
-_MEDIA_TYPES = {
-    ".fits": "application/fits",
-    ".fts": "application/fits",
-    ".fit": "application/fits",
-    ".fz": "application/fits",
-    ".gz": "application/gzip",
-    ".bz2": "application/x-bzip2",
-    ".jp2": "image/jp2",
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".png": "image/png",
-    ".pgm": "image/x-portable-graymap",
-}
 
 
 @dataclass(frozen=True)
@@ -221,9 +208,7 @@ def rows_of(frame: Mapping[str, Any], publisher: Publisher) -> Iterator[dict[str
             "obs_title": f"{common['obs_title']}: {frame['file_name']}",
             "obs_publisher_did": publisher.did("frames", frame["id"]),
             "access_url": f"{publisher.address}{API}/frames/{frame['id']}/data",
-            "access_format": _MEDIA_TYPES.get(
-                PurePath(frame["file_name"]).suffix.lower(), "application/octet-stream"
-            ),
+            "access_format": media_type_of(frame["file_name"]),
             "access_estsize": _kbyte(frame["bytes"]),
             "o_ucd": _O_UCD,
         }
