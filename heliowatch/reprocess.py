@@ -24,7 +24,7 @@ from observatory.storage import reprocess_jobs
 from observatory.storage import workers as workers_heard
 from observatory.storage.reprocess_jobs import Job, JobStatus
 from observatory.storage.session import Database
-from service.routes.reprocess import FrameChoice
+from service.filters import FrameFilters
 from workers.app import make_app
 from workers.dispatcher import Dispatcher
 from workers.pipelines import Pipelines
@@ -81,7 +81,7 @@ def run_reprocess(settings: Settings, wanted: Wanted) -> int:
     return _follow(settings, db, job, wanted.workers)
 
 
-def _choice(filters: Mapping[str, Any]) -> FrameChoice:
+def _choice(filters: Mapping[str, Any]) -> FrameFilters:
     """Read the filters with the API's own words.
 
     Raises
@@ -91,11 +91,11 @@ def _choice(filters: Mapping[str, Any]) -> FrameChoice:
     """
     given = {name: value for name, value in filters.items() if value is not None}
     try:
-        return FrameChoice(**given)
+        return FrameFilters(**given)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        allowed = FrameChoice.model_fields[name].description
+        allowed = FrameFilters.model_fields[name].description
         flag = f"--{name.replace('_', '-')}"
         raise SettingsError(
             f"{flag} {given[name]}: {first['msg'].removeprefix('Value error, ')}; {allowed}"

@@ -134,9 +134,13 @@ REGION: dict[str, Any] = {
     "rings_px": [[[1680.0, 2930.0], [2010.0, 2930.0], [1845.0, 3170.0]]],
     "rings_hpc_arcsec": None,
     "rings_carrington_deg": None,
+    "model": {"name": "aia-segmentation", "version": "1.0.0", "sha256": _NETWORK_SHA256},
+    "parameters_hash": _SHA256,
+    "software_version": "0.1.0",
     "links": {
         "self": "/api/v1/regions/301",
         "frame": "/api/v1/frames/4712",
+        "results": "/api/v1/frames/4712/results",
         "track": "/api/v1/regions/tracks/12",
     },
 }
@@ -201,6 +205,9 @@ COMPOSITE = {
             "date_obs": "2026-11-20T09:14:04.840000Z",
             "is_degraded": False,
             "quality_score": 0.97,
+            "sha256": _SHA256,
+            "frame_index": 0,
+            "file_name": "aia_20261120T091404_193.fits",
         }
     ],
     "pictures": [
@@ -257,3 +264,63 @@ MODELS = {
         }
     ]
 }
+RESULT: dict[str, Any] = {
+    "id": 9001,
+    "analysis": "quality",
+    "is_current": True,
+    "model": {"name": "halpha_quality", "version": "1.0.1", "sha256": _NETWORK_SHA256},
+    "parameters_hash": _SHA256,
+    "parameters": {"side": 128, "preparation": "flattened"},
+    "software_version": "0.1.0",
+    "created_at": "2026-11-20T09:14:08.447000Z",
+    "payload": {"score": 0.31, "is_degraded": True, "p_value": 0.002, "measures": {"content_loss": 0.69}},
+    "lineage": {
+        "frame": {
+            "id": 4711,
+            "sha256": _SHA256,
+            "frame_index": 0,
+            "file_name": "kanz_halph_fi_20261120_091406.fts.gz",
+            "instrument": "kso-halpha",
+            "date_obs": "2026-11-20T09:14:06.120000Z",
+        }
+    },
+    "links": {
+        "self": "/api/v1/results/9001",
+        "prov": "/api/v1/results/9001/prov",
+        "frame": "/api/v1/frames/4711",
+    },
+}
+RESULTS = {"as_of": None, "items": [RESULT], "composites": []}
+PROV = {
+    "prefix": {"hw": "/api/v1/"},
+    "entity": {
+        "hw:results/9001": {"prov:type": "result", "hw:analysis": "quality"},
+        "hw:frames/4711": {"prov:type": "frame", "hw:sha256": _SHA256},
+        f"hw:models/{_NETWORK_SHA256}": {"prov:type": "model", "hw:name": "halpha_quality"},
+    },
+    "activity": {"hw:runs/9001": {"prov:type": "quality", "prov:endTime": "2026-11-20T09:14:08.447000Z"}},
+    "agent": {"hw:software/0.1.0": {"prov:type": "prov:SoftwareAgent", "hw:name": "heliowatch"}},
+    "used": {"_:used-frame": {"prov:activity": "hw:runs/9001", "prov:entity": "hw:frames/4711"}},
+    "wasGeneratedBy": {"_:generated": {"prov:entity": "hw:results/9001", "prov:activity": "hw:runs/9001"}},
+    "wasAssociatedWith": {"_:software": {"prov:activity": "hw:runs/9001", "prov:agent": "hw:software/0.1.0"}},
+    "wasDerivedFrom": {
+        "_:derived": {"prov:generatedEntity": "hw:results/9001", "prov:usedEntity": "hw:frames/4711"}
+    },
+}
+JOB: dict[str, Any] = {
+    "id": 12,
+    "author": "pipeline",
+    "filters": {"instrument": "kso-halpha"},
+    "model": None,
+    "status": "running",
+    "frames": 8640,
+    "waiting": 8000,
+    "working": 4,
+    "done": 634,
+    "failed": 2,
+    "created_at": "2026-11-20T09:00:00Z",
+    "finished_at": None,
+    "failures": [{"frame_id": 17, "reason": "sun.fits could not be opened: No such file or directory"}],
+    "links": {"self": "/api/v1/reprocess/12"},
+}
+JOBS = {"items": [JOB]}

@@ -47,6 +47,10 @@ _AREA_WORDS = (
 _SKY_CLASSES = Literal["arc", "diffuse", "discrete", "cloud", "moon", "clear"]
 _FORMAT_WORDS = "json, csv, votable or parquet; the Accept header decides when left out"
 _TableFormat = Literal["json", "csv", "votable", "parquet"]
+AS_OF_WORDS = (
+    "an ISO 8601 time, UTC when no offset is given, such as 2026-11-20T08:00Z: what was known then; "
+    "results made later are passed over"
+)
 _BIN_WORDS = "a whole number with s, m, h or d, such as 30s, 5m or 1h; at most 366d"
 
 
@@ -138,8 +142,15 @@ AreaText = Annotated[LeastArea, BeforeValidator(parse_area), WithJsonSchema(_tex
 BinText = Annotated[int, BeforeValidator(parse_bin), WithJsonSchema(_text)]
 
 
-class FrameQuery(BaseModel):
-    """Filters and paging of frames."""
+def _moment(word: Any) -> Any:
+    return parse_moment(word) if isinstance(word, str) else word
+
+
+MomentText = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema(_text)]
+
+
+class FrameFilters(BaseModel):
+    """Which frames are asked for."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -164,14 +175,6 @@ class FrameQuery(BaseModel):
     sha256: Annotated[str, StringConstraints(pattern="^[0-9a-fA-F]{64}$")] | None = Field(
         None, description="of the file's bytes, 64 hexadecimal digits"
     )
-    order: Literal["asc", "desc"] = Field("desc", description="asc (oldest first) or desc (newest first)")
-    limit: int | None = Field(
-        None, ge=1, le=1000, description="1 to 1000 frames a page; 50 for JSON, all for a table when left out"
-    )
-    cursor: str | None = Field(
-        None, max_length=200, description="the cursor of `next` from the page before, unchanged"
-    )
-    format: _TableFormat | None = Field(None, description=_FORMAT_WORDS)
 
     @property
     def as_filter(self) -> FrameFilter:
@@ -204,6 +207,40 @@ class FrameQuery(BaseModel):
             mark=self.mark,
         )
 
+
+class FrameQuery(FrameFilters):
+    """Filters and paging of frames."""
+
+    order: Literal["asc", "desc"] = Field("desc", description="asc (oldest first) or desc (newest first)")
+    limit: int | None = Field(
+        None, ge=1, le=1000, description="1 to 1000 frames a page; 50 for JSON, all for a table when left out"
+    )
+    cursor: str | None = Field(
+        None, max_length=200, description="the cursor of `next` from the page before, unchanged"
+    )
+    format: _TableFormat | None = Field(None, description=_FORMAT_WORDS)
+    as_of: MomentText | None = Field(
+        None,
+        description=f"{AS_OF_WORDS}; for JSON, without quality_min, quality_max and cause",
+        examples=["2026-11-20T08:00Z"],
+    )
+
+    @property
+    def known_by(self) -> datetime | None:
+        """As of when quality is told.
+
+        Raises
+        ------
+        ParameterError
+            When frames are chosen by their quality of now.
+        """
+        by_now = [name for name in ("quality_min", "quality_max", "cause") if getattr(self, name) is not None]
+        if self.as_of is not None and by_now:
+            raise ParameterError(
+                "as_of", f"{by_now[0]} goes by the newest results", "without quality_min, quality_max, cause"
+            )
+        return self.as_of
+
     @property
     def after(self) -> tuple[datetime, int] | None:
         """Sort key that the page starts after."""
@@ -220,6 +257,9 @@ class QualityQuery(BaseModel):
     bin: BinText | None = Field(None, description=_BIN_WORDS, examples=["5m"])
     limit: int = Field(2000, ge=1, le=10000, description="1 to 10000 points, the newest of the range")
     format: _TableFormat | None = Field(None, description=_FORMAT_WORDS)
+    as_of: MomentText | None = Field(
+        None, description=f"{AS_OF_WORDS}; without bin", examples=["2026-11-20T08:00Z"]
+    )
 
 
 class RegionQuery(BaseModel):

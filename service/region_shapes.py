@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from observatory.analysis import ModelIdentity, Threshold
 from observatory.region_json import region_json
 from observatory.storage import region_catalogue
+from service.result_shapes import ModelShape, model_as_json
 from service.shapes import API
 
 
@@ -59,6 +60,9 @@ class RegionShape(BaseModel):
     rings_px: list[list[list[float]]]
     rings_hpc_arcsec: list[list[list[float]]] | None
     rings_carrington_deg: list[list[list[float]]] | None
+    model: ModelShape
+    parameters_hash: str
+    software_version: str
     links: dict[str, str]
 
 
@@ -149,13 +153,15 @@ def region_as_json(row: Mapping[str, Any], base: str = "") -> dict[str, Any]:
         track_id=row["track_id"],
     )
     ours = {name: row[name] for name in ("id", "frame_id", "track_id", "instrument", "date_obs")}
+    run = {name: row[name] for name in ("parameters_hash", "software_version")}
     links = {
         "self": f"{base}{API}/regions/{row['id']}",
         "frame": f"{base}{API}/frames/{row['frame_id']}",
+        "results": f"{base}{API}/frames/{row['frame_id']}/results",
     }
     if row["track_id"] is not None:
         links["track"] = f"{base}{API}/regions/tracks/{row['track_id']}"
-    return ours | hek | {"links": links}
+    return ours | hek | run | {"model": model_as_json(row), "links": links}
 
 
 def track_as_json(

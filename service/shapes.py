@@ -126,17 +126,24 @@ def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | Non
     )
 
 
-def frames_as_json(db: Database, rows: Sequence[Mapping[str, Any]], base: str = "") -> list[dict[str, Any]]:
+def frames_as_json(
+    db: Database, rows: Sequence[Mapping[str, Any]], base: str = "", as_of: datetime | None = None
+) -> list[dict[str, Any]]:
     """Frames with their quality and the links to their pictures.
 
     Parameters
     ----------
     base : str
         What comes before every path, when a proxy serves us below one.
+    as_of : datetime or None
+        Tell the quality that was known then.
     """
     ids = [row["id"] for row in rows]
+    if as_of is not None:
+        known = results.quality_as_of(db, ids, as_of)
+        rows = [row | _quality_columns(known.get(row["id"])) for row in map(dict, rows)]
     scored = [row["id"] for row in rows if row["quality_score"] is not None]
-    payloads = results.newest_payloads(db, scored, "quality")
+    payloads = results.newest_payloads(db, scored, "quality", as_of)
     pictures = results.newest_products(db, ids)
     segmented = region_catalogue.with_segmentation(db, ids)
     return [
@@ -149,6 +156,13 @@ def frames_as_json(db: Database, rows: Sequence[Mapping[str, Any]], base: str = 
         )
         for row in rows
     ]
+
+
+def _quality_columns(known: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What a frame's row has of its quality, as it would have been."""
+    if known is None:
+        return {"quality_score": None, "is_degraded": None, "causes": []}
+    return {"quality_score": known["score"], "is_degraded": known["is_degraded"], "causes": known["causes"]}
 
 
 def frame_as_json(

@@ -339,6 +339,9 @@ def _with_parts(connection: Connection, rows: list[dict[str, Any]]) -> list[dict
             frames.c.date_obs,
             frames.c.is_degraded,
             frames.c.quality_score,
+            frames.c.sha256,
+            frames.c.frame_index,
+            frames.c.file_name,
         )
         .join(frames, frames.c.id == composite_frames.c.frame_id)
         .where(composite_frames.c.composite_id.in_(by_id))

@@ -48,7 +48,15 @@ class RegionFilter:
 
 
 _FRAME_COLUMNS = ("date_obs", "observatory", "wavelength_nm", "exposure_time_s", "file_name", "sha256")
-_RUN_COLUMNS = ("model_name", "model_version", "model_sha256", "threshold", "preview_affine")
+_RUN_COLUMNS = (
+    "model_name",
+    "model_version",
+    "model_sha256",
+    "parameters_hash",
+    "software_version",
+    "threshold",
+    "preview_affine",
+)
 _OUTLINE_COLUMNS = ("bounding_box_px", "rings_px", "rings_hpc_arcsec", "rings_carrington_deg")
 
 

@@ -39,6 +39,9 @@ class CompositeFrameShape(BaseModel):
     date_obs: datetime
     is_degraded: bool | None
     quality_score: float | None
+    sha256: str
+    frame_index: int
+    file_name: str
 
 
 class CompositePictureShape(BaseModel):

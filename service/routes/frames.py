@@ -15,7 +15,7 @@ from service.described import list_answers, one_answer
 from service.filters import MAX_ID, FrameQuery, write_cursor
 from service.formats import chosen_format
 from service.paging import base_of, link_header, list_response, next_address
-from service.problems import NotFoundError
+from service.problems import NotFoundError, ParameterError
 from service.shapes import (
     FrameDetail,
     FrameList,
@@ -38,10 +38,14 @@ def list_frames(request: Request, here: Here, query: Annotated[FrameQuery, Query
     """Frames by filter, newest first, a page at a time, or all of them as a table.
 
     The next page's address is in `next` and in the `Link` header (`rel="next"`). Pages stay stable
-    while frames arrive. Times are those of the observation, or of arrival where nothing tells it.
+    while frames arrive. Times are those of the observation, or of arrival where nothing tells it. With
+    `as_of` the quality is what was known of it then, null where nothing was.
     """
     form = chosen_format(request, query.format)
+    known_by = query.known_by
     if form != "json":
+        if known_by is not None:
+            raise ParameterError("as_of", f"{form} goes by the newest results", "format=json")
         return _table(request, here, query, form)
     limit = query.limit or _PAGE
     rows = catalogue.find(
@@ -56,7 +60,8 @@ def list_frames(request: Request, here: Here, query: Annotated[FrameQuery, Query
         rows = rows[:limit]
         cursor = write_cursor(rows[-1]["moment"], rows[-1]["id"], query.order)
         following = next_address(request, "frames", cursor)
-    body = {"items": frames_as_json(here.db, rows, base_of(request)), "next": following}
+    items = frames_as_json(here.db, rows, base_of(request), known_by)
+    body = {"items": items, "next": following}
     return list_response(request, body, following)
 
 

@@ -9,13 +9,14 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from observatory.storage import catalogue
+from observatory.storage import catalogue, results
 from service import columns, examples
-from service.context import Here
+from service.context import Context, Here
 from service.described import list_answers
 from service.filters import QualityQuery, TimeRange
 from service.formats import chosen_format
 from service.paging import list_response
+from service.problems import ParameterError
 from service.tables import Table, table_response
 
 router = APIRouter(tags=["quality"])
@@ -51,21 +52,34 @@ def get_series(request: Request, here: Here, query: Annotated[QualityQuery, Quer
     """Quality scores over the time of observation, oldest first; frames without a time are left out.
 
     With `bin`, mean, lowest and highest score of each bin. When there are more points than `limit`,
-    the newest are given and `is_truncated` is true.
+    the newest are given and `is_truncated` is true. With `as_of` the scores are those known then.
     """
     form = chosen_format(request, query.format)
     time = query.time or TimeRange()
+    if query.as_of is not None and query.bin is not None:
+        raise ParameterError("as_of", "bins go by the newest results", "without bin")
     rows = catalogue.quality_series(
         here.db, query.instrument, time.start, time.end, bin_s=query.bin, limit=query.limit + 1
     )
     is_truncated = len(rows) > query.limit
     points = [point for row in rows[-query.limit :] if (point := _point(row)) is not None]
+    if query.as_of is not None:
+        points = _as_known_by(here, query.as_of, points)
     if form == "json":
         body = {"bin_s": query.bin, "is_truncated": is_truncated, "items": points}
         return list_response(request, body)
     chosen = columns.SCORES if query.bin is None else columns.BINNED_SCORES
     rows = [[point[column.name] for column in chosen] for point in points]
     return table_response(Table("quality", chosen, [rows], is_cut=is_truncated), form)
+
+
+def _as_known_by(here: Context, as_of: datetime, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Points with the scores that were known at a time, without those that were not."""
+    known = results.quality_as_of(here.db, [point["id"] for point in points], as_of)
+    kept = ("score", "is_degraded")
+    return [
+        point | {name: known[point["id"]][name] for name in kept} for point in points if point["id"] in known
+    ]
 
 
 def _point(row: dict[str, Any]) -> dict[str, Any] | None:

@@ -9,14 +9,13 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from observatory.analysis import Cause
 from observatory.storage import provenance, reprocess_jobs, workers
-from observatory.storage.catalogue import FrameFilter
-from observatory.storage.frames import Status
 from observatory.storage.reprocess_jobs import MOST_FRAMES, ItemStatus, Job, JobStatus
+from service import examples
 from service.auth import Identity, Scope, requires
 from service.context import Context, Here
-from service.filters import MAX_ID, InstrumentName, TimeRange, TimeRangeText, WavelengthText
+from service.described import one_answer
+from service.filters import MAX_ID, FrameFilters
 from service.gate import note
 from service.paging import base_of
 from service.problems import NotFoundError, ParameterError, ProblemError
@@ -25,48 +24,9 @@ from service.shapes import API, json_response
 router = APIRouter(tags=["reprocess"])
 
 _FAILURES = 20  # told of with a job
-_TIME_WORDS = (
-    "START/END in ISO 8601, UTC when no offset is given, END not included, either side may be `..`, "
-    "such as 2026-11-20T08:00Z/2026-11-20T09:00Z"
-)
 
 
-class FrameChoice(BaseModel):
-    """Which frames are worked on again: filters as on the list of frames."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    time: TimeRangeText | None = Field(None, description=_TIME_WORDS)
-    instrument: InstrumentName | None = Field(None, description="name of an instrument, such as kso-halpha")
-    wavelength: WavelengthText | None = Field(
-        None, description="a number with its unit (A, nm or um), such as 193A or 656.28nm"
-    )
-    quality_min: float | None = Field(
-        None, ge=0, le=1, allow_inf_nan=False, description="lowest score, 0 to 1 (1 is best)"
-    )
-    quality_max: float | None = Field(
-        None, ge=0, le=1, allow_inf_nan=False, description="highest score, 0 to 1 (1 is best)"
-    )
-    status: Status | None = Field(None, description="done, rejected or failed; frames that wait are left out")
-    cause: Cause | None = Field(None, description=f"one of {', '.join(Cause)}")
-
-    @property
-    def as_filter(self) -> FrameFilter:
-        """The same, as storage takes it."""
-        time = self.time or TimeRange()
-        return FrameFilter(
-            instrument=self.instrument,
-            time_from=time.start,
-            time_to=time.end,
-            status=self.status,
-            quality_min=self.quality_min,
-            quality_max=self.quality_max,
-            cause=self.cause,
-            wavelength_nm=self.wavelength,
-        )
-
-
-class ReprocessRequest(FrameChoice):
+class ReprocessRequest(FrameFilters):
     """What is to be done again."""
 
     model_config = ConfigDict(
@@ -121,14 +81,22 @@ class JobList(BaseModel):
 
 JobId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a job")]
 Writer = Annotated[Identity, Depends(requires(Scope.WRITE))]
-_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"description": "there is no such job"}}
+_NO_JOB = "there is no job 12"
 
 
 @router.post(
     "/reprocess",
     responses={
-        200: {"model": CountShape, "description": "of a dry run: how many frames there are"},
-        202: {"model": JobShape, "description": "the job; `Location` says where its progress is told"},
+        200: {
+            "model": CountShape,
+            "description": "of a dry run: how many frames there are",
+            "content": {"application/json": {"example": {"is_dry_run": True, "frames": 8640}}},
+        },
+        202: {
+            "model": JobShape,
+            "description": "the job; `Location` says where its progress is told",
+            "content": {"application/json": {"example": examples.JOB}},
+        },
     },
     response_class=Response,
     status_code=202,
@@ -185,7 +153,7 @@ def _families(here: Context, model: str | None) -> list[str] | None:
     return sorted(families) if families and None not in families else None
 
 
-@router.get("/reprocess", responses={200: {"model": JobList}}, response_class=Response)
+@router.get("/reprocess", responses=one_answer(JobList, examples.JOBS), response_class=Response)
 def list_jobs(
     request: Request,
     here: Here,
@@ -197,7 +165,9 @@ def list_jobs(
 
 
 @router.get(
-    "/reprocess/{job_id}", responses={200: {"model": JobShape}, **_NOT_FOUND}, response_class=Response
+    "/reprocess/{job_id}",
+    responses=one_answer(JobShape, examples.JOB, _NO_JOB),
+    response_class=Response,
 )
 def get_job(request: Request, here: Here, job_id: JobId) -> Response:
     """How far a job is, and the first frames that failed, with their reasons."""
@@ -209,8 +179,7 @@ def get_job(request: Request, here: Here, job_id: JobId) -> Response:
 @router.delete(
     "/reprocess/{job_id}",
     responses={
-        200: {"model": JobShape},
-        **_NOT_FOUND,
+        **one_answer(JobShape, examples.JOB | {"status": "cancelled"}, _NO_JOB),
         409: {"description": "the job has ended already"},
     },
     response_class=Response,

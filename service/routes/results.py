@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
 from observatory.storage import catalogue, provenance
+from service import examples
 from service.context import Context, Here
-from service.filters import MAX_ID, parse_moment
+from service.described import one_answer
+from service.filters import AS_OF_WORDS, MAX_ID, MomentText
 from service.paging import base_of
 from service.problems import NotFoundError
 from service.result_shapes import ProvShape, ResultList, ResultShape, result_as_json, result_as_prov
@@ -21,18 +22,7 @@ router = APIRouter(tags=["results"])
 
 FrameId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a frame")]
 ResultId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a result")]
-_AS_OF_WORDS = (
-    "an ISO 8601 time, UTC when no offset is given, such as 2026-11-20T08:00Z: what was known then; "
-    "results made later are passed over"
-)
-
-
-def _moment(word: Any) -> Any:
-    return parse_moment(word) if isinstance(word, str) else word
-
-
-AsOfText = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string"})]
-_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"description": "there is no such frame or result"}}
+_NO_RESULT = "there is no result 9001"
 
 
 class ResultQuery(BaseModel):
@@ -40,12 +30,12 @@ class ResultQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    as_of: AsOfText | None = Field(None, description=_AS_OF_WORDS, examples=["2026-11-20T08:00Z"])
+    as_of: MomentText | None = Field(None, description=AS_OF_WORDS, examples=["2026-11-20T08:00Z"])
 
 
 @router.get(
     "/frames/{frame_id}/results",
-    responses={200: {"model": ResultList}, **_NOT_FOUND},
+    responses=one_answer(ResultList, examples.RESULTS, "there is no frame 4711"),
     response_class=Response,
 )
 def list_results(
@@ -69,7 +59,9 @@ def list_results(
 
 
 @router.get(
-    "/results/{result_id}", responses={200: {"model": ResultShape}, **_NOT_FOUND}, response_class=Response
+    "/results/{result_id}",
+    responses=one_answer(ResultShape, examples.RESULT, _NO_RESULT),
+    response_class=Response,
 )
 def get_result(request: Request, here: Here, result_id: ResultId) -> Response:
     """One result: its numbers, the frame, model, parameters and software that made them, and when.
@@ -80,7 +72,9 @@ def get_result(request: Request, here: Here, result_id: ResultId) -> Response:
 
 
 @router.get(
-    "/results/{result_id}/prov", responses={200: {"model": ProvShape}, **_NOT_FOUND}, response_class=Response
+    "/results/{result_id}/prov",
+    responses=one_answer(ProvShape, examples.PROV, _NO_RESULT),
+    response_class=Response,
 )
 def get_prov(request: Request, here: Here, result_id: ResultId) -> Response:
     """Where a result comes from, as PROV-JSON, for tools that read the W3C's PROV."""

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from observatory.analysis import ModelIdentity
-from observatory.storage import provenance
-from observatory.storage.results import NewResult
+from observatory.analysis import Cause, ModelIdentity
+from observatory.storage import provenance, results
+from observatory.storage.results import NewResult, NewRun
 from tests.service.corona import CH, central, found
-from tests.service.telescope import Telescope, quality
+from tests.service.telescope import Telescope, on_sqlite, quality
 
 FRAMES = "/api/v1/frames"
 RESULTS = "/api/v1/results"
@@ -148,3 +148,62 @@ def test_old_rows_without_parameters_say_so(client: TestClient, telescope: Teles
     (result,) = items(client, frame_id)
     assert result["parameters"] is None
     assert result["parameters_hash"] == provenance.parameters_hash(quality().model)
+
+
+def test_lists_and_series_tell_the_quality_that_was_known_at_a_time(client: TestClient, telescope: Telescope):
+    frame_id = telescope.observe(0.25, (Cause.CLOUD, 0.9))
+    (first,) = items(client, frame_id)
+    then = first["created_at"]
+    later = telescope.observe(0.75)
+    with telescope.db.write() as connection:
+        assert results.finish_again(
+            telescope.db,
+            connection,
+            frame_id,
+            NewRun([said(SECOND, 0.875)], "0.2.0", datetime.now(UTC), quality(0.875)),
+        )
+    now = {one["id"]: one for one in client.get(FRAMES).json()["items"]}
+    assert now[frame_id]["quality"]["score"] == 0.875
+    known = {one["id"]: one for one in client.get(FRAMES, params={"as_of": then}).json()["items"]}
+    assert known[frame_id]["quality"] == {
+        "score": 0.25,
+        "p_value": 0.001,
+        "is_degraded": True,
+        "causes": [{"cause": "cloud", "probability": 0.9}],
+        "model": "halpha-quality 1.0.0",
+    }
+    assert known[later]["quality"] is None
+    series = client.get("/api/v1/quality", params={"as_of": then}).json()["items"]
+    assert [(point["id"], point["score"]) for point in series] == [(frame_id, 0.25)]
+
+
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        (FRAMES, {"quality_min": 0.5}),
+        (FRAMES, {"cause": "cloud"}),
+        (FRAMES, {"format": "csv"}),
+        ("/api/v1/quality", {"bin": "5m"}),
+    ],
+)
+@on_sqlite
+def test_what_goes_by_the_newest_results_is_not_asked_as_of_another_time(
+    client: TestClient, path: str, query: dict[str, Any]
+):
+    answer = client.get(path, params={"as_of": "2026-01-01"} | query)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["parameter"] == "as_of"
+
+
+def test_regions_and_composites_name_what_they_were_made_from(client: TestClient, telescope: Telescope):
+    telescope.corona(found(CH, (central(),)))
+    (region,) = client.get("/api/v1/regions").json()["items"]
+    model = found(CH, (central(),)).segmentation.model
+    assert region["model"] == {"name": model.name, "version": model.version, "sha256": model.sha256}
+    assert region["parameters_hash"] == provenance.parameters_hash(model)
+    assert region["software_version"] == "0.1.0"
+    assert client.get(region["links"]["results"]).status_code == 200
+    set_id = telescope.compose(datetime(2026, 6, 1, 12, tzinfo=UTC))
+    for frame in client.get(f"/api/v1/composites/{set_id}").json()["frames"]:
+        parent = client.get(f"{FRAMES}/{frame['frame_id']}").json()
+        assert (frame["sha256"], frame["file_name"]) == (parent["sha256"], parent["file_name"])
