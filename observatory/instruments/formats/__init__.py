@@ -8,6 +8,7 @@ taken for them. Whatever a decoder raises on broken bytes leaves here as `Unread
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 from collections.abc import Callable
@@ -41,7 +42,7 @@ _NOT_TO_BE_HAD = {
     errno.ENAMETOOLONG,
 }
 _LEAST_GZIP = 18  # bytes of an empty gzip member
-_PEEK_PACKED, _PEEK_UNPACKED = 1 << 16, 1 << 17
+_PEEKS = ((1 << 14, 1 << 14), (1 << 16, 1 << 17))  # bytes packed and unpacked: most headers are short
 
 
 def read_bytes(path: Path, limits: Limits) -> bytes:
@@ -110,17 +111,17 @@ def _peek_gzipped_fits(data: bytes, limits: Limits) -> FitsContainer | None:
     """Open a gzipped FITS file by its head and its noted length; None when that is not enough."""
     if data[:2] != b"\x1f\x8b" or len(data) < _LEAST_GZIP:
         return None
-    try:
-        head = isal_zlib.decompressobj(wbits=31).decompress(data[:_PEEK_PACKED], _PEEK_UNPACKED)
-    except IsalError:  # type: ignore[misc]
-        return None
     length = int.from_bytes(data[-4:], "little")  # RFC 1952: modulo 2**32, of the last member
-    if not head.startswith(b"SIMPLE  =") or length > limits.max_unpacked_bytes:
-        return None
-    try:
-        return FitsContainer(head, limits, length)
-    except UnreadableFileError:
-        return None  # several members, a header that goes on, or a truncated file: unpack and see
+    for packed, unpacked in _PEEKS:
+        try:
+            head = isal_zlib.decompressobj(wbits=31).decompress(data[:packed], unpacked)
+        except IsalError:  # type: ignore[misc]
+            return None
+        if not head.startswith(b"SIMPLE  =") or length > limits.max_unpacked_bytes:
+            return None
+        with contextlib.suppress(UnreadableFileError):
+            return FitsContainer(head, limits, length)
+    return None  # several members, a header that goes on, or a truncated file: unpack and see
 
 
 _OPENERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes, Limits], Container]], ...] = (
