@@ -7,7 +7,6 @@ until something is put on a queue.
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from queue import Empty
@@ -83,6 +82,6 @@ class Transport(memory.Transport):
                 left = None if until is None else until - time.monotonic()
                 is_late = left is not None and left <= 0
                 if is_late or not _messages.wait_beyond(before, left) or _calls.count > called:
-                    raise socket.timeout from None
+                    raise TimeoutError from None
             else:
                 return
