@@ -53,7 +53,7 @@ def one_answer(model: type[BaseModel], example: Any, absent: str = "") -> Answer
     absent : str
         What is said when it is not there, such as ``there is no frame 7``; empty when it always is.
     """
-    found: Answers = {200: {"model": model, "content": {"application/json": {"example": example}}}}
+    found: Answers = {200: {"model": model, "content": {"application/json": {"example": _whole(example)}}}}
     return found | (problems(_404=absent) if absent else {})
 
 
@@ -62,7 +62,7 @@ def list_answers(
 ) -> Answers:
     """Answers of a list that can be had in several formats."""
     content: dict[str, Any] = {media_type: {} for media_type in media_types.values()}
-    content["application/json"] = {"example": example}
+    content["application/json"] = {"example": _whole(example)}
     return {
         200: {"model": model, "content": content},
         304: {"description": _WORDS[304]},
@@ -92,3 +92,25 @@ def file_answers(absent: str, *media_types: str) -> Answers:
 def redirect_answers(absent: str) -> Answers:
     """Answers of an address that always leads to the newest."""
     return {307: {"description": _WORDS[307]}, **problems(_404=absent)}
+
+
+
+_WHOLE: list[Any] = []
+_MARK = "heliowatch-example:"
+
+
+def _whole(example: Any) -> str:
+    """Stand-in for an example: the framework would leave out of it what is null."""
+    _WHOLE.append(example)
+    return f"{_MARK}{len(_WHOLE) - 1}"
+
+
+def restore_examples(description: dict[str, Any]) -> None:
+    """Put the examples into a description that was built with their stand-ins."""
+    for operations in description["paths"].values():
+        for operation in operations.values():
+            for answer in operation["responses"].values():
+                for content in answer.get("content", {}).values():
+                    mark = content.get("example")
+                    if isinstance(mark, str) and mark.startswith(_MARK):
+                        content["example"] = _WHOLE[int(mark.removeprefix(_MARK))]

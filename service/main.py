@@ -19,10 +19,11 @@ from observatory.storage import catalogue, series
 from observatory.storage.files import ProductFiles
 from observatory.storage.session import Database
 from observatory.uploads import Spool
-from service import hapi, problems, readiness, views, vo
+from service import coverage, hapi, problems, readiness, views, vo
 from service.auth import guard
 from service.bodies import Bodies
 from service.context import Context, QueueProbe
+from service.described import restore_examples
 from service.gate import AuditTrail, RateLimits
 from service.identity import Issuer, Keyring
 from service.limits import Limiter
@@ -48,6 +49,7 @@ from service.routes import (
     status,
     uploads,
 )
+from service.routes import coverage as coverage_routes
 from service.routes import frames as frame_routes
 from service.security import SecurityHeaders
 from service.shapes import API
@@ -64,6 +66,7 @@ _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schema
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": words, "content": _PROBLEM}
     for status, words in {
+        400: "the request cannot be read: its body is broken or was cut off",
         401: "a key is needed, or the one shown is wrong; `WWW-Authenticate` and `detail` say which",
         403: "the key has not the scope, or a page of another origin wants to write",
         413: "the body is larger than the settings allow",
@@ -109,6 +112,7 @@ def create_app(
         originals,
         products,
         quality,
+        coverage_routes,
         regions,
         composites,  # before latest, which takes any instrument's name
         latest,
@@ -147,7 +151,9 @@ def _context(settings: Settings, db: Database, probe_queue: QueueProbe | None) -
         spool=Spool(settings),
         uploads=Slots("uploads", "service.max_uploads"),
         probe_queue=probe_queue or readiness.QueueProbe(settings),
-        collector=DatabaseCollector(db, settings.service.worker_silence_s),
+        collector=DatabaseCollector(
+            db, settings.service.worker_silence_s, shares=lambda: coverage.shares(settings, db)
+        ),
         overview=Remembered(lambda: catalogue.overview(db)),
         counts=Remembered(lambda: catalogue.counts(db)),
         series=Remembered(lambda: series.available(db)),
@@ -218,6 +224,7 @@ def _document_problems(app: FastAPI) -> None:
             shape = problems.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
             schemas |= shape.pop("$defs", {})
             schemas["Problem"] = shape
+            restore_examples(description)
         return description
 
     app.openapi = openapi  # type: ignore[method-assign]
