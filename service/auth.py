@@ -11,6 +11,7 @@ import base64
 import binascii
 import ipaddress
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -150,6 +151,8 @@ async def _find(request: HTTPConnection, here: Context) -> Identity:
     found = await here.keyring.identify(shown)
     if isinstance(found, Refusal):
         raise UnauthorisedError(found.detail, is_invalid=True, is_page=is_page)
+    if here.settings.service.open_reading:  # a key takes nothing away
+        return replace(found, scopes=found.scopes | {Scope.READ})
     return found
 
 

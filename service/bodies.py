@@ -92,13 +92,13 @@ class _Body:
 
     async def send(self, message: Message) -> None:
         """Pass the answer on; when the body was not read to its end, end the connection after it."""
-        if self._is_whole or self._is_gone:
+        if self._is_whole:
             await self._send(message)
             return
         if message["type"] == "http.response.start":
             MutableHeaders(scope=message)["connection"] = "close"
             await self._send(message)
-        elif message.get("more_body", False):
+        elif self._is_gone or message.get("more_body", False):
             await self._send(message)
         else:
             await self._send({**message, "more_body": True})

@@ -219,6 +219,7 @@ class EventStream:
                 return
             if position < self._last:
                 position, chunk = await self._next(position, instrument)
+                was_abreast |= position == self._last
                 if chunk:
                     silent_at = clock() + self._keep_alive_s
                     yield chunk
