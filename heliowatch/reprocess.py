@@ -133,7 +133,9 @@ def _follow(settings: Settings, db: Database, job: Job, workers: int | None) -> 
     with ExitStack() as stack:
         stack.enter_context(stop_on_signals(stopped.set))
         dispatcher = stack.enter_context(_hands(settings, db, workers))
-        job = _watch(settings, db, job, dispatcher, stopped, stack.enter_context(progress_bars()))
+        _watch(settings, db, job, dispatcher, stopped, stack.enter_context(progress_bars()))
+    reprocess_jobs.close_finished(db, datetime.now(UTC))  # the threads may have ended the last ones since
+    job = reprocess_jobs.get(db, job.id) or job
     typer.echo(_counts(job))
     for failure in reprocess_jobs.failures(db, job.id, 10):
         typer.echo(f"frame {failure['frame_id']}: {failure['reason']}", err=True)
@@ -171,7 +173,7 @@ def _watch(
     dispatcher: Dispatcher,
     stopped: threading.Event,
     bars: Progress,
-) -> Job:
+) -> None:
     """Show how far the job is until it ends or we are stopped."""
     bar = bars.add_task("frames worked on again", total=max(job.frames, 1), completed=job.ended)
     is_said = settings.is_embedded  # its worker is this process
@@ -180,7 +182,7 @@ def _watch(
         job = reprocess_jobs.get(db, job.id) or job
         bars.update(bar, total=max(job.frames, job.ended, 1), completed=job.ended)
         if not job.is_active or stopped.is_set():
-            return job
+            return
         if not is_said and not _is_worked_on(settings, db):
             is_said = True
             bars.console.print("no worker is heard of: start `heliowatch worker`; this waits for it")
