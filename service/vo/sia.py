@@ -43,6 +43,7 @@ _OF_TEXT = {
     "FORMAT": "access_format",
     "ID": "obs_publisher_did",
 }
+_SAME_FORMAT = {"image/fits": "application/fits"}
 _RESPONSE_FORMATS = ("votable", "application/x-votable+xml", "text/xml")
 _POS_WORDS = (
     "CIRCLE ra dec radius, RANGE ra1 ra2 dec1 dec2 or POLYGON ra1 dec1 ra2 dec2 ra3 dec3 …, in degrees; "
@@ -221,7 +222,8 @@ def _is_of_sun(words: Mapping[str, Sequence[str]]) -> bool | None:
 
 
 def _folded(name: str, word: str) -> str:
-    return word.lower() if name in ("ID", "FORMAT") else word
+    word = word.lower() if name in ("ID", "FORMAT") else word
+    return _SAME_FORMAT.get(word, word) if name == "FORMAT" else word
 
 
 def _regions(words: Sequence[str]) -> list[position.Region]:

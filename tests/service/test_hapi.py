@@ -73,7 +73,8 @@ def _observe(telescope: Telescope) -> None:
     for hour in range(3):
         at = corona.NOON + timedelta(hours=hour)
         spots = tuple(corona.central(20.0 * k) for k in range(hour))
-        telescope.corona(corona.found(corona.CH, spots, at), date_obs=at)
+        seen = [corona.found(kind, spots, at) for kind in (corona.CH, corona.AR)]
+        telescope.corona(*seen, date_obs=at)
 
 
 def _read(
@@ -104,12 +105,17 @@ def _stored(db: Database) -> dict[str, list[tuple[Any, ...]]]:
             .where(f.instrument == "kso-halpha")
             .order_by(f.date_obs)
         ).all()
-        areas = connection.execute(
-            select(s.moment, s.disk_fraction, s.area_msh, s.regions).order_by(s.moment)
-        ).all()
+        areas = {
+            kind: connection.execute(
+                select(s.moment, s.disk_fraction, s.area_msh, s.regions)
+                .where(s.event_type == kind)
+                .order_by(s.moment)
+            ).all()
+            for kind in EventType
+        }
     return {
         KSO: [(row[0], row[1], row[2]["p_value"], row[3], row[4]) for row in judged],
-        "aia-193/areas-CH": [tuple(row) for row in areas],
+        **{f"aia-193/areas-{kind}": [tuple(row) for row in rows] for kind, rows in areas.items()},
     }
 
 
@@ -124,6 +130,7 @@ def test_hapiclient_reads_every_data_set_and_gets_what_is_stored(
         "aia-193/causes",
         "aia-193/latency",
         "aia-193/areas-CH",
+        "aia-193/areas-AR",
         "kso-halpha/quality",
         "kso-halpha/causes",
         "kso-halpha/latency",

@@ -73,6 +73,7 @@ def station(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         corona.found(corona.CH, (corona.central(),)),
         date_obs=corona.NOON,
         wavelength_nm=19.3,
+        file_name="aia_193.fits",
         with_picture=True,
     )
     telescope.observe(
@@ -142,6 +143,7 @@ def test_pyvo_gets_the_very_bytes_of_a_picture(station: Station) -> None:
         ({"facility": "SDO"}, 2),
         ({"res_format": "image/jpeg"}, 7),
         ({"res_format": "image/png"}, 1),
+        ({"res_format": "image/fits"}, 1),
         ({"calib_level": 4}, 1),
         ({"target_name": "Sun"}, 15),
         ({"target_name": "Earth"}, 1),
