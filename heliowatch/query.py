@@ -211,6 +211,9 @@ def _items(server: Server, question: Question) -> Iterator[dict[str, Any]]:
 
 
 def _say_more(question: Question) -> None:
+    """Tell who named no limit that theirs is not all."""
+    if question.limit is not None:
+        return
     how = (
         "--limit N or --all"
         if question.resource in PAGED

@@ -143,7 +143,7 @@ class HeliowatchClient(BaseClient):
             "Instrument": item["instrument"],
             "Source": item["observatory"],
             "Provider": "Heliowatch",
-            "Wavelength": None if item["wavelength_nm"] is None else item["wavelength_nm"] * 10,
+            "Wavelength": None if item["wavelength_nm"] is None else round(item["wavelength_nm"] * 10, 6),
             "Quality": flat["score"],
             "Degraded": flat["is_degraded"],
             "Causes": flat["causes"],

@@ -71,7 +71,10 @@ def test_pages_are_followed_to_the_limit_and_to_the_end(run: Run, monkeypatch: p
 
     monkeypatch.setattr(query, "_PAGE", 4)
     code, out, err = run("query", "frames", "-t", DAY, "--limit", "6", "-f", "json")
-    assert (code, len(lines(out))) == (0, 6)
+    assert (code, len(lines(out)), err) == (0, 6, "")
+    monkeypatch.setattr(query, "_SHOWN", 5)
+    code, out, err = run("query", "frames", "-t", DAY)
+    assert (code, len(out.splitlines())) == (0, 6)
     assert "--all" in err
     code, out, err = run("query", "frames", "-t", DAY, "--all", "-f", "json")
     ids = [item["id"] for item in lines(out)]
