@@ -10,15 +10,13 @@ from nothing else; films keep those of their first set.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import structlog
-from celery import current_app, shared_task
-from kombu.exceptions import KombuError
+from celery import shared_task
 
 import observatory
 from observatory.errors import TransientError, UnusableInputError
@@ -28,9 +26,11 @@ from observatory.storage.catalogue import FrameFilter
 from observatory.storage.composites import ClaimedSet, Member
 from observatory.storage.frames import Priority, Status
 from observatory.storage.session import Database
+from workers import queues
 from workers.app import COMPOSE, COMPOSITES
 from workers.context import Context
 from workers.pairing import cadence_s, pair, tolerance_of_cadence
+from workers.patience import insist
 from workers.products import composite
 from workers.products.composite import Channel
 from workers.products.preview import Picture
@@ -42,9 +42,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
 _RETRY_S = 5.0
-_AWAIT_DATABASE_S = 1.0
 _MOST_BACKOFF_S = 60.0
 _FORGOTTEN_S = 60.0  # a set that was put on the queue and is still waiting is put there again
 _FORGOTTEN_EMBEDDED_S = 600.0  # this process's own queue forgets nothing, and its depth tells nothing
@@ -119,27 +117,12 @@ def _tolerance_s(db: Database, settings: Settings, instrument: str) -> float:
 
 def publish(set_id: int) -> bool:
     """Put a set on the queue; False when the broker did not take it, and the sweep does later."""
-    try:
-        current_app.send_task(COMPOSE, args=(set_id,), queue=COMPOSITES, retry=False)
-    except _broker_errors() as error:
-        log.warning("broker_unavailable", error=str(error))
-        return False
-    return True
+    return queues.send(COMPOSE, (set_id,), COMPOSITES)
 
 
 def depth() -> int | None:
     """Messages on the queue of composites; None when the broker cannot be asked."""
-    try:
-        with current_app.connection_for_read() as connection:
-            return int(connection.default_channel._size(COMPOSITES))
-    except _broker_errors() as error:
-        log.warning("broker_unavailable", error=str(error))
-        return None
-
-
-def _broker_errors() -> tuple[type[BaseException], ...]:
-    connection = current_app.connection_for_write()
-    return (KombuError, OSError, *connection.connection_errors, *connection.channel_errors)
+    return queues.depth(COMPOSITES)
 
 
 class CompositeSweep:
@@ -223,7 +206,7 @@ def compose_set(set_id: int) -> None:
 
 def work(at: Desk, set_id: int) -> str | None:
     """Claim, compose, store; return what became of the set, None when it was not ours to make."""
-    claimed = _insist(lambda: composites.claim(at.db, set_id, at.name, datetime.now(UTC)))
+    claimed = insist(lambda: composites.claim(at.db, set_id, at.name, datetime.now(UTC)))
     if claimed is None:
         return None
     bound = log.bind(composite_id=set_id, look=claimed.look)
@@ -231,7 +214,7 @@ def work(at: Desk, set_id: int) -> str | None:
         is_ours = _store(at, claimed, make(at, claimed))
     except UnusableInputError as error:
         reason = str(error)
-        _insist(lambda: composites.refuse(at.db, claimed, reason, datetime.now(UTC)))
+        insist(lambda: composites.refuse(at.db, claimed, reason, datetime.now(UTC)))
         bound.info("composite_refused", reason=reason)
         return "failed"
     except TransientError as error:
@@ -247,7 +230,7 @@ def _after_defect(at: Desk, claimed: ClaimedSet, error: Exception) -> str:
     log.exception("composite_defect", composite_id=claimed.id, attempt=claimed.attempts)
     if claimed.attempts >= at.settings.worker.max_attempts:
         reason = f"defect after {claimed.attempts} attempts: {type(error).__name__}: {error}"
-        _insist(lambda: composites.refuse(at.db, claimed, reason, datetime.now(UTC)))
+        insist(lambda: composites.refuse(at.db, claimed, reason, datetime.now(UTC)))
         return "failed"
     _give_back(at, claimed, min(2.0**claimed.attempts, _MOST_BACKOFF_S), is_counted=True)
     return "retried"
@@ -255,7 +238,7 @@ def _after_defect(at: Desk, claimed: ClaimedSet, error: Exception) -> str:
 
 def _give_back(at: Desk, claimed: ClaimedSet, seconds: float, *, is_counted: bool) -> None:
     retry_at = datetime.now(UTC) + timedelta(seconds=seconds)
-    _insist(lambda: composites.give_back(at.db, claimed, retry_at, is_counted=is_counted))
+    insist(lambda: composites.give_back(at.db, claimed, retry_at, is_counted=is_counted))
 
 
 @dataclass(frozen=True)
@@ -339,7 +322,7 @@ def _store(at: Desk, claimed: ClaimedSet, made: Made) -> bool:
         )
         for picture in made.pictures
     ]
-    return _insist(
+    return insist(
         lambda: composites.finish(
             at.db,
             claimed,
@@ -349,13 +332,3 @@ def _store(at: Desk, claimed: ClaimedSet, made: Made) -> bool:
             now=datetime.now(UTC),
         )
     )
-
-
-def _insist(write: Callable[[], T]) -> T:
-    """Repeat a short write until the database takes it: a claim that is not ended is freed by nobody."""
-    while True:
-        try:
-            return write()
-        except TransientError as error:
-            log.warning("database_awaited", error=str(error))
-            time.sleep(_AWAIT_DATABASE_S)

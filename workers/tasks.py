@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 from celery import shared_task
@@ -37,14 +35,13 @@ from observatory.storage.regions import NewSegmentation
 from workers import composites, metrics
 from workers.app import PROCESS_FRAME
 from workers.context import Context
+from workers.patience import insist
 from workers.pipelines import Pipelines
 from workers.pipelines.base import Outcome, Stopwatch
 
 log = structlog.get_logger(__name__)
 
-_T = TypeVar("_T")
 _RETRY_TRANSIENT_S = 5.0
-_AWAIT_DATABASE_S = 1.0
 _MAX_BACKOFF_S = 60.0
 
 
@@ -79,7 +76,7 @@ def desk() -> Desk:
 def process_frame(frame_id: int) -> None:
     """Work on one frame, if it still waits."""
     at = desk()
-    claimed = _insist(lambda: frames.claim(at.db, frame_id, at.name, datetime.now(UTC)))
+    claimed = insist(lambda: frames.claim(at.db, frame_id, at.name, datetime.now(UTC)))
     if claimed is None:
         return
     bound = log.bind(frame_id=frame_id, instrument=claimed.instrument, file_name=claimed.file_name)
@@ -88,14 +85,14 @@ def process_frame(frame_id: int) -> None:
         outcome = work(at, claimed)
     except UnusableInputError as error:
         reason, now = str(error), datetime.now(UTC)
-        _insist(
+        insist(
             lambda: frames.refuse(at.db, frame_id, at.name, Status.REJECTED, reason, now, claimed_at=since)
         )
         bound.info("frame_rejected", reason=reason)
         outcome = "rejected"
     except TransientError as error:
         retry_at = datetime.now(UTC) + timedelta(seconds=_RETRY_TRANSIENT_S)
-        _insist(
+        insist(
             lambda: frames.give_back(at.db, frame_id, at.name, retry_at, is_counted=False, claimed_at=since)
         )
         bound.warning("frame_delayed", reason=str(error))
@@ -110,27 +107,13 @@ def _after_defect(at: Desk, claimed: Claimed, error: Exception) -> str:
     now, since = datetime.now(UTC), claimed.claimed_at
     if claimed.attempts >= at.settings.worker.max_attempts:
         reason = f"defect after {claimed.attempts} attempts: {type(error).__name__}: {error}"
-        _insist(
+        insist(
             lambda: frames.refuse(at.db, claimed.id, at.name, Status.FAILED, reason, now, claimed_at=since)
         )
         return "failed"
     retry_at = now + timedelta(seconds=min(2.0**claimed.attempts, _MAX_BACKOFF_S))
-    _insist(lambda: frames.give_back(at.db, claimed.id, at.name, retry_at, is_counted=True, claimed_at=since))
+    insist(lambda: frames.give_back(at.db, claimed.id, at.name, retry_at, is_counted=True, claimed_at=since))
     return "retried"
-
-
-def _insist(write: Callable[[], _T]) -> _T:
-    """Repeat a short write until the database takes it.
-
-    A claim that could not be ended would be taken back by nobody: this worker lives. Whoever
-    stops the worker meanwhile makes it silent, and the sweeper takes the frame back then.
-    """
-    while True:
-        try:
-            return write()
-        except TransientError as error:
-            log.warning("database_awaited", error=str(error))
-            time.sleep(_AWAIT_DATABASE_S)
 
 
 def work(at: Desk, claimed: Claimed) -> str:

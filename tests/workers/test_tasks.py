@@ -21,7 +21,7 @@ from observatory.storage.frames import Priority, Status
 from observatory.storage.session import Database
 from tests.making import drop, pgm_bytes, tiled_fits_bytes, with_card
 from tests.service.corona import CH, central, found
-from workers import tasks
+from workers import patience, tasks
 from workers.app import make_app
 from workers.ingester import Ingester, WatchFolder
 from workers.pipelines.allsky import AllSkyPipeline
@@ -293,7 +293,7 @@ def test_a_database_that_is_away_for_a_moment_strands_no_frame(
             raise StorageUnavailableError("the database", "it restarts")
         return real(*args, **options)
 
-    monkeypatch.setattr(tasks, "_AWAIT_DATABASE_S", 0.001)
+    monkeypatch.setattr(patience, "_AWAIT_DATABASE_S", 0.001)
     monkeypatch.setattr(frames, step, away)
     process_frame(frame_id)
     expected = {"claim": "done", "give_back": "received", "refuse": "rejected"}[step]

@@ -230,7 +230,7 @@
     tile(result.instrument);
     if (!page.instrument) return wholePage();
     if (result.instrument !== page.instrument) return;
-    announce(result);
+    if (!result.is_reprocessed) announce(result); // an old frame seen anew is no news of the sky
     const t = result.date_obs ? seconds(result.date_obs) : null;
     const isToday = t !== null && t >= page.start && t < page.end;
     if (!page.pinned && t !== null && t >= page.end) return wholePage(); // a new day has begun
