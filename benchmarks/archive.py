@@ -61,7 +61,7 @@ QUESTIONS = {
     "quality: a day, 5 minutes": f"quality?time={_DAY}&bin=5m",
     "quality: a day of one instrument": f"quality?time={_DAY}&bin=5m&instrument=kso-halpha",
     "regions: a month, first page": f"regions?time={_MONTH}",
-    "regions: a month, large holes": f"regions?time={_MONTH}&event_type=CH&area_min=1%",
+    "regions: a month, large holes": f"regions?time={_MONTH}&event_type=CH&area_min=0.2%25",
     "regions/series: a month, hourly": f"regions/series?time={_MONTH}&bin=1h",
     "instruments": "instruments",
     "status": "status",
@@ -81,7 +81,7 @@ from observatory.settings import load_settings
 from service.main import create_app
 settings = load_settings(database_url=sys.argv[1], data_dir=sys.argv[3])
 settings.service.rate_limits.read = "1000000/second"
-uvicorn.run(create_app(settings, probe_queue=lambda: None), port=int(sys.argv[2]), log_level="error")
+uvicorn.run(create_app(settings, probe_queue=lambda: None), port=int(sys.argv[2]), log_level="error", timeout_keep_alive=600)
 """
 
 

@@ -101,7 +101,7 @@ def _partial_indexes() -> list[tuple[str, str, tuple, str, tuple[str, ...]]]:
             "sky_class IS NOT NULL",
             (),
         ),
-        ("ix_frames_quality_score", "frames", ("quality_score",), _SCORED, ()),
+        ("ix_frames_quality_score", "frames", ("quality_score",), _SCORED, ("id",)),
         (
             "ix_frames_scored",
             "frames",

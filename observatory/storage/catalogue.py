@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, cast, func, select, text
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
+from observatory.storage.bins import bin_columns, bin_start
 from observatory.storage.frame_keys import FrameFilter, Key, Page, among, find_keys
 from observatory.storage.frames import Status, text_path
 from observatory.storage.schema import arrivals, causes, frames, results
@@ -239,21 +240,8 @@ def _from_newest(row: Mapping[Any, Any]) -> tuple[int, str]:
     return -(row["start"] or 0), row["instrument"] or ""
 
 
-def bin_start(newest: datetime, bin_s: int, bins: int) -> datetime:
-    """Start of the first of so many bins that end with the one of a moment."""
-    start_s = newest.timestamp() // bin_s * bin_s - (bins - 1) * bin_s
-    return datetime.fromtimestamp(max(start_s, _FIRST_S), UTC)
-
-
-_FIRST_S = datetime.min.replace(tzinfo=UTC).timestamp()
-
-
 def _bins(db: Database, bin_s: int) -> Select[Any]:
-    if db.is_sqlite:
-        epoch: Any = func.unixepoch(frames.c.moment)
-    else:
-        epoch = cast(func.floor(func.extract("epoch", frames.c.moment)), BigInteger)
-    start = (epoch - epoch % text(str(int(bin_s)))).label("start")
+    place, start = bin_columns(db, frames.c.moment, bin_s)
     score = frames.c.quality_score
     return select(
         start,
@@ -263,7 +251,7 @@ def _bins(db: Database, bin_s: int) -> Select[Any]:
         func.min(score).label("score_min"),
         func.max(score).label("score_max"),
         func.count().filter(frames.c.is_degraded.is_(True)).label("degraded"),
-    ).group_by(start, frames.c.instrument)
+    ).group_by(place, frames.c.instrument)
 
 
 def instruments_seen(db: Database) -> list[tuple[str, str | None]]:
@@ -324,7 +312,6 @@ def newest_refusals(db: Database, limit: int) -> list[dict[str, Any]]:
 __all__ = [
     "TABLE_COLUMNS",
     "FrameFilter",
-    "bin_start",
     "counts",
     "counts_by_instrument",
     "counts_of",

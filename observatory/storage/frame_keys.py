@@ -47,7 +47,7 @@ Key = tuple[datetime, int]
 
 _STEPS = 50  # of scores, as the index has them
 _STEP: ColumnElement[Any] = literal_column(f"floor(frames.quality_score * {_STEPS})")
-_FEW = 1000  # so many frames are sorted faster than a list is walked through for them
+_FEW = 500  # so many frames are sorted faster than a list is walked through for them
 _MAX_PAIRS = 64
 _WAVELENGTH_TOLERANCE_NM = 0.05
 

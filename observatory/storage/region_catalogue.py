@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Connection,
     Float,
@@ -20,14 +19,14 @@ from sqlalchemy import (
     func,
     or_,
     select,
-    text,
 )
 
 from observatory.analysis import EventType, Region
+from observatory.storage.bins import bin_columns, bin_start
+from observatory.storage.frame_keys import instruments_at
 from observatory.storage.schema import frames, regions, segmentations, track_events, tracks
 from observatory.storage.session import Database
 
-_FIRST_S = datetime.min.replace(tzinfo=UTC).timestamp()
 _FEW = 10_000  # so many regions are sorted faster than the archive is walked through for them
 
 
@@ -81,7 +80,7 @@ def find(
     with db.read() as connection:
         keys = [
             key
-            for branch in _branches(wanted)
+            for branch in _branches(db, connection, wanted)
             for key in _keys(connection, branch, limit, after, is_ascending=is_ascending)
         ]
         keys.sort(reverse=not is_ascending)
@@ -90,11 +89,18 @@ def find(
     return [rows[number] for number in ids]
 
 
-def _branches(wanted: RegionFilter) -> list[RegionFilter]:
-    """One filter for each type of event: then an index holds the order, whatever else is asked."""
-    if wanted.event_type is not None or wanted.track_id is not None or wanted.frame_id is not None:
+def _branches(db: Database, connection: Connection, wanted: RegionFilter) -> list[RegionFilter]:
+    """One filter for each type of event, and for each instrument of a wavelength.
+
+    Then an index holds the order, whatever else is asked.
+    """
+    if wanted.track_id is not None or wanted.frame_id is not None:
         return [wanted]
-    return [RegionFilter(**(vars(wanted) | {"event_type": kind})) for kind in EventType]
+    names: list[str | None] = [wanted.instrument]
+    if wanted.wavelength_nm is not None and wanted.instrument is None:
+        names = [*(instruments_at(db, connection, wanted.wavelength_nm) or names)]
+    kinds = tuple(EventType) if wanted.event_type is None else (wanted.event_type,)
+    return [replace(wanted, event_type=kind, instrument=name) for kind in kinds for name in names]
 
 
 def _keys(
@@ -332,7 +338,7 @@ def _binned_areas(
         newest = connection.execute(older if end is None else older.where(moment < end)).scalar()
         if newest is None or (time_from is not None and newest < time_from):
             break
-        start = _bin_start(newest, bin_s, limit - len(found))
+        start = bin_start(newest, bin_s, limit - len(found))
         first = start if time_from is None else max(start, time_from)
         query = _bins(db, bin_s).where(*conditions, moment >= first)
         if end is not None:
@@ -345,19 +351,8 @@ def _binned_areas(
     return sorted(found, key=lambda row: row["time"])[-limit:]
 
 
-def _bin_start(newest: datetime, bin_s: int, bins: int) -> datetime:
-    """Start of the first of so many bins that end with the one of a moment."""
-    start_s = newest.timestamp() // bin_s * bin_s - (bins - 1) * bin_s
-    return datetime.fromtimestamp(max(start_s, _FIRST_S), UTC)
-
-
 def _bins(db: Database, bin_s: int) -> Select[Any]:
-    moment = segmentations.c.moment
-    if db.is_sqlite:
-        epoch: Any = func.unixepoch(moment)
-    else:
-        epoch = cast(func.floor(func.extract("epoch", moment)), BigInteger)
-    start = (epoch - epoch % text(str(int(bin_s)))).label("start")
+    place, start = bin_columns(db, segmentations.c.moment, bin_s)
     share = segmentations.c.disk_fraction
     return select(
         start,
@@ -369,7 +364,7 @@ def _bins(db: Database, bin_s: int) -> Select[Any]:
         func.min(share).label("disk_fraction_min"),
         func.max(share).label("disk_fraction_max"),
         func.avg(segmentations.c.area_msh).label("area_msh"),
-    ).group_by(start, segmentations.c.event_type, segmentations.c.instrument)
+    ).group_by(place, segmentations.c.event_type, segmentations.c.instrument)
 
 
 def track(db: Database, track_id: int) -> dict[str, Any] | None:
