@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heliowatch import archive_verbs, remote_verbs
+from heliowatch import archive_verbs, coverage_verbs, remote_verbs
 
 if TYPE_CHECKING:
     from observatory.settings import Settings
@@ -515,6 +515,7 @@ def doctor(
 
 
 archive_verbs.add_to(app, _settings)
+coverage_verbs.add_to(app, _settings)
 remote_verbs.add_to(app, _settings)
 
 

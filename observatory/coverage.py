@@ -210,7 +210,7 @@ def ledger(
     row = cadence.row(came.times_s, plan.cadence_s, came.usual_s)
     edges = _bin_edges(start_s, end_s, bin_s)
     if row is None or begin_s is None or until_s <= begin_s:
-        return _empty(plan, came, row, start_s, end_s, edges, due_s)
+        return _empty(plan, came, row, edges, due_s, with_bins=bin_s is not None)
     line = timeline(plan, begin_s, until_s)
     cells = _Cells(line, edges)
     holes = _holes(plan, came, row, begin_s, until_s)
@@ -222,7 +222,7 @@ def ledger(
     return Ledger(
         cadence_s=float(np.median(told)) if len(told) else (plan.cadence_s or came.usual_s),
         is_learned=plan.cadence_s is None,
-        total=_sum(counts, start_s, end_s),
+        total=total_of(counts),
         bins=counts if bin_s is not None else (),
         gaps=gaps,
         lateness_s=_lateness(came.lateness_s),
@@ -289,7 +289,10 @@ def _holes(plan: Plan, came: Came, row: cadence.Row, begin_s: float, until_s: fl
             origin = np.concatenate([origin, [last]])
             step, count = np.concatenate([step, [usual]]), np.concatenate([count, [after]])
     if plan.cadence_s is None:
-        count = np.minimum(count, (LAPSE_S / step).astype(np.int64))
+        most = (LAPSE_S / step).astype(np.int64)
+        if trailing_s is not None and count[-1] > most[-1]:
+            trailing_s = None  # it does not go on: nothing is expected any more
+        count = np.minimum(count, most)
     return _Holes(origin, step, count.astype(np.int64), trailing_s)
 
 
@@ -303,8 +306,9 @@ class _Cells:
         middles = (self.edges[:-1] + self.edges[1:]) / 2
         self.state = line.states[np.searchsorted(line.edges_s, middles) - 1]
         self.bin = np.searchsorted(bin_edges, middles) - 1
-        # Slots that lie half a cadence or less inside an end of what is expected are not expected.
-        is_due = (self.state == State.EXPECTED).astype(np.float64)
+        # Slots that lie half a cadence or less inside an end of what is expected are not expected; an eclipse
+        # has its margin already.
+        is_due = np.isin(self.state, (State.EXPECTED, State.ECLIPSE)).astype(np.float64)
         self._shift = np.concatenate([[0.0], is_due[1:] - is_due[:-1], [0.0]]) * _EDGE
 
     def __len__(self) -> int:
@@ -440,20 +444,21 @@ def _counts(
 _SUMMED = ("expected", "received", "usable", "waiting", "unusable", "frozen", "missing", "extra", "frames")
 
 
-def _sum(counts: Sequence[Count], start_s: float, end_s: float) -> Count:
+def total_of(counts: Sequence[Count]) -> Count:
+    """Spans that follow each other as one."""
     sums = {name: sum(getattr(count, name) for count in counts) for name in _SUMMED}
     excused = {state.word: sum(count.excused[state.word] for count in counts) for state in EXCUSES}
-    return Count(_moment(start_s), _moment(end_s), excused=excused, **sums)
+    return Count(counts[0].start, counts[-1].end, excused=excused, **sums)
 
 
 def _empty(
     plan: Plan,
     came: Came,
     row: cadence.Row | None,
-    start_s: float,
-    end_s: float,
     edges: Seconds,
     due_s: float,
+    *,
+    with_bins: bool,
 ) -> Ledger:
     """The ledger of a span in which nothing can be expected; what came nevertheless is counted."""
     nothing = {state.word: 0 for state in EXCUSES}
@@ -467,8 +472,8 @@ def _empty(
     return Ledger(
         cadence_s=told or plan.cadence_s,
         is_learned=plan.cadence_s is None,
-        total=_sum(counts, start_s, end_s),
-        bins=counts if len(counts) > 1 else (),
+        total=total_of(counts),
+        bins=counts if with_bins else (),
         gaps=Gaps(none, none, none.astype(np.int64), none.astype(np.int8), None),
         lateness_s=_lateness(came.lateness_s),
         due=_moment(due_s),

@@ -150,6 +150,9 @@ class ObservingSettings(BaseModel, extra="forbid"):
         allow_inf_nan=False,
         description="frames this late are not missing yet; empty: as late as they mostly are",
     )
+    gap_frames: int = Field(
+        default=3, ge=1, description="frames that must be missing in a row before listeners are told"
+    )
     maintenance: list[MaintenanceSettings] = Field(default_factory=list, max_length=1000)
     closures: list[ClosureSettings] = Field(
         default_factory=list, max_length=1000, description="spans without frames, for the weather's sake"

@@ -31,8 +31,8 @@ _LONGITUDE_DEG = -101.8  # mean of the three sets; it is kept to half a degree, 
 
 _SHADOW_DEG = 8.70 + 0.27  # asin(6378 km / 42164 km), and half the Sun: from first to last contact
 #: Added to the shadow: the elements' interpolation, the atmosphere, and the instruments' return to normal.
-#: It is four minutes on either side of an eclipse, and two days on either side of a season.
-MARGIN_DEG = 1.0
+#: It is three minutes on either side of an eclipse, and two days on either side of a season.
+MARGIN_DEG = 0.8
 _STEP_S = 180.0
 _DAY_S = 86400
 

@@ -20,6 +20,8 @@ from observatory.storage.session import Database
 from service.remembered import Remembered
 
 Clock = Callable[[], datetime]
+Shares = Callable[[], list[tuple[str, str, float]]]
+"""Asks the ledger for instrument, state and share, 0 to 1."""
 
 
 def utc_now() -> datetime:
@@ -30,17 +32,20 @@ def utc_now() -> datetime:
 class DatabaseCollector(Collector):
     """Gauges computed at every scrape; they are true however many processes there are."""
 
-    def __init__(self, db: Database, silence_s: float, clock: Clock = utc_now) -> None:
+    def __init__(
+        self, db: Database, silence_s: float, clock: Clock = utc_now, *, shares: Shares | None = None
+    ) -> None:
         self._db = db
         self._silence_s = silence_s
         self._clock = clock
         self._counts = Remembered(lambda: catalogue.counts_by_instrument(db))
+        self._shares = Remembered(shares or list)
 
     def collect(self) -> Iterator[Metric]:
         """Ask the database; when it cannot be asked, say just that."""
         reachable = GaugeMetricFamily("heliowatch_database_reachable", "1 when the database can be asked")
         try:
-            families = [*self._queue(), self._last_frame(), self._models(), self._frames()]
+            families = [*self._queue(), self._last_frame(), self._models(), self._frames(), self._coverage()]
         except StorageUnavailableError:
             reachable.add_metric([], 0)
             yield reachable
@@ -95,6 +100,17 @@ class DatabaseCollector(Collector):
         )
         for instrument, status, count in self._counts.get():
             metric.add_metric([instrument or "unknown", status], count)
+        return metric
+
+    def _coverage(self) -> Metric:
+        metric = GaugeMetricFamily(
+            "heliowatch_coverage_ratio",
+            "Part of the frames expected in the last day that is received, usable or missing; part of all "
+            "that is excused",
+            labels=["instrument", "state"],
+        )
+        for instrument, state, share in self._shares.get():
+            metric.add_metric([instrument, state], share)
         return metric
 
 

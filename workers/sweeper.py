@@ -17,6 +17,7 @@ from observatory.settings import Settings
 from observatory.storage import events, frames, workers
 from observatory.storage.session import Database
 from workers.composites import CompositeSweep
+from workers.coverage import CoverageSweep
 from workers.dispatcher import Dispatcher
 from workers.publisher import Publisher
 
@@ -32,6 +33,7 @@ class Sweeper:
     def __init__(self, settings: Settings, db: Database, publisher: Publisher) -> None:
         self._settings, self._db, self._publisher = settings, db, publisher
         self._composites = CompositeSweep(settings, db)
+        self._coverage = CoverageSweep(settings, db)
         self._reprocessing = Dispatcher(settings, db)
         self._started_at = datetime.now(UTC)
         self._stop = threading.Event()
@@ -68,6 +70,7 @@ class Sweeper:
         workers.forget_dead(self._db, now, _FORGET_WORKERS_S)
         again = sum(self._republish(queue, now) for queue in frames.waiting(self._db))
         self._composites.sweep(now)
+        self._coverage.sweep(now)
         self._reprocessing.sweep(now)
         return again
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA_REVISION = "0004"
+SCHEMA_REVISION = "0005"
 """Head of the migrations that this software needs; a test compares it with Alembic's head."""
 
 
@@ -470,4 +470,26 @@ reprocess_frames = Table(
     Column("reason", Text, doc="why it failed"),
     Index("ix_reprocess_frames_status_job_id_frame_id", "status", "job_id", "frame_id"),
     Index("ix_reprocess_frames_frame_id", "frame_id"),
+)
+
+closures = Table(
+    "closures",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("instrument", String(64), doc="null: all of them"),
+    Column("start_at", UtcDateTime, nullable=False),
+    Column("end_at", UtcDateTime, nullable=False, index=True),
+    Column("reason", Text),
+    Column("author", String(128), nullable=False, doc="name of the key, or of the person at the shell"),
+    Column("created_at", UtcDateTime, nullable=False),
+    sqlite_autoincrement=True,  # the audit log quotes the number
+)
+
+open_gaps = Table(
+    "open_gaps",
+    metadata,
+    Column("instrument", String(64), primary_key=True, doc="one gap at a time: its key tells it once"),
+    Column("last_at", UtcDateTime, nullable=False, doc="moment of the last frame before it"),
+    Column("start_at", UtcDateTime, nullable=False, doc="when the first lost frame was due"),
+    Column("opened_at", UtcDateTime, nullable=False, doc="when it was told"),
 )

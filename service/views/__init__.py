@@ -5,11 +5,12 @@ from __future__ import annotations
 from fastapi import Depends, FastAPI
 
 from service.auth import Scope, requires
-from service.views import assets, docs, page
+from service.views import assets, coverage, docs, page
 
 
 def install(app: FastAPI) -> None:
     """Add the pages and their static files to an app."""
     app.mount("/static", assets.Assets(), name="static")
     app.include_router(page.router, dependencies=[Depends(requires(Scope.READ))])
+    app.include_router(coverage.router, dependencies=[Depends(requires(Scope.READ))])
     app.include_router(docs.router)

@@ -60,6 +60,33 @@ def percent(value: float) -> str:
     return f"{100 * value:.0f} %" if value >= 0.0995 else f"{100 * value:.2g} %"
 
 
+def exact_share(value: float) -> str:
+    """Part of a whole in percent; what is not quite all of it never looks as if it were."""
+    if value in (0.0, 1.0):
+        return f"{100 * value:.0f} %"
+    return f"{min(max(100 * value, 0.1), 99.9):.1f} %"
+
+
+def lasting(value: float) -> str:
+    """Length of time in its two largest units, such as ``7 min``, ``2 h 5 min``, ``3 d 4 h``."""
+    if value < 60:
+        return seconds(max(value, 0.0))
+    whole = round(value)
+    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
+    place = next(number for number, (_, size_s) in enumerate(units) if whole >= size_s)
+    parts = []
+    for unit, size_s in units[place : place + 2]:
+        count, whole = divmod(whole, size_s)
+        if count:
+            parts.append(f"{count} {unit}")
+    return " ".join(parts)
+
+
+def grouped(value: int) -> str:
+    """Whole number with its thousands apart (a thin space that does not break)."""
+    return f"{value:,}".replace(",", "\u202f")
+
+
 def size(count: int) -> str:
     """Number of bytes, rounded."""
     value = float(count)
@@ -112,6 +139,9 @@ FILTERS = {
     "cause": cause,
     "share": share,
     "percent": percent,
+    "exact_share": exact_share,
+    "grouped": grouped,
+    "lasting": lasting,
     "size": size,
     "seconds": seconds,
     "printable": printable,

@@ -1,0 +1,217 @@
+"""The page *Coverage*: what was to be expected of each instrument, and what became of it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from observatory import completeness
+from observatory.coverage import Count, Gap, Ledger, total_of
+from observatory.observing import EXCUSES, State
+from service import coverage
+from service.context import Context, Here
+from service.coverage import Span
+from service.metrics import utc_now
+from service.paging import base_of
+from service.problems import ParameterError
+from service.views.assets import templates
+
+router = APIRouter(include_in_schema=False)
+
+_FRESH = {"Cache-Control": "no-store"}
+_SPANS = {"1d": (1, 600.0, "Day"), "7d": (7, 3600.0, "Week"), "30d": (30, 14_400.0, "Month")}
+_LISTED = 12  # gaps of one instrument, of all that the page shows
+_LISTED_ALONE = 200
+_HEIGHT = 100
+_LEAST_FRAMES = 3  # in a column of the drawing
+
+
+@dataclass(frozen=True)
+class Card:
+    """One instrument's ledger, drawn."""
+
+    name: str
+    ledger: Ledger
+    paths: Sequence[tuple[str, str]]
+    """Class and SVG path data of a drawing that is as many units wide as there are bins, and 100 high."""
+    bins: int
+    gaps: Sequence[Gap]
+    more: int
+    """Missing gaps that are not listed."""
+
+    @property
+    def total(self) -> Count:
+        """All of the span."""
+        return self.ledger.total
+
+    @property
+    def excuses(self) -> list[tuple[str, int]]:
+        """Reasons with the frames that each excuses."""
+        return [(word, number) for word, number in self.total.excused.items() if number]
+
+    @property
+    def doubles(self) -> int:
+        """Frames beside another one of the same moment."""
+        return max(0, self.total.frames - self.total.received - self.total.extra + self.total.frozen)
+
+
+@dataclass(frozen=True)
+class Page:
+    """All of it."""
+
+    now: datetime
+    start: datetime
+    end: datetime
+    last_day: dt.date
+    span: str
+    instrument: str | None
+    names: Sequence[str]
+    cards: Sequence[Card]
+    idle: Sequence[str]
+    """Instruments of which nothing was expected and nothing came."""
+    refusal: str | None
+    ticks: Sequence[tuple[float, str]]
+
+    @property
+    def previous(self) -> dt.date:
+        """The day to show for what lies before."""
+        return self.last_day - timedelta(days=self.days)
+
+    @property
+    def following(self) -> dt.date | None:
+        """The day to show for what lies after; None at the end."""
+        return None if self.end > self.now else self.last_day + timedelta(days=self.days)
+
+    @property
+    def days(self) -> int:
+        """Length of the span."""
+        return _SPANS[self.span][0]
+
+
+@router.get("/coverage")
+def page(request: Request, here: Here, day: str = "", span: str = "", instrument: str = "") -> Response:
+    """The page. An address that makes no sense shows today instead of an error."""
+    shown = _page(here, day, span, instrument)
+    base = base_of(request)
+
+    def address(**changes: Any) -> str:
+        state = {"day": shown.last_day, "span": shown.span, "instrument": shown.instrument} | changes
+        given = {name: value for name, value in state.items() if value is not None}
+        return f"{base}/coverage?{urlencode(given)}"
+
+    values = {"base": base, "page": shown, "address": address, "spans": _SPANS}
+    return templates.TemplateResponse(request, "coverage.html", values, headers=_FRESH)
+
+
+def _page(here: Context, day: str, span: str, instrument: str) -> Page:
+    chosen = span if span in _SPANS else "1d"
+    days, bin_s, _ = _SPANS[chosen]
+    now = utc_now()
+    last = _day(day) or now.date()
+    end = datetime.combine(last, time(), UTC) + timedelta(days=1)
+    wanted = Span(end - timedelta(days=days), end)
+    names = completeness.instruments(here.db, here.settings)
+    name = instrument if instrument in names else None
+    found: list[tuple[str, Ledger]] = []
+    refusal = None
+    try:
+        found += coverage.ledgers(here, wanted, name, bin_s)
+    except ParameterError:
+        refusal = (
+            f"These {days} days hold too many frames for one page: choose one instrument, or a shorter time."
+        )
+    is_idle = {one: not (written.total.expected or written.total.frames) for one, written in found}
+    return Page(
+        now=now,
+        start=wanted.start,
+        end=wanted.end,
+        last_day=last,
+        span=chosen,
+        instrument=name,
+        names=names,
+        cards=[_card(one, written, is_alone=name is not None) for one, written in found if not is_idle[one]],
+        idle=[one for one, is_so in is_idle.items() if is_so],
+        refusal=refusal,
+        ticks=_ticks(wanted, days),
+    )
+
+
+def _day(word: str) -> dt.date | None:
+    try:
+        found = dt.date.fromisoformat(word)
+    except ValueError:
+        return None
+    return found if 1600 < found.year < 9998 else None
+
+
+def _card(name: str, written: Ledger, *, is_alone: bool) -> Card:
+    most = _LISTED_ALONE if is_alone else _LISTED
+    missing = written.gaps.select([State.EXPECTED])
+    listed = written.gaps.of(missing[-most:][::-1])
+    if is_alone:
+        listed += written.gaps.of(written.gaps.select(EXCUSES)[-most:][::-1])
+        listed.sort(key=lambda gap: gap.start, reverse=True)
+    more = max(0, len(missing) - most)
+    columns = _wide_enough(written.bins, written.cadence_s)
+    return Card(name, written, _paths(columns), len(columns), listed, more)
+
+
+def _wide_enough(bins: Sequence[Count], cadence_s: float | None) -> Sequence[Count]:
+    """Bins put together until each holds some frames of a slow camera."""
+    width_s = (bins[0].end - bins[0].start).total_seconds()
+    together = min(max(1, math.ceil(_LEAST_FRAMES * (cadence_s or 0.0) / width_s)), len(bins))
+    while len(bins) % together:  # so that every column is as wide as the others
+        together += 1
+    return [total_of(bins[place : place + together]) for place in range(0, len(bins), together)]
+
+
+def _paths(bins: Sequence[Count]) -> list[tuple[str, str]]:
+    """Columns, one a bin: usable from below, then what came without being usable, then what is missing."""
+    runs: list[tuple[int, int, list[tuple[str, float]]]] = []
+    for place, count in enumerate(bins):
+        parts = _parts(count)
+        if runs and runs[-1][2] == parts:
+            runs[-1] = (runs[-1][0], place + 1, parts)
+        else:
+            runs.append((place, place + 1, parts))
+    drawn: dict[str, list[str]] = {}
+    for first, end, parts in runs:
+        floor = float(_HEIGHT)
+        for kind, share in parts:
+            height = round(_HEIGHT * share, 1)
+            top = round(floor - height, 1)
+            drawn.setdefault(kind, []).append(f"M{first} {top:g}h{end - first}v{height:g}H{first}z")
+            floor = top
+    return [(kind, "".join(pieces)) for kind, pieces in drawn.items()]
+
+
+def _parts(count: Count) -> list[tuple[str, float]]:
+    """Kinds of slots of a bin with their shares of it, from below."""
+    excused = sum(count.excused.values())
+    numbers = {
+        "usable": count.usable,
+        "waiting": count.waiting,
+        "unusable": count.unusable + count.frozen,
+        "missing": count.missing,
+        "extra": count.extra,
+        "excused": excused,
+    }
+    whole = sum(numbers.values())
+    return [(kind, number / whole) for kind, number in numbers.items() if number] if whole else []
+
+
+def _ticks(span: Span, days: int) -> list[tuple[float, str]]:
+    """Labels with their places in percent of the width."""
+    if days == 1:
+        return [(100 * hour / 24, f"{hour:02d}") for hour in range(0, 24, 3)]
+    step = 1 if days == 7 else 5
+    moments = [(place, span.start + timedelta(days=place)) for place in range(0, days, step)]
+    return [(100 * (place + 0.5) / days, f"{moment.day} {moment:%b}") for place, moment in moments]

@@ -1,0 +1,216 @@
+"""The ledger over REST, as metric, as page and on the stream."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from observatory.settings import InstrumentSettings, Settings
+from observatory.storage import events
+from observatory.storage.session import Database
+from service import coverage
+from service.main import create_app
+from tests.observatory.test_completeness import put
+from tests.service.telescope import on_sqlite
+from workers.coverage import CoverageSweep
+
+DAY = datetime(2026, 6, 1, tzinfo=UTC)
+LEDGER, GAPS = "/api/v1/coverage", "/api/v1/coverage/gaps"
+
+
+@pytest.fixture
+def filled(db: Database) -> None:
+    """AIA at a minute from 6 to 12 o'clock with a gap of seven frames; H-alpha by day with a bad hour."""
+    times = DAY.timestamp() + 6 * 3600 + np.arange(0.0, 6 * 3600.0, 60.0)
+    put(db, "aia-193", np.delete(times, np.arange(100, 107)))
+    put(db, "kso-halpha", times[:200])
+    put(db, "kso-halpha", times[200:260], is_degraded=True)
+
+
+def test_the_ledger_counts_what_came_and_what_did_not(client: TestClient, filled: None) -> None:
+    params = {"time": "2026-06-01T06:00Z/2026-06-01T10:00Z", "bin": "1h"}
+    body = client.get(LEDGER, params=params).json()
+    aia, kso = body["items"]
+    assert (body["bin_s"], aia["instrument"], kso["instrument"]) == (3600, "aia-193", "kso-halpha")
+    assert (aia["expected"], aia["received"], aia["usable"], aia["missing"]) == (240, 233, 233, 7)
+    assert aia["ratio"]["received"] == pytest.approx(233 / 240)
+    assert aia["gaps"]["missing"] == 1 and aia["is_cadence_learned"] and aia["cadence_s"] == pytest.approx(60)
+    assert [hour["missing"] for hour in aia["bins"]] == [0, 7, 0, 0]
+    assert (kso["received"], kso["usable"], kso["unusable"]) == (240, 200, 40)
+    assert aia["lateness_s"]["p50"] > 3
+    day = client.get(LEDGER, params={"date": "2026-06-01", "instrument": "kso-halpha"}).json()["items"]
+    assert len(day) == 1 and day[0]["excused"]["night"] > 0 and day[0]["bins"] is None
+
+
+@on_sqlite
+def test_gaps_are_listed_with_their_length_and_reason(client: TestClient, filled: None) -> None:
+    query = {"date": "2026-06-01", "instrument": "aia-193", "order": "asc"}
+    first, last = client.get(GAPS, params=query).json()["items"]
+    assert (first["start"], first["length_s"]) == ("2026-06-01T07:40:00Z", 420)
+    assert (first["frames_lost"], first["state"], first["is_open"]) == (7, "missing", False)
+    assert last["is_open"] and last["end"] <= "2026-06-02T00:01"
+    newest = client.get(GAPS, params=query | {"order": "desc", "limit": 1}).json()
+    assert newest["is_truncated"] and newest["items"] == [last]
+    night = client.get(GAPS, params={"date": "2026-06-01", "state": "night"}).json()["items"]
+    assert {gap["instrument"] for gap in night} == {"kso-halpha"}
+
+
+@on_sqlite
+def test_both_are_given_as_csv(client: TestClient, filled: None) -> None:
+    answer = client.get(LEDGER, params={"date": "2026-06-01", "bin": "1h"}, headers={"Accept": "text/csv"})
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert len(rows) == 48 and rows[7]["missing"] == "7" and rows[7]["start"] == "2026-06-01T07:00:00Z"
+    assert int(rows[24]["excused_night"]) >= 0
+    gaps = list(
+        csv.DictReader(io.StringIO(client.get(GAPS, params={"date": "2026-06-01", "format": "csv"}).text))
+    )
+    assert any(gap["frames_lost"] == "7" for gap in gaps)
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("params", "word"),
+    [
+        ({"time": "../2026-06-01"}, "START"),
+        ({"time": "2024-06-01/2026-06-01"}, "366 days"),
+        ({"time": "2026-04-01/2026-06-01", "bin": "1h"}, "31 days"),
+        ({"time": "2026-06-01/2026-06-02", "date": "2026-06-01"}, "either"),
+        ({"date": "yesterday"}, "a day, UTC"),
+        ({"date": "0001-01-01"}, "a day, UTC"),
+        ({"bin": "5m"}, "1h or 1d"),
+        ({"format": "votable"}, "json or csv"),
+        ({"instrument": "\x00"}, "instrument"),
+        ({"cadence": "5"}, "parameters"),
+    ],
+)
+def test_a_parameter_that_cannot_be_used_is_named(
+    client: TestClient, params: dict[str, Any], word: str
+) -> None:
+    answer = client.get(LEDGER, params=params)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert word in str(answer.json()["errors"])
+
+
+@on_sqlite
+def test_too_many_frames_are_refused_and_an_unknown_instrument_has_no_ledger(
+    client: TestClient, filled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client.get(LEDGER, params={"instrument": "soho"}).json()["items"] == []
+    monkeypatch.setattr(coverage, "MOST_FRAMES", 400)
+    refused = client.get(LEDGER, params={"date": "2026-06-01"})
+    assert refused.status_code == 422 and "name one instrument" in str(refused.json()["errors"])
+    assert client.get(LEDGER, params={"date": "2026-06-01", "instrument": "aia-193"}).status_code == 200
+
+
+def test_the_metric_is_the_ledgers(client: TestClient, db: Database) -> None:
+    now = datetime.now(UTC).timestamp()
+    times = now - 7200 + np.arange(0.0, 7100.0, 60.0)
+    put(db, "aia-193", np.delete(times, np.arange(20, 30)))
+    text = client.get("/metrics").text
+    line = next(line for line in text.splitlines() if 'state="missing"' in line)
+    assert line.startswith('heliowatch_coverage_ratio{instrument="aia-193"')
+    assert float(line.split()[-1]) == pytest.approx(10 / 119, rel=0.1)
+
+
+def told(db: Database) -> list[Any]:
+    return [event.payload for event in events.after(db, 0) if event.type == "coverage"]
+
+
+def test_a_gap_is_told_once_when_it_opens_and_once_when_it_closes(db: Database, settings: Settings) -> None:
+    start = DAY + timedelta(hours=8)
+    put(db, "kso-halpha", start.timestamp() + np.arange(0.0, 3600.0, 60.0))
+    one, other = CoverageSweep(settings, db), CoverageSweep(settings, db)
+    for minute in (60, 61, 62):
+        one.sweep(start + timedelta(minutes=minute))
+    assert told(db) == []
+    for minute in (65, 66, 67):
+        one.sweep(start + timedelta(minutes=minute))
+        other.sweep(start + timedelta(minutes=minute))
+    (opened,) = told(db)
+    assert (opened["state"], opened["gap"]["is_open"]) == ("open", True)
+    assert opened["gap"]["start"] == "2026-06-01T09:00:00Z" and opened["last_frame"] == "2026-06-01T08:59:00Z"
+    put(db, "kso-halpha", [(start + timedelta(minutes=67)).timestamp()])
+    other.sweep(start + timedelta(minutes=68))
+    one.sweep(start + timedelta(minutes=68))
+    _, closed = told(db)
+    assert (closed["state"], closed["why"]) == ("closed", "frames")
+    assert (closed["gap"]["length_s"], closed["gap"]["frames_lost"]) == (420, 7)
+
+
+@on_sqlite
+def test_a_gap_ends_with_the_day_and_the_silent_morning_opens_another(
+    db: Database, settings: Settings
+) -> None:
+    start = DAY + timedelta(hours=8)
+    put(db, "kso-halpha", start.timestamp() + np.arange(0.0, 3600.0, 60.0))
+    sweep = CoverageSweep(settings, db)
+    for hours in (10, 17, 20, 22, 26, 28.5, 34):
+        sweep.sweep(DAY + timedelta(hours=hours))
+    assert [item["state"] for item in told(db)] == ["open", "closed", "open"]
+    assert told(db)[1]["why"] == "night"
+    assert told(db)[2]["gap"]["start"] > "2026-06-02T03"
+
+
+@on_sqlite
+def test_archives_being_taken_in_open_no_gap(db: Database, settings: Settings) -> None:
+    put(db, "aia-193", DAY.timestamp() + np.arange(0.0, 3600.0, 60.0), priority="backfill")
+    put(db, "aia-171", DAY.timestamp() - 90 * 86400 + np.arange(0.0, 3600.0, 60.0))
+    CoverageSweep(settings, db).sweep(DAY + timedelta(hours=4))
+    assert told(db) == []
+
+
+def test_the_page_shows_the_day_its_gaps_and_what_it_knows(client: TestClient, filled: None) -> None:
+    page = client.get("/coverage?day=2026-06-01").text
+    assert "Monday 1 June 2026" in page and 'aria-current="page">Coverage</a>' in page
+    assert "7 min" in page and "night" in page
+    assert "learned" in page
+    one = client.get("/coverage?day=2026-06-01&instrument=aia-193&span=7d").text
+    assert "kso-halpha" not in one.split('<section class="ledgers"')[1]
+    assert 'href="/coverage"' in client.get("/").text
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    "query",
+    ["day=yesterday", "day=9999-12-31", "span=1000d", "instrument=%00", "instrument=none", "day=0001-01-01"],
+)
+def test_an_address_that_makes_no_sense_shows_the_page_all_the_same(
+    client: TestClient, filled: None, query: str
+) -> None:
+    assert client.get(f"/coverage?{query}").status_code == 200
+
+
+@on_sqlite
+def test_a_page_of_too_many_frames_says_so(
+    client: TestClient, filled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coverage, "MOST_FRAMES", 100)
+    page = client.get("/coverage?day=2026-06-01")
+    assert page.status_code == 200 and "one instrument" in page.text
+
+
+@on_sqlite
+def test_names_are_only_text_on_the_page(settings: Settings, db: Database) -> None:
+    name = "<b>'\"&"
+    put(db, name, DAY.timestamp() + np.arange(0.0, 3600.0, 60.0))
+    with TestClient(create_app(settings, db), root_path="/sun") as client:
+        page = client.get("/coverage?day=2026-06-01").text
+    assert "<b>" not in page and "&lt;b&gt;" in page
+    assert 'href="/' not in page.replace('href="/sun/', "")
+
+
+@on_sqlite
+def test_a_configured_camera_that_never_sent_anything_is_on_the_page(
+    settings: Settings, db: Database
+) -> None:
+    stations = {"roof": InstrumentSettings(kind="allsky", cadence_s=60)}
+    with TestClient(create_app(settings.model_copy(update={"instruments": stations}), db)) as client:
+        page = client.get("/coverage?day=2026-06-01").text
+    assert "roof" in page and "1\u202f440" in page
