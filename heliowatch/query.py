@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import orjson
 import typer
 
-from heliowatch.remote import Server, ServerRefusedError, server_of
+from heliowatch.remote import Server, ServerRefusedError, ServerUnreachableError, server_of
 from observatory.errors import SettingsError
 from observatory.settings import Settings
 
@@ -199,6 +199,8 @@ def _items(server: Server, question: Question) -> Iterator[dict[str, Any]]:
         question.resource, {**question.filters, "limit": most if left is None else min(left, most)}
     )
     while True:
+        if not isinstance(page, dict) or not isinstance(page.get("items"), list):
+            raise ServerUnreachableError(server.url, "its answer is no list: is it a Heliowatch server?")
         items: Sequence[dict[str, Any]] = page["items"]
         yield from items[:left]
         left = None if left is None else left - len(items)

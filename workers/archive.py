@@ -103,7 +103,9 @@ class ArchiveIngester(Ingester):
         while new and not self.is_stopped:
             settled = 0
             for batch in self._batches(new):
-                self._write([look for _, look in batch], is_calm=False)  # the sweeper publishes
+                # The first ones give the workers something to do; the sweeper publishes the others.
+                is_calm = done.new <= 2 * self._settings.ingest.batch
+                self._write([look for _, look in batch], is_calm=is_calm)
                 for path, _ in batch:
                     del new[path]
                 settled += len(batch)

@@ -206,7 +206,8 @@ class HeliowatchClient(BaseClient):
 
     def _enqueue_one(self, downloader: Downloader, address: str, target: Path, digest: str) -> None:
         assert self._connection is not None
-        given: dict[str, Any] = {}
+        # A file in several pieces is a request for each: servers bound how many one may make a minute.
+        given: dict[str, Any] = {"max_splits": 1}
         if digest:
             given["checksum"] = f"sha-256={digest}"
         if self._connection.key:

@@ -139,6 +139,8 @@ class Connection:
         page_size = 1000 if left is None else max(1, min(left, 1000))
         page = self.json(path, {**parameters, "limit": page_size})
         while True:
+            if not isinstance(page, dict) or not isinstance(page.get("items"), list):
+                raise UnreachableError(self.url, "its answer is no list: is it a Heliowatch server?")
             yield from page["items"][:left]
             left = None if left is None else left - len(page["items"])
             if not page.get("next") or (left is not None and left <= 0):

@@ -190,6 +190,11 @@ def test_a_page_of_something_else_is_no_server_of_ours() -> None:
         pytest.raises(UnreachableError, match="no whole JSON"),
     ):
         Client(url).frames()
+    with (
+        stand_in(lambda handler, _: say(handler, 200, b'{"hello": 1}')) as (url, _),
+        pytest.raises(UnreachableError, match="no list"),
+    ):
+        Client(url).frames()
     with pytest.raises(UnreachableError, match="refused"):
         Client("http://127.0.0.1:9", tries=1).frames()
 
