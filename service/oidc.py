@@ -31,7 +31,7 @@ _KEPT_S = 600.0
 _AGAIN_S = 30.0  # between two fetches, however many unknown keys are named
 _TIMEOUT_S = 5.0
 _MOST_BYTES = 256 << 10
-_ALL = {"essential": True}
+_NEEDED: jwt.ClaimsOption = {"essential": True}
 
 
 class ProviderUnavailableError(Exception):
@@ -52,8 +52,8 @@ class Provider:
             leeway=_LEEWAY_S,
             iss={"essential": True, "value": settings.issuer},
             aud={"essential": True, "value": settings.audience},
-            exp=_ALL,
-            sub=_ALL,
+            exp=_NEEDED,
+            sub=_NEEDED,
         )
 
     async def identify(self, token: str) -> Identity | Refusal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -65,7 +65,8 @@ class _BoundedHttp(H11Protocol):
                 self._head_timer.cancel()
                 self._head_timer = None
             # The application starts in a later turn of the loop, so it finds this in its scope.
-            self.scope.setdefault("extensions", {})[FAREWELL] = self._farewell  # type: ignore[typeddict-item]
+            scope = cast(dict[str, Any], self.scope)
+            scope.setdefault("extensions", {})[FAREWELL] = self._farewell
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -73,7 +73,7 @@ def put(db: Database, frame_id: int, mark: Mark, note: str | None, author: str, 
     NoSuchFrameError
     """
     word = None if mark is Mark.CLEAR else mark.value
-    row = {
+    row: dict[str, Any] = {
         "frame_id": frame_id,
         "mark": word,
         "note": plain_text(note[:LONGEST_NOTE]) if note else None,
