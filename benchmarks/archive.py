@@ -47,11 +47,12 @@ QUESTIONS = {
     "frames: cause of 20, the oldest": f"frames?cause={RARE_CAUSE}",
     "frames: cause and instrument": "frames?cause=eclipse&instrument=aia-171",
     "frames: quality 0.8 and more": "frames?quality_min=0.8",
-    "frames: quality 0.02 to 0.021": "frames?quality_min=0.02&quality_max=0.021",
+    "frames: quality 0.02 to 0.021": "frames?quality_min=0.02&quality_max=0.021&limit=20",
     "frames: quality of no frame": f"frames?quality_min={EMPTY_SCORES[0]}&quality_max={EMPTY_SCORES[1]}",
     "frames: status failed": "frames?status=failed",
     "frames: status received": "frames?status=received",
-    "frames: failed of one instrument": "frames?status=failed&instrument=aia-94",
+    "frames: failed of one instrument": "frames?status=failed&instrument=aia-94&limit=2",
+    "frames: done of one instrument": "frames?status=done&instrument=aia-94",
     "frames: 193 A": "frames?wavelength=193A",
     "frames: wavelength of 20, the oldest": f"frames?wavelength={RARE_WAVELENGTH}",
     "frames: 193 A, bad, by eclipse": "frames?wavelength=193A&quality_max=0.3&cause=eclipse",
@@ -81,7 +82,8 @@ from observatory.settings import load_settings
 from service.main import create_app
 settings = load_settings(database_url=sys.argv[1], data_dir=sys.argv[3])
 settings.service.rate_limits.read = "1000000/second"
-uvicorn.run(create_app(settings, probe_queue=lambda: None), port=int(sys.argv[2]), log_level="error", timeout_keep_alive=600)
+app = create_app(settings, probe_queue=lambda: None)
+uvicorn.run(app, port=int(sys.argv[2]), log_level="error", timeout_keep_alive=600)
 """
 
 

@@ -95,7 +95,8 @@ def _table_rows(db: Database, connection: Connection, ids: Sequence[int]) -> lis
     if not ids:
         return []
     plain = [frames.c[_TABLE_NAMES.get(name, name)] for name in TABLE_COLUMNS if name not in _LOOKED_UP]
-    rows = {row[0]: row for row in connection.execute(select(*plain).where(among(db, frames.c.id, ids)))}
+    plainly = connection.execute(select(*plain).where(among(db, frames.c.id, ids))).all()
+    rows = {row[0]: row for row in plainly}
     said = connection.execute(
         select(
             results.c.frame_id,
@@ -105,7 +106,7 @@ def _table_rows(db: Database, connection: Connection, ids: Sequence[int]) -> lis
         .where(among(db, results.c.frame_id, ids), results.c.analysis == "quality")
         .order_by(results.c.frame_id, results.c.id)
     )
-    verdicts = {row[0]: (row[1], row[2]) for row in said}
+    verdicts = {row[0]: (row[1], row[2]) for row in said.all()}
     named: dict[int, str] = {}
     for frame_id, cause in connection.execute(
         select(causes.c.frame_id, causes.c.cause)

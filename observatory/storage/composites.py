@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, insert, literal, or_, select, update
 
 from observatory.storage import events, leases
+from observatory.storage.frame_keys import Page
 from observatory.storage.frames import plain_text, text_path
 from observatory.storage.pairing import Arrange, Member, SetStatus, join, overdue
 from observatory.storage.results import NewProduct
@@ -291,15 +292,9 @@ def find(
         query = query.where(moment >= time_from)
     if time_to is not None:
         query = query.where(moment < time_to)
-    if after is not None:
-        key, last = after
-        if is_ascending:
-            query = query.where(or_(moment > key, and_(moment == key, number > last)))
-        else:
-            query = query.where(or_(moment < key, and_(moment == key, number < last)))
-    order = (moment.asc(), number.asc()) if is_ascending else (moment.desc(), number.desc())
+    query = Page(limit, after, is_ascending).of(query, moment, number)
     with db.read() as connection:
-        rows = connection.execute(query.order_by(*order).limit(limit)).mappings()
+        rows = connection.execute(query).mappings()
         return _with_parts(connection, [_plain(row) for row in rows])
 
 

@@ -162,7 +162,9 @@ def conditions(wanted: FrameFilter, *, without: Sequence[str] = ()) -> list[Colu
 
 def _has(table: FromClause, condition: ColumnElement[bool]) -> ColumnElement[bool]:
     """Whether a frame has such a row; a scalar, which the planner asks of one frame after another."""
-    found = select(literal_column("1")).where(table.c.frame_id == frames.c.id, condition).limit(1)
+    found: Select[Any] = (
+        select(literal_column("1")).where(table.c.frame_id == frames.c.id, condition).limit(1)
+    )
     return found.correlate(frames).scalar_subquery().is_not(None)
 
 
@@ -203,7 +205,9 @@ def _by_other(
         query = query.where(table.c.moment < wanted.time_to)
     rest = conditions(wanted, without=(name, "instrument", "time_from", "time_to"))
     if rest:
-        frame = select(literal_column("1")).where(frames.c.id == table.c.frame_id, *rest).limit(1)
+        frame: Select[Any] = (
+            select(literal_column("1")).where(frames.c.id == table.c.frame_id, *rest).limit(1)
+        )
         query = query.where(frame.correlate(table).scalar_subquery().is_not(None))
     return _keys(connection, page.of(query, table.c.moment, table.c.frame_id))
 
@@ -211,10 +215,10 @@ def _by_other(
 def _by_quality(connection: Connection, wanted: FrameFilter, page: Page) -> list[Key]:
     """Run by run of one step of scores each, merged."""
     steps = values(column("step", Integer), name="steps").data([(step,) for step in _steps(wanted)])
-    names = [wanted.instrument]
+    names: list[str | None] = [wanted.instrument]
     if wanted.wavelength_nm is not None and wanted.instrument is None:
         pairs = _pairs(connection, wanted.wavelength_nm)
-        names = sorted({name for _, name in pairs}) if pairs is not None else names
+        names = names if pairs is None else [*sorted({name for _, name in pairs})]
     found: list[Key] = []
     for name in names:
         mine = replace(wanted, instrument=name)

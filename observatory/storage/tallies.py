@@ -55,8 +55,8 @@ def overview(db: Database) -> list[dict[str, Any]]:
         for row in _rows(connection):
             if row.instrument:
                 _add(found.setdefault(row.instrument, _nothing(row.instrument)), row)
-        for name, row in found.items():
-            row |= _newest(connection, name)
+        for name, total in found.items():
+            total |= _newest(connection, name)
     return [found[name] for name in sorted(found)]
 
 

@@ -69,8 +69,8 @@ def get_series(request: Request, here: Here, query: Annotated[QualityQuery, Quer
         body = {"bin_s": query.bin, "is_truncated": is_truncated, "items": points}
         return list_response(request, body)
     chosen = columns.SCORES if query.bin is None else columns.BINNED_SCORES
-    rows = [[point[column.name] for column in chosen] for point in points]
-    return table_response(Table("quality", chosen, [rows], is_cut=is_truncated), form)
+    cells = [[point[column.name] for column in chosen] for point in points]
+    return table_response(Table("quality", chosen, [cells], is_cut=is_truncated), form)
 
 
 def _as_known_by(here: Context, as_of: datetime, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
