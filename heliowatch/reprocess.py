@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -178,6 +179,7 @@ def _watch(
     bar = bars.add_task("frames worked on again", total=max(job.frames, 1), completed=job.ended)
     is_said = settings.is_embedded  # its worker is this process
     while True:
+        began = time.monotonic()
         dispatcher.sweep(datetime.now(UTC))
         job = reprocess_jobs.get(db, job.id) or job
         bars.update(bar, total=max(job.frames, job.ended, 1), completed=job.ended)
@@ -186,7 +188,8 @@ def _watch(
         if not is_said and not _is_worked_on(settings, db):
             is_said = True
             bars.console.print("no worker is heard of: start `heliowatch worker`; this waits for it")
-        stopped.wait(_LOOK_S)
+        # To count a million frames takes a while: no more than a tenth of the time goes into it.
+        stopped.wait(max(_LOOK_S, 10 * (time.monotonic() - began)))
 
 
 def _is_worked_on(settings: Settings, db: Database) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, and_, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 
 from observatory.storage import leases, results
 from observatory.storage.frames import plain_text, text_path
@@ -190,41 +190,55 @@ class Window:
 
 def window(db: Database, now: datetime, limit: int) -> Window:
     """The first ``limit`` frames that wait, the oldest job's first."""
-    query = (
-        select(
-            reprocess_frames.c.job_id,
-            reprocess_frames.c.frame_id,
-            reprocess_frames.c.published_at,
-        )
-        .where(
-            reprocess_frames.c.status == ItemStatus.WAITING,
-            _is_active(),
-            or_(reprocess_frames.c.published_at.is_not(None), leases.unpublished(reprocess_frames, now)),
-        )
-        .order_by(reprocess_frames.c.job_id, reprocess_frames.c.frame_id)
-        .limit(limit)
+    jobs = (
+        select(reprocess_jobs.c.id).where(reprocess_jobs.c.status.in_(ACTIVE)).order_by(reprocess_jobs.c.id)
     )
+    published: list[tuple[Item, datetime]] = []
+    due: list[Item] = []
     with db.read() as connection:
-        rows = connection.execute(query).all()
-    items = [(Item(row.job_id, row.frame_id), row.published_at) for row in rows]
-    return Window(
-        tuple((item, at) for item, at in items if at is not None),
-        tuple(item for item, at in items if at is None),
-    )
+        for job_id in connection.execute(jobs).scalars().all():
+            left = limit - len(published) - len(due)
+            if left <= 0:
+                break
+            # Job by job, so that an index has them in their order however many wait.
+            query = (
+                select(reprocess_frames.c.frame_id, reprocess_frames.c.published_at)
+                .where(
+                    reprocess_frames.c.status == ItemStatus.WAITING,
+                    reprocess_frames.c.job_id == job_id,
+                    or_(
+                        reprocess_frames.c.published_at.is_not(None),
+                        leases.unpublished(reprocess_frames, now),
+                    ),
+                )
+                .order_by(reprocess_frames.c.frame_id)
+                .limit(left)
+            )
+            for row in connection.execute(query):
+                item = Item(job_id, row.frame_id)
+                if row.published_at is None:
+                    due.append(item)
+                else:
+                    published.append((item, row.published_at))
+    return Window(tuple(published), tuple(due))
 
 
 def mark_published(db: Database, items: Sequence[Item], at: datetime | None) -> None:
     """Note when frames of jobs were put on the queue; None: they are on none any more."""
-    key = tuple_(reprocess_frames.c.job_id, reprocess_frames.c.frame_id)
+    by_job: dict[int, list[int]] = {}
+    for item in items:
+        by_job.setdefault(item.job_id, []).append(item.frame_id)
     with db.write() as connection:
-        connection.execute(
-            update(reprocess_frames)
-            .where(
-                key.in_([(item.job_id, item.frame_id) for item in items]),
-                reprocess_frames.c.status == ItemStatus.WAITING,
+        for job_id, frame_ids in sorted(by_job.items()):
+            connection.execute(
+                update(reprocess_frames)
+                .where(
+                    reprocess_frames.c.job_id == job_id,
+                    reprocess_frames.c.frame_id.in_(frame_ids),
+                    reprocess_frames.c.status == ItemStatus.WAITING,
+                )
+                .values(published_at=at)
             )
-            .values(published_at=at)
-        )
 
 
 def only(run: NewRun, model: str | None) -> NewRun:

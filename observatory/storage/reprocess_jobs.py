@@ -295,18 +295,27 @@ def cancel(db: Database, job_id: int, now: datetime) -> Job | None:
 
 def close_finished(db: Database, now: datetime) -> int:
     """End the jobs of which nothing is left; return how many."""
-    left = (
-        select(literal(1))
-        .where(
-            reprocess_frames.c.job_id == reprocess_jobs.c.id,
-            reprocess_frames.c.status.in_([ItemStatus.WAITING, ItemStatus.WORKING]),
-        )
-        .exists()
-    )
+    running = [job.id for job in active(db) if job.status is JobStatus.RUNNING]
+    if not running:
+        return 0
     with db.write() as connection:
+        ended = [job_id for job_id in running if not _is_anything_left(connection, job_id)]
         done = connection.execute(
             update(reprocess_jobs)
-            .where(reprocess_jobs.c.status == JobStatus.RUNNING, ~left)
+            .where(reprocess_jobs.c.id.in_(ended), reprocess_jobs.c.status == JobStatus.RUNNING)
             .values(status=JobStatus.DONE, finished_at=now)
         )
     return done.rowcount
+
+
+def _is_anything_left(connection: Connection, job_id: int) -> bool:
+    """Whether a frame of a job waits or is worked on; status by status, as the index has them."""
+    for status in (ItemStatus.WAITING, ItemStatus.WORKING):
+        query = (
+            select(literal(1))
+            .where(reprocess_frames.c.status == status, reprocess_frames.c.job_id == job_id)
+            .limit(1)
+        )
+        if connection.execute(query).first() is not None:
+            return True
+    return False

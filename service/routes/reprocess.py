@@ -92,11 +92,8 @@ _NO_JOB = "there is no job 12"
             "description": "of a dry run: how many frames there are",
             "content": {"application/json": {"example": {"is_dry_run": True, "frames": 8640}}},
         },
-        202: {
-            "model": JobShape,
-            "description": "the job; `Location` says where its progress is told",
-            "content": {"application/json": {"example": examples.JOB}},
-        },
+        202: one_answer(JobShape, examples.JOB)[200]
+        | {"description": "the job; `Location` says where its progress is told"},
     },
     response_class=Response,
     status_code=202,
