@@ -295,7 +295,7 @@ class Closure:
 
 def close(db: Database, instrument: str | None, window: Window, author: str, now: datetime) -> Closure:
     """Note a closure of one instrument, or of all (None)."""
-    row = {
+    row: dict[str, Any] = {
         "instrument": instrument,
         "start_at": window.start,
         "end_at": window.end,
