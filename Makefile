@@ -45,8 +45,8 @@ clean: ## remove the virtual environment and caches
 	touch $@
 
 # torch comes after the hashed lock: requirements/README.md says why it stands alone.
-.venv/.installed-dev: requirements/dev.txt requirements/torch.txt pyproject.toml | .venv/bin/python
+.venv/.installed-dev: requirements/dev.txt requirements/torch.txt pyproject.toml client/pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/torch.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . --editable ./client
 	touch $@ .venv/.installed

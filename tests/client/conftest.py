@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,8 +21,6 @@ from observatory.storage.session import Database
 from service.main import create_app
 from tests.servers import PostgresServer
 from tests.service.telescope import DAY, Telescope, in_thread
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "client"))  # as `pip install ./client` would
 
 SAMPLES = Path(heliowatch.__file__).parent / "samples"
 GONG = SAMPLES / "20150807192114Mh.fits.fz"
