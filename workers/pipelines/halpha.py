@@ -9,7 +9,6 @@ from models.halpha_quality.inference import HalphaQuality
 from models.runtime import Runtime
 from observatory.analysis import ModelIdentity, Quality
 from observatory.frame import Frame
-from observatory.instruments.formats.inflate import compile_inflater
 from observatory.storage.results import quality_payload
 from workers.pipelines.base import Finding, Outcome, Pipeline, Stopwatch
 from workers.products.preview import preview, region_overlay
@@ -31,7 +30,6 @@ class HalphaPipeline(Pipeline):
         return (self._quality.identity,)
 
     def warm_up(self) -> None:
-        compile_inflater()
         self._quality.warm_up()
 
     def quality(self, frame: Frame) -> Quality:

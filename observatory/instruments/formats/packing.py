@@ -11,7 +11,6 @@ from isal.igzip_lib import IsalError
 
 from observatory.errors import TooLargeError, UnreadableFileError
 from observatory.instruments.formats.container import Limits
-from observatory.instruments.formats.inflate import gunzip
 
 _PIECE = 1 << 20
 _MAX_GZIP_MEMBERS = 1000
@@ -20,9 +19,6 @@ _MAX_GZIP_MEMBERS = 1000
 def unpack(data: bytes, limits: Limits) -> bytes:
     """Undo gzip or bzip2 up to the limit, verifying the checksums; other bytes pass through."""
     if data[:2] == b"\x1f\x8b":
-        quickly = gunzip(data, limits.max_unpacked_bytes)
-        if quickly is not None:
-            return quickly
         return _unpack(data, lambda: isal_zlib.decompressobj(wbits=31), b"\x1f\x8b", "gzip", limits)
     if data[:3] == b"BZh":
         return _unpack(data, bz2.BZ2Decompressor, b"BZh", "bzip2", limits)
