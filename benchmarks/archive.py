@@ -51,7 +51,7 @@ QUESTIONS = {
     "frames: quality of no frame": f"frames?quality_min={EMPTY_SCORES[0]}&quality_max={EMPTY_SCORES[1]}",
     "frames: status failed": "frames?status=failed",
     "frames: status received": "frames?status=received",
-    "frames: failed of one instrument": "frames?status=failed&instrument=aia-94&limit=2",
+    "frames: rejected of one instrument": "frames?status=rejected&instrument=aia-94&limit=10",
     "frames: done of one instrument": "frames?status=done&instrument=aia-94",
     "frames: 193 A": "frames?wavelength=193A",
     "frames: wavelength of 20, the oldest": f"frames?wavelength={RARE_WAVELENGTH}",
