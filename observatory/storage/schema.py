@@ -130,9 +130,7 @@ frames = Table(
         *("instrument", "sky_class", "moment", "id"),
         where="sky_class IS NOT NULL",
     ),
-    _partial(
-        "ix_frames_quality_score", "quality_score", include=("id",), where="quality_score IS NOT NULL"
-    ),
+    _partial("ix_frames_quality_score", "quality_score", include=("id",), where="quality_score IS NOT NULL"),
     _partial(
         "ix_frames_scored",
         *("instrument", "moment", "id"),
