@@ -173,6 +173,8 @@ def _manifest(
     ]
     for kind in learned:
         lines += [f"[parameters.thresholds.{kind}]", *(f"{n} = {v}" for n, v in levels[kind].items()), ""]
+    if state.get("border") is not None:
+        lines += ["[parameters.border]", *(f"{name} = {v}" for name, v in state["border"].items()), ""]
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.aia_segmentation.border import Border
 from models.aia_segmentation.preparation import (
     EVENT_TYPES,
     EVENTS_OF,
@@ -56,6 +57,8 @@ class AiaSegmentation:
             for event_type in EVENT_TYPES
             if event_type in self._learned
         }
+        border = parameters.get("border")
+        self._border = None if border is None else Border.from_dict(border)
 
     @property
     def identity(self) -> ModelIdentity:
@@ -123,12 +126,19 @@ class AiaSegmentation:
         return tuple(replace(s, regions=tuple(_scaled(r, scale) for r in s.regions)) for s in made)
 
     def probabilities(self, prepared: Prepared) -> dict[EventType, NDArray[np.float32]]:
-        """The network's maps (side, side), 0 to 1, on the grid of `prepared`; 0 beyond the limb."""
+        """Maps (side, side), 0 to 1, on the grid of `prepared`; 0 beyond the limb.
+
+        The network's, that of coronal holes with its borders looked at again (`border`).
+        """
         given = self.session.run({"planes": planes(prepared.brightness, prepared.channel)[None]})
         maps = given["probability"][0]
         disk = analysis_grid(self.side).disk
         wanted = [kind for kind in EVENTS_OF[prepared.channel] if kind in self._learned]
-        return {kind: np.where(disk, maps[EVENT_TYPES.index(kind)], np.float32(0)) for kind in wanted}
+        found = {kind: maps[EVENT_TYPES.index(kind)] for kind in wanted}
+        hole = EventType.CORONAL_HOLE
+        if self._border is not None and hole in found:
+            found[hole] = self._border.refined(found[hole], prepared.brightness)
+        return {kind: np.where(disk, one, np.float32(0)) for kind, one in found.items()}
 
     def prepared(self, frame: Frame, channel: Channel | None = None) -> Prepared:
         """A frame as the network sees it, for evaluation and training.

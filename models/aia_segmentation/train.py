@@ -16,8 +16,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from torch import Tensor
 from torch.nn import functional
 
-from models.aia_segmentation import data
+from models.aia_segmentation import border, data
 from models.aia_segmentation.augment import Augmentation, Batch, batch_of, plain_batch, prefetch, shares_of
+from models.aia_segmentation.border import Border
 from models.aia_segmentation.data import Sample
 from models.aia_segmentation.network import PRESETS, NetworkConfig, UNet
 from models.aia_segmentation.options import ExportOptions, TrainOptions
@@ -63,6 +64,7 @@ class Trainer:
         self.step = 0
         self.best = float("inf")
         self.since_best = 0
+        self.border: Border | None = None
 
     def train_step(self, batch: Batch) -> float:
         """One update; returns the loss."""
@@ -115,6 +117,7 @@ class Trainer:
             "step": self.step,
             "best": self.best,
             "since_best": self.since_best,
+            "border": None if self.border is None else self.border.to_dict(),
             "network": self.network.state_dict(),
             "averaged": self.averaged.state_dict(),
             "optimiser": self.optimiser.state_dict(),
@@ -181,6 +184,8 @@ def train(options: TrainOptions) -> Path:
     if options.resume and checkpoint.exists():
         trainer.resume(checkpoint)
     _loop(trainer, training, validation)
+    trainer.border = fit_border(trainer, training)
+    trainer.save(checkpoint)
     if validation:
         found = trainer.probabilities(validation)
         report = {"validation": agreement(found, validation), "pictures": [s.name for s in validation]}
@@ -328,6 +333,18 @@ def _loop(trainer: Trainer, training: Sequence[Sample], validation: Sequence[Sam
             if options.patience and trainer.since_best >= options.patience:
                 break
     trainer.save(checkpoint)
+
+
+def fit_border(trainer: Trainer, training: Sequence[Sample]) -> Border | None:
+    """What moves the borders of holes to where masks have them; from the masks that trained, no others."""
+    masked = [s for s in training if s.source == "masks" and s.weight[data.CH].any()]
+    if not masked:
+        return None
+    found = trainer.probabilities(masked)[:, data.CH]
+    return border.fit(
+        (one, s.brightness, s.target[data.CH], s.weight[data.CH])
+        for one, s in zip(found, masked, strict=True)
+    )
 
 
 def _judge(trainer: Trainer, validation: Sequence[Sample]) -> dict[str, float]:
