@@ -16,6 +16,7 @@ from sqlalchemy import select, update
 import heliowatch
 import migrations
 from heliowatch.comparison import SAME_DEVICE, compare
+from heliowatch.families import print_list
 from heliowatch.reproduce import Report, Reproducer, run_reproduce
 from observatory.errors import SettingsError
 from observatory.settings import Settings, load_settings
@@ -156,6 +157,20 @@ def test_a_version_that_is_not_installed_any_more_is_named(copy: Settings):
     assert error is not None
     assert "halpha_quality 0.9.0 (sha256 abababababab…)" in error
     assert "installed is" in error
+
+
+def test_the_list_of_models_has_every_version_that_results_name(
+    copy: Settings, capsys: pytest.CaptureFixture[str]
+):
+    spoil(copy, "quality", model_sha256="ab" * 32, model_version="0.9.0")
+    print_list("json", copy)
+    listed = [(one["name"], one["version"], one["installed"], one["in_results"]) for one in printed(capsys)]
+    halpha = [one for one in listed if one[0] == "halpha_quality"]
+    assert [one[2:] for one in halpha] == [(True, False), (False, True)]
+    assert halpha[1][1] == "0.9.0"
+    assert ("aia_quality", "1.0.0", True, True) in listed
+    print_list("table", copy)
+    assert "0.9.0" in capsys.readouterr().out
 
 
 def test_a_model_that_is_gone_is_named(copy: Settings):

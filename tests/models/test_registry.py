@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from models.registry import action_of, find_models, load, options_of, sha256_of, trainable_families
+from models.registry import (
+    action_of,
+    find_models,
+    load,
+    options_of,
+    sha256_of,
+    trainable_families,
+    with_parameters,
+)
 from observatory.errors import ModelError
 
 MANIFEST = """
@@ -49,6 +57,15 @@ def test_a_family_is_found_and_described(tmp_path: Path):
     assert model.identity.parameters == {"side": 8}
     with pytest.raises(dataclasses.FrozenInstanceError):
         model.version = "2"  # type: ignore[misc]
+
+
+def test_a_model_can_be_had_with_the_parameters_of_a_former_result(tmp_path: Path):
+    make_family(tmp_path, "first", "one")
+    with with_parameters({"one": {"side": 4}}):
+        assert load("one", tmp_path).identity.parameters == {"side": 4}
+        with with_parameters({"two": {}}):
+            assert load("one", tmp_path).parameters == {"side": 4}
+    assert load("one", tmp_path).parameters == {"side": 8}
 
 
 def test_an_altered_network_is_refused(tmp_path: Path):
