@@ -51,12 +51,14 @@ class _Body:
         here = context_of(scope)
         self._receive, self._send = receive, send
         self.limit, self._words = _limit(scope, here)
-        length = Headers(scope=scope).get("content-length", "")
+        headers = Headers(scope=scope)
+        length = headers.get("content-length", "")
         self.announced = int(length) if length.isdecimal() else None
         self._patience_s = here.settings.service.body_patience_s
         self._started = time.monotonic()
         self._got = 0
-        self._is_whole = scope["method"] not in UNSAFE
+        has_none = not self.announced and "transfer-encoding" not in headers
+        self._is_whole = scope["method"] not in UNSAFE or has_none
         self._is_gone = False
 
     @property
