@@ -117,7 +117,7 @@ def test_every_example_is_of_the_shape_that_stands_beside_it(served: tuple[FastA
                         where = f"{method} {path} {status} {media_type}"
                         _fits(content["example"], content["schema"], document, where)
                         shown += 1
-    assert shown > 60
+    assert shown > 40
 
 
 def _fits(example: Any, schema: dict[str, Any], document: dict[str, Any], where: str) -> None:
