@@ -202,3 +202,56 @@ def test_models_are_those_that_run_and_those_that_results_name(
     assert (old["version"], old["is_running"], old["has_results"]) == ("1.0.0", False, True)
     assert (new["version"], new["workers"], new["has_results"]) == ("1.1.0", 2, False)
     assert new["providers"] == ["CPUExecutionProvider"]
+
+
+@on_sqlite
+def test_every_list_refuses_the_impossible_and_says_what_is_allowed(client: TestClient) -> None:
+    impossible = {
+        "limit": ["0", "-1", "1000000000", "1e3", "ten", "' OR 1=1 --"],
+        "format": ["xml", "../../etc/passwd", "JSON "],
+        "time": [
+            "2026-06-02/2026-06-01",
+            "2026-06-01/2026-06-01",
+            "today",
+            "a/b/c",
+            "10000-01-01/..",
+            "'/..",
+        ],
+        "nonsense": ["1"],
+    }
+    paged = {
+        "cursor": ["x", "ZDA6LTE", "ZDE6OTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk5", "%00", "a" * 201],
+        "order": ["up"],
+    }
+    for path in ("frames", "quality", "regions", "regions/series", "composites"):
+        wrong = impossible | (paged if path in ("frames", "regions", "composites") else {})
+        for name, words in wrong.items():
+            for word in words:
+                answer = client.get(f"{API}/{path}", params={name: word})
+                assert answer.status_code == 422, f"{path}?{name}={word}"
+                assert answer.headers["content-type"] == "application/problem+json"
+                (problem,) = answer.json()["errors"]
+                assert problem["parameter"] == name and problem["allowed"], f"{path}?{name}={word}"
+
+
+@on_sqlite
+@pytest.mark.usefixtures("observed")
+def test_every_list_understands_any_time_that_there_is(client: TestClient) -> None:
+    for path in ("frames", "quality", "quality?bin=366d", "regions", "regions/series", "composites"):
+        everything = len(client.get(f"{API}/{path}").json()["items"])
+        join = "&" if "?" in path else "?"
+        for time, is_all in (
+            ("../..", True),
+            ("0001-01-01/..", True),
+            ("0001-01-01/9999-12-31T23:59:59.999999Z", True),
+            ("2026-06-01T14:00%2B14:00/..", path != "quality?bin=366d"),
+            ("9999-12-31T23:59:59-14:00/..", None),
+            ("../0001-01-01T00:00:01", False),
+        ):
+            answer = client.get(f"{API}/{path}{join}time={time}")
+            if is_all is None:  # a moment after the last one of the calendar
+                assert answer.status_code == 422
+            elif is_all:
+                assert len(answer.json()["items"]) == everything, f"{path} {time}"
+            else:
+                assert answer.status_code == 200, f"{path} {time}"
