@@ -29,10 +29,11 @@ _log = structlog.get_logger()
 
 _MEMORY = 2_000  # events; about 1 MB
 _PAGE = 500
-_CHUNK = 200  # events sent at once; with what the connection buffers, all that a listener can hold
+_CHUNK = 200  # events sent at once
+_CHUNK_BYTES = 1 << 16  # the same in bytes: with as much in the connection, all that a listener can hold
 _FAR_BEHIND = 5_000
 _CHECK_S = 2.0
-_SHARED = 64  # chunks, of about 100 KB
+_SHARED = 64  # chunks
 _KEEP_ALIVE_S = 15.0  # proxies cut a silent connection after 30 to 60 s
 _RETRY_MS = 2_000
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -63,6 +64,16 @@ def encode(event: events.Event) -> Encoded:
         data_str=orjson.dumps(event.payload).decode(), event=event.type, id=str(event.seq)
     )
     return Encoded(event.seq, event.instrument, wire)
+
+
+def _as_much_as_fits(found: list[Encoded]) -> list[Encoded]:
+    """The first events of a list, up to what is sent at once; at least one where there is one."""
+    size = 0
+    for number, event in enumerate(found):
+        size += len(event.wire)
+        if number and size > _CHUNK_BYTES:
+            return found[:number]
+    return found[:_CHUNK]
 
 
 class EventStream:
@@ -245,7 +256,7 @@ class EventStream:
             newest, found = self._last, self._in_memory(position)
             if found is None:
                 newest, found = await self._in_database(position)
-            found = found[:_CHUNK]
+            found = _as_much_as_fits(found)
             wire = b"".join(event.wire for event in found if instrument in (None, event.instrument))
             known = (found[-1].seq if found else newest), wire
             if len(self._chunks) >= _SHARED:
