@@ -18,8 +18,8 @@ from rich.text import Text
 from heliowatch.keys import person
 from heliowatch.spans import Span
 from observatory import completeness
-from observatory.coverage import Count, Gap, Ledger
 from observatory.errors import SettingsError
+from observatory.ledger import Count, Gap, Ledger
 from observatory.observing import EXCUSES, Window
 from observatory.observing_settings import parse_window
 from observatory.settings import Settings

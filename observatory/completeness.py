@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from observatory.coverage import Came, Gap, Ledger, Worth, ledger
+from observatory.coverage import ledger
+from observatory.ledger import Came, Gap, Ledger, Worth
 from observatory.observing import Plan, State
 from observatory.settings import Settings
 from observatory.storage import catalogue

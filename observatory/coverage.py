@@ -8,16 +8,14 @@ moment count once.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from enum import IntEnum
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from observatory import cadence
+from observatory.ledger import Came, Count, Gaps, Ledger, Worth, moment, total_of
 from observatory.observing import EXCUSES, Plan, State, Timeline, timeline
 from observatory.sky import Seconds
 
@@ -27,169 +25,6 @@ LAPSE_S = 30 * 86400.0
 _EDGE = 0.5  # cadences: a slot so near to sunset or sunrise may fall on either side
 _LATE = 1.5  # cadences after the last frame before the next one is missed
 _PERCENTILES = (50, 90, 95, 99)
-
-
-class Worth(IntEnum):
-    """What a frame is good for; of several in one slot the best counts."""
-
-    FROZEN = 0
-    UNUSABLE = 1
-    WAITING = 2
-    USABLE = 3
-
-
-@dataclass(frozen=True)
-class Came:
-    """Frames of one instrument as they are known.
-
-    Attributes
-    ----------
-    times_s : ndarray of float
-        In order, POSIX seconds; the last before the span and the first after it are among them.
-    worth : ndarray of int8
-        Values of `Worth`.
-    lateness_s : ndarray of float
-        From exposure to arrival, of frames that came live and know their time.
-    first_s : float or None
-        The first frame ever.
-    usual_s : float or None
-        Spacing of the frames before the span, for where the span's own tell nothing.
-    undated : int
-        Frames in the span that do not know their time; those that came live stand where they came in.
-    """
-
-    times_s: Seconds
-    worth: NDArray[np.int8]
-    lateness_s: NDArray[np.float64] = field(default_factory=lambda: np.array([]))
-    first_s: float | None = None
-    usual_s: float | None = None
-    undated: int = 0
-
-
-@dataclass(frozen=True)
-class Count:
-    """Slots in a span of time.
-
-    Attributes
-    ----------
-    expected : int
-        Those received and those missing, outside of what is excused.
-    received, usable, waiting, unusable, frozen : int
-        Expected and filled, then by the best frame in them. Frozen: by the bytes of a former frame.
-    missing : int
-        Expected and empty.
-    excused : dict of str to int
-        Empty ones for which there is a reason, by reason.
-    extra : int
-        Filled while none was expected.
-    frames : int
-        All frames; more than slots where some came twice.
-    """
-
-    start: datetime
-    end: datetime
-    expected: int = 0
-    received: int = 0
-    usable: int = 0
-    waiting: int = 0
-    unusable: int = 0
-    frozen: int = 0
-    missing: int = 0
-    excused: dict[str, int] = field(default_factory=dict)
-    extra: int = 0
-    frames: int = 0
-
-    def share(self, part: int) -> float | None:
-        """Part of what was expected, 0 to 1; None when nothing was."""
-        return part / self.expected if self.expected else None
-
-
-@dataclass(frozen=True)
-class Gap:
-    """Slots lost in a row, for one reason.
-
-    Attributes
-    ----------
-    start : datetime
-        When the first of them was due.
-    end : datetime
-        When the next frame came or was due.
-    frames_lost : int
-    state : str
-        missing, night, eclipse, maintenance or weather.
-    is_open : bool
-        Whether nothing has come since.
-    """
-
-    start: datetime
-    end: datetime
-    frames_lost: int
-    state: str
-    is_open: bool
-
-    @property
-    def length_s(self) -> float:
-        """Seconds from start to end."""
-        return (self.end - self.start).total_seconds()
-
-
-@dataclass(frozen=True)
-class Gaps:
-    """All gaps, oldest first, as columns: there may be very many."""
-
-    start_s: Seconds
-    end_s: Seconds
-    lost: NDArray[np.int64]
-    state: NDArray[np.int8]
-    open_from_s: float | None
-
-    def __len__(self) -> int:
-        return len(self.lost)
-
-    def select(self, states: Collection[State] = tuple(State), least_lost: int = 1) -> NDArray[np.int64]:
-        """Places of the gaps of some states, oldest first."""
-        wanted = np.isin(self.state, [int(state) for state in states]) & (self.lost >= least_lost)
-        return np.flatnonzero(wanted)
-
-    def of(self, places: Sequence[int] | NDArray[np.int64]) -> list[Gap]:
-        """Gaps at some places."""
-        return [self._gap(int(place)) for place in places]
-
-    def _gap(self, place: int) -> Gap:
-        start_s = float(self.start_s[place])
-        return Gap(
-            start=_moment(start_s),
-            end=_moment(float(self.end_s[place])),
-            frames_lost=int(self.lost[place]),
-            state=State(int(self.state[place])).word,
-            is_open=self.open_from_s is not None and start_s > self.open_from_s,
-        )
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """What became of the frames of one instrument in a span of time.
-
-    Attributes
-    ----------
-    cadence_s : float or None
-        Seconds between frames; None: too few frames came to tell, and nobody said.
-    is_learned : bool
-        Whether it was told by the frames themselves.
-    lateness_s : dict of str to float
-        Percentiles (p50, p90, p95, p99) and max, of frames that came live; empty when there are none.
-    due : datetime
-        Frames from then on may still be on their way.
-    """
-
-    cadence_s: float | None
-    is_learned: bool
-    total: Count
-    bins: Sequence[Count]
-    gaps: Gaps
-    lateness_s: dict[str, float]
-    due: datetime
-    undated: int
 
 
 def ledger(
@@ -226,7 +61,7 @@ def ledger(
         bins=counts if bin_s is not None else (),
         gaps=gaps,
         lateness_s=_lateness(came.lateness_s),
-        due=_moment(due_s),
+        due=moment(due_s),
         undated=came.undated,
     )
 
@@ -424,8 +259,8 @@ def _counts(
     excused = {state: by_bin(lost, cells.state == state) for state in EXCUSES}
     return [
         Count(
-            start=_moment(edges[place]),
-            end=_moment(edges[place + 1]),
+            start=moment(edges[place]),
+            end=moment(edges[place + 1]),
             expected=received[place] + missing[place],
             received=received[place],
             usable=worth[Worth.USABLE][place],
@@ -441,16 +276,6 @@ def _counts(
     ]
 
 
-_SUMMED = ("expected", "received", "usable", "waiting", "unusable", "frozen", "missing", "extra", "frames")
-
-
-def total_of(counts: Sequence[Count]) -> Count:
-    """Spans that follow each other as one."""
-    sums = {name: sum(getattr(count, name) for count in counts) for name in _SUMMED}
-    excused = {state.word: sum(count.excused[state.word] for count in counts) for state in EXCUSES}
-    return Count(counts[0].start, counts[-1].end, excused=excused, **sums)
-
-
 def _empty(
     plan: Plan,
     came: Came,
@@ -464,7 +289,7 @@ def _empty(
     nothing = {state.word: 0 for state in EXCUSES}
     frames = np.histogram(came.times_s, edges)[0]
     counts = [
-        Count(_moment(begin), _moment(end), excused=nothing, frames=int(number))
+        Count(moment(begin), moment(end), excused=nothing, frames=int(number))
         for begin, end, number in zip(edges[:-1], edges[1:], frames, strict=True)
     ]
     told = float(np.median(row.cadence_s)) if row is not None and len(row.cadence_s) else None
@@ -476,7 +301,7 @@ def _empty(
         bins=counts if with_bins else (),
         gaps=Gaps(none, none, none.astype(np.int64), none.astype(np.int8), None),
         lateness_s=_lateness(came.lateness_s),
-        due=_moment(due_s),
+        due=moment(due_s),
         undated=came.undated,
     )
 
@@ -488,7 +313,3 @@ def _lateness(values: NDArray[np.float64]) -> dict[str, float]:
     return {f"p{name}": round(float(value), 3) for name, value in zip(_PERCENTILES, found, strict=True)} | {
         "max": round(float(values.max()), 3)
     }
-
-
-def _moment(seconds: float) -> datetime:
-    return datetime.fromtimestamp(round(float(seconds), 6), UTC)

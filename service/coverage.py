@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from observatory import completeness
-from observatory.coverage import Count, Gap, Ledger
+from observatory.ledger import Count, Gap, Ledger
 from observatory.observing import EXCUSES, State
 from observatory.settings import Settings
 from observatory.storage import coverage as storage
@@ -58,13 +58,16 @@ def span_of(time: TimeRange | None, date: dt.date | None, *, is_hourly: bool = F
         on = date or now.date()
         if not 1600 <= on.year <= 9998:
             raise ParameterError("date", "lies outside the calendar", DATE_WORDS)
-        start = datetime.combine(on, dt.time(), UTC)
-        return Span(start, start + _DAY)
-    end = time.end or max(now, (time.start or now) + timedelta(seconds=1))
+        midnight = datetime.combine(on, dt.time(), UTC)
+        return Span(midnight, midnight + _DAY)
     most = _MOST_HOURLY_DAYS if is_hourly else MOST_DAYS
-    if time.start is None or end - time.start > most * _DAY or time.start.year < 1600:
+    start = time.start
+    if start is None or not 1600 <= start.year <= 9998:
+        raise ParameterError("time", "needs a START inside the calendar", TIME_WORDS)
+    end = time.end or max(now, start + timedelta(seconds=1))
+    if end - start > most * _DAY:
         raise ParameterError("time", f"needs a START no more than {most} days before its END", TIME_WORDS)
-    return Span(time.start, end)
+    return Span(start, end)
 
 
 def ledgers(

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from observatory import completeness
-from observatory.coverage import Gap
+from observatory.ledger import Gap
 from observatory.observing import State, timeline
 from observatory.settings import Settings
 from observatory.storage import coverage as storage

@@ -70,8 +70,8 @@ class Sweeper:
         workers.forget_dead(self._db, now, _FORGET_WORKERS_S)
         again = sum(self._republish(queue, now) for queue in frames.waiting(self._db))
         self._composites.sweep(now)
-        self._coverage.sweep(now)
         self._reprocessing.sweep(now)
+        self._coverage.sweep(now)
         return again
 
     def _republish(self, queue: frames.Waiting, now: datetime) -> int:

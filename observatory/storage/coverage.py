@@ -31,8 +31,8 @@ from sqlalchemy import (
 )
 
 from observatory import cadence
-from observatory.coverage import Came
 from observatory.errors import HeliowatchError
+from observatory.ledger import Came
 from observatory.observing import Window
 from observatory.storage import events
 from observatory.storage.frames import Priority, Status, plain_text

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from observatory import completeness
-from observatory.coverage import Count, Gap, Ledger, total_of
+from observatory.ledger import Count, Gap, Ledger, total_of
 from observatory.observing import EXCUSES, State
 from service import coverage
 from service.context import Context, Here

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import delete, insert, update
 
 from observatory import completeness, sdo
-from observatory.coverage import Ledger
+from observatory.ledger import Ledger
 from observatory.observing import State, Window
 from observatory.settings import InstrumentSettings, Settings
 from observatory.sky import Site, sun_elevation_deg

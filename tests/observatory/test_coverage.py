@@ -7,7 +7,8 @@ from datetime import UTC, datetime, time, timedelta
 import numpy as np
 import pytest
 
-from observatory.coverage import Came, Ledger, Worth, ledger
+from observatory.coverage import ledger
+from observatory.ledger import Came, Ledger, Worth
 from observatory.observing import Habit, Observing, Plan, State, Weekly, Window, timeline
 from observatory.sky import Site, sun_elevation_deg
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -81,6 +82,7 @@ def test_both_are_given_as_csv(client: TestClient, filled: None) -> None:
         ({"time": "2024-06-01/2026-06-01"}, "366 days"),
         ({"time": "2026-04-01/2026-06-01", "bin": "1h"}, "31 days"),
         ({"time": "2026-06-01/2026-06-02", "date": "2026-06-01"}, "either"),
+        ({"time": "9999-12-31T23:59:59.9Z/.."}, "calendar"),
         ({"date": "yesterday"}, "a day, UTC"),
         ({"date": "0001-01-01"}, "a day, UTC"),
         ({"bin": "5m"}, "1h or 1d"),
@@ -95,7 +97,7 @@ def test_a_parameter_that_cannot_be_used_is_named(
     answer = client.get(LEDGER, params=params)
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
-    assert word in str(answer.json()["errors"])
+    assert word in answer.text
 
 
 @on_sqlite
@@ -130,9 +132,11 @@ def test_a_gap_is_told_once_when_it_opens_and_once_when_it_closes(db: Database, 
     for minute in (60, 61, 62):
         one.sweep(start + timedelta(minutes=minute))
     assert told(db) == []
+    many = [one, other, *(CoverageSweep(settings, db) for _ in range(4))]
     for minute in (65, 66, 67):
-        one.sweep(start + timedelta(minutes=minute))
-        other.sweep(start + timedelta(minutes=minute))
+        now = start + timedelta(minutes=minute)
+        with ThreadPoolExecutor(len(many)) as pool:
+            list(pool.map(lambda sweep, now=now: sweep.sweep(now), many))
     (opened,) = told(db)
     assert (opened["state"], opened["gap"]["is_open"]) == ("open", True)
     assert opened["gap"]["start"] == "2026-06-01T09:00:00Z" and opened["last_frame"] == "2026-06-01T08:59:00Z"
