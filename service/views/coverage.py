@@ -15,7 +15,7 @@ from fastapi.responses import Response
 
 from observatory import completeness
 from observatory.ledger import Count, Gap, Ledger, total_of
-from observatory.observing import EXCUSES, State
+from observatory.observing import EXCUSES, Habit, State
 from service import coverage
 from service.context import Context, Here
 from service.coverage import Span
@@ -46,6 +46,8 @@ class Card:
     gaps: Sequence[Gap]
     more: int
     """Missing gaps that are not listed."""
+    lacks_site: bool
+    """Whether it observes by day or by night, and nobody said where it stands."""
 
     @property
     def total(self) -> Count:
@@ -137,7 +139,9 @@ def _page(here: Context, day: str, span: str, instrument: str) -> Page:
         span=chosen,
         instrument=name,
         names=names,
-        cards=[_card(one, written, is_alone=name is not None) for one, written in found if not is_idle[one]],
+        cards=[
+            _card(here, one, written, is_alone=name is not None) for one, written in found if not is_idle[one]
+        ],
         idle=[one for one, is_so in is_idle.items() if is_so],
         refusal=refusal,
         ticks=_ticks(wanted, days),
@@ -152,7 +156,7 @@ def _day(word: str) -> dt.date | None:
     return found if 1600 < found.year < 9998 else None
 
 
-def _card(name: str, written: Ledger, *, is_alone: bool) -> Card:
+def _card(here: Context, name: str, written: Ledger, *, is_alone: bool) -> Card:
     most = _LISTED_ALONE if is_alone else _LISTED
     missing = written.gaps.select([State.EXPECTED])
     listed = written.gaps.of(missing[-most:][::-1])
@@ -161,7 +165,9 @@ def _card(name: str, written: Ledger, *, is_alone: bool) -> Card:
         listed.sort(key=lambda gap: gap.start, reverse=True)
     more = max(0, len(missing) - most)
     columns = _wide_enough(written.bins, written.cadence_s)
-    return Card(name, written, _paths(columns), len(columns), listed, more)
+    observing = here.settings.plan(name).observing
+    lacks_site = observing.site is None and observing.habit is not Habit.ALWAYS
+    return Card(name, written, _paths(columns), len(columns), listed, more, lacks_site)
 
 
 def _wide_enough(bins: Sequence[Count], cadence_s: float | None) -> Sequence[Count]:

@@ -217,4 +217,5 @@ def test_a_configured_camera_that_never_sent_anything_is_on_the_page(
     stations = {"roof": InstrumentSettings(kind="allsky", cadence_s=60)}
     with TestClient(create_app(settings.model_copy(update={"instruments": stations}), db)) as client:
         page = client.get("/coverage?day=2026-06-01").text
+    assert "Where it stands is not known" in page
     assert "roof" in page and "1\u202f440" in page
