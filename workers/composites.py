@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,7 +22,7 @@ from celery import shared_task
 import observatory
 from observatory.errors import TransientError, UnusableInputError
 from observatory.settings import LookSettings, Settings
-from observatory.storage import catalogue, composites, results
+from observatory.storage import catalogue, composites
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.composites import ClaimedSet, Member
 from observatory.storage.frames import Priority, Status
@@ -30,10 +31,11 @@ from workers import queues
 from workers.app import COMPOSE, COMPOSITES
 from workers.context import Context
 from workers.pairing import cadence_s, pair, tolerance_of_cadence
-from workers.patience import insist
+from workers.patience import Claim, insist, see_through
 from workers.products import composite
 from workers.products.composite import Channel
 from workers.products.preview import Picture
+from workers.products.stored import written
 from workers.products.sun_view import SunView
 from workers.stored_frames import read_stored
 
@@ -42,8 +44,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_RETRY_S = 5.0
-_MOST_BACKOFF_S = 60.0
+_LOOKED_AT_AGAIN_S = 5.0
 _FORGOTTEN_S = 60.0  # a set that was put on the queue and is still waiting is put there again
 _FORGOTTEN_EMBEDDED_S = 600.0  # this process's own queue forgets nothing, and its depth tells nothing
 _OVERDUE_DAYS = 1.0  # older frames without partners are left alone: they were never live
@@ -154,7 +155,7 @@ class CompositeSweep:
         for set_id in waiting:
             if set_id not in self._sent_at:
                 # Whoever formed it a moment ago has most likely sent it: the next sweep looks again.
-                self._sent_at[set_id] = now - timedelta(seconds=self._forgotten_s - _RETRY_S)
+                self._sent_at[set_id] = now - timedelta(seconds=self._forgotten_s - _LOOKED_AT_AGAIN_S)
             elif (now - self._sent_at[set_id]).total_seconds() >= self._forgotten_s:
                 forgotten.append(set_id)
         return self._send_again(forgotten, len(waiting), now) if forgotten else 0
@@ -209,36 +210,22 @@ def work(at: Desk, set_id: int) -> str | None:
     claimed = insist(lambda: composites.claim(at.db, set_id, at.name, datetime.now(UTC)))
     if claimed is None:
         return None
-    bound = log.bind(composite_id=set_id, look=claimed.look)
-    try:
-        is_ours = _store(at, claimed, make(at, claimed))
-    except UnusableInputError as error:
-        reason = str(error)
-        insist(lambda: composites.refuse(at.db, claimed, reason, datetime.now(UTC)))
-        bound.info("composite_refused", reason=reason)
-        return "failed"
-    except TransientError as error:
-        _give_back(at, claimed, _RETRY_S, is_counted=False)
-        bound.warning("composite_delayed", reason=str(error))
-        return "retried"
-    except Exception as error:  # noqa: BLE001 - whatever is not in our tree is a defect
-        return _after_defect(at, claimed, error)
-    return "done" if is_ours else "superseded"
 
+    def compose() -> str:
+        return "done" if _store(at, claimed, make(at, claimed)) else "superseded"
 
-def _after_defect(at: Desk, claimed: ClaimedSet, error: Exception) -> str:
-    log.exception("composite_defect", composite_id=claimed.id, attempt=claimed.attempts)
-    if claimed.attempts >= at.settings.worker.max_attempts:
-        reason = f"defect after {claimed.attempts} attempts: {type(error).__name__}: {error}"
-        insist(lambda: composites.refuse(at.db, claimed, reason, datetime.now(UTC)))
-        return "failed"
-    _give_back(at, claimed, min(2.0**claimed.attempts, _MOST_BACKOFF_S), is_counted=True)
-    return "retried"
+    def refuse(reason: str) -> None:
+        composites.refuse(at.db, claimed, reason, datetime.now(UTC))
 
-
-def _give_back(at: Desk, claimed: ClaimedSet, seconds: float, *, is_counted: bool) -> None:
-    retry_at = datetime.now(UTC) + timedelta(seconds=seconds)
-    insist(lambda: composites.give_back(at.db, claimed, retry_at, is_counted=is_counted))
+    claim = Claim(
+        what="composite",
+        attempts=claimed.attempts,
+        most_attempts=at.settings.worker.max_attempts,
+        reject=refuse,
+        fail=refuse,
+        give_back=partial(composites.give_back, at.db, claimed),
+    )
+    return see_through(compose, claim, log.bind(composite_id=set_id, look=claimed.look))
 
 
 @dataclass(frozen=True)
@@ -312,16 +299,7 @@ def make(at: Context, claimed: ClaimedSet) -> Made:
 
 
 def _store(at: Desk, claimed: ClaimedSet, made: Made) -> bool:
-    pictures = [
-        results.NewProduct(
-            kind=picture.kind,
-            media_type=picture.media_type,
-            file=at.files.write(picture.data, picture.suffix),
-            width=picture.width,
-            height=picture.height,
-        )
-        for picture in made.pictures
-    ]
+    pictures = written(at.files, made.pictures)
     return insist(
         lambda: composites.finish(
             at.db,

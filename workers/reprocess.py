@@ -6,7 +6,8 @@ right what the broker forgot. A frame that cannot be worked on again keeps what 
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 
 import structlog
 from celery import shared_task
@@ -19,15 +20,13 @@ from observatory.storage.reprocess import ClaimedItem, Item
 from observatory.storage.results import NewRun
 from workers.app import REPROCESS
 from workers.dispatcher import Dispatcher
-from workers.patience import insist
+from workers.patience import Claim, insist, see_through
 from workers.pipelines.base import Outcome, Pipeline, Stopwatch
+from workers.products.stored import written
 from workers.stored_frames import read_stored
 from workers.tasks import Desk, desk
 
 log = structlog.get_logger(__name__)
-
-_RETRY_S = 5.0
-_MOST_BACKOFF_S = 60.0
 
 
 class NotRunError(UnusableInputError):
@@ -66,37 +65,21 @@ def work(at: Desk, item: Item) -> str | None:
     claimed = insist(lambda: reprocess.claim(at.db, item, at.name, datetime.now(UTC)))
     if claimed is None:
         return None
-    bound = log.bind(job_id=item.job_id, frame_id=item.frame_id, file_name=claimed.file_name)
-    try:
+
+    def run_again() -> str:
         run = analyse(at, claimed)
-        is_ours = insist(lambda: reprocess.finish(at.db, claimed, run))
-    except UnusableInputError as error:
-        reason = str(error)
-        insist(lambda: reprocess.refuse(at.db, claimed, reason))
-        bound.info("reprocessing_refused", reason=reason)
-        return "failed"
-    except TransientError as error:
-        _give_back(at, claimed, _RETRY_S, is_counted=False)
-        bound.warning("reprocessing_delayed", reason=str(error))
-        return "retried"
-    except Exception as error:  # noqa: BLE001 - whatever is not in our tree is a defect
-        return _after_defect(at, claimed, error)
-    return "done" if is_ours else "superseded"
+        return "done" if insist(lambda: reprocess.finish(at.db, claimed, run)) else "superseded"
 
-
-def _after_defect(at: Desk, claimed: ClaimedItem, error: Exception) -> str:
-    log.exception("reprocessing_defect", frame_id=claimed.frame_id, attempt=claimed.attempts)
-    if claimed.attempts >= at.settings.worker.max_attempts:
-        reason = f"defect after {claimed.attempts} attempts: {type(error).__name__}: {error}"
-        insist(lambda: reprocess.refuse(at.db, claimed, reason))
-        return "failed"
-    _give_back(at, claimed, min(2.0**claimed.attempts, _MOST_BACKOFF_S), is_counted=True)
-    return "retried"
-
-
-def _give_back(at: Desk, claimed: ClaimedItem, seconds: float, *, is_counted: bool) -> None:
-    retry_at = datetime.now(UTC) + timedelta(seconds=seconds)
-    insist(lambda: reprocess.give_back(at.db, claimed, retry_at, is_counted=is_counted))
+    claim = Claim(
+        what="reprocessing",
+        attempts=claimed.attempts,
+        most_attempts=at.settings.worker.max_attempts,
+        reject=partial(reprocess.refuse, at.db, claimed),
+        fail=partial(reprocess.refuse, at.db, claimed),
+        give_back=partial(reprocess.give_back, at.db, claimed),
+    )
+    bound = log.bind(job_id=item.job_id, frame_id=item.frame_id, file_name=claimed.file_name)
+    return see_through(run_again, claim, bound)
 
 
 def analyse(at: Desk, claimed: ClaimedItem) -> NewRun:
@@ -129,22 +112,12 @@ def _check_model(pipeline: Pipeline, model: str | None) -> None:
 
 
 def _as_run(at: Desk, outcome: Outcome) -> NewRun:
-    pictures = [
-        results.NewProduct(
-            kind=picture.kind,
-            media_type=picture.media_type,
-            file=at.files.write(picture.data, picture.suffix),
-            width=picture.width,
-            height=picture.height,
-        )
-        for picture in outcome.pictures
-    ]
     return NewRun(
         made=[results.NewResult(item.analysis, item.model, item.payload) for item in outcome.findings],
         software_version=observatory.__version__,
         now=datetime.now(UTC),
         quality=outcome.quality,
-        pictures=pictures,
+        pictures=written(at.files, outcome.pictures),
         segmentations=[NewSegmentation(item, outcome.preview_affine) for item in outcome.segmentations],
         looked_for=outcome.looked_for,
     )

@@ -7,27 +7,15 @@ type of an error decides what becomes of the frame.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from pathlib import Path
+from datetime import UTC, datetime
+from functools import cached_property, partial
 
 import structlog
 from celery import shared_task
 
 import observatory
-from observatory.errors import (
-    DefectError,
-    TransientError,
-    UnreadableFileError,
-    UnusableInputError,
-    VanishedFileError,
-)
-from observatory.instruments import open_bytes
-from observatory.instruments.formats import read_bytes
+from observatory.errors import DefectError
 from observatory.settings import Settings
 from observatory.storage import frames, results
 from observatory.storage.frames import Claimed, Status
@@ -35,9 +23,11 @@ from observatory.storage.regions import NewSegmentation
 from workers import composites, metrics
 from workers.app import PROCESS_FRAME
 from workers.context import Context
-from workers.patience import insist
+from workers.patience import Claim, insist, see_through
 from workers.pipelines import Pipelines
 from workers.pipelines.base import Outcome, Stopwatch
+from workers.products.stored import written
+from workers.stored_frames import open_stored
 
 log = structlog.get_logger(__name__)
 
@@ -80,40 +70,23 @@ def process_frame(frame_id: int) -> None:
     if claimed is None:
         return
     bound = log.bind(frame_id=frame_id, instrument=claimed.instrument, file_name=claimed.file_name)
-    since = claimed.claimed_at
-    try:
-        outcome = work(at, claimed)
-    except UnusableInputError as error:
-        reason, now = str(error), datetime.now(UTC)
-        insist(
-            lambda: frames.refuse(at.db, frame_id, at.name, Status.REJECTED, reason, now, claimed_at=since)
-        )
-        bound.info("frame_rejected", reason=reason)
-        outcome = "rejected"
-    except TransientError as error:
-        retry_at = datetime.now(UTC) + timedelta(seconds=_RETRY_TRANSIENT_S)
-        insist(
-            lambda: frames.give_back(at.db, frame_id, at.name, retry_at, is_counted=False, claimed_at=since)
-        )
-        bound.warning("frame_delayed", reason=str(error))
-        outcome = "retried"
-    except Exception as error:  # noqa: BLE001 - whatever is not in our tree is a defect
-        outcome = _after_defect(at, claimed, error)
+    outcome = see_through(lambda: work(at, claimed), _as_claim(at, claimed), bound)
     metrics.frames_processed.labels(claimed.instrument, outcome).inc()
 
 
-def _after_defect(at: Desk, claimed: Claimed, error: Exception) -> str:
-    log.exception("frame_defect", frame_id=claimed.id, attempt=claimed.attempts)
-    now, since = datetime.now(UTC), claimed.claimed_at
-    if claimed.attempts >= at.settings.worker.max_attempts:
-        reason = f"defect after {claimed.attempts} attempts: {type(error).__name__}: {error}"
-        insist(
-            lambda: frames.refuse(at.db, claimed.id, at.name, Status.FAILED, reason, now, claimed_at=since)
-        )
-        return "failed"
-    retry_at = now + timedelta(seconds=min(2.0**claimed.attempts, _MAX_BACKOFF_S))
-    insist(lambda: frames.give_back(at.db, claimed.id, at.name, retry_at, is_counted=True, claimed_at=since))
-    return "retried"
+def _as_claim(at: Desk, claimed: Claimed) -> Claim:
+    def refuse(status: Status, reason: str) -> None:
+        now, since = datetime.now(UTC), claimed.claimed_at
+        frames.refuse(at.db, claimed.id, at.name, status, reason, now, claimed_at=since)
+
+    return Claim(
+        what="frame",
+        attempts=claimed.attempts,
+        most_attempts=at.settings.worker.max_attempts,
+        reject=partial(refuse, Status.REJECTED),
+        fail=partial(refuse, Status.FAILED),
+        give_back=partial(frames.give_back, at.db, claimed.id, at.name, claimed_at=claimed.claimed_at),
+    )
 
 
 def work(at: Desk, claimed: Claimed) -> str:
@@ -126,13 +99,14 @@ def work(at: Desk, claimed: Claimed) -> str:
     """
     watch = Stopwatch()
     with watch.stage("read"):
-        data = _bytes_of(at, claimed)
-        opened = open_bytes(
-            data,
-            claimed.file_name,
-            at.settings.limits.as_limits,
+        opened = open_stored(
+            at.db,
+            at.settings,
+            sha256=claimed.sha256,
+            path=claimed.path,
+            file_name=claimed.file_name,
             instrument=claimed.instrument,
-            stations=at.settings.stations,
+            seen=claimed.seen,
         )
         frame = opened.frame(claimed.frame_index)
     pipeline = at.pipelines.of(opened.kind.family)
@@ -146,67 +120,14 @@ def work(at: Desk, claimed: Claimed) -> str:
     return "done"
 
 
-def _bytes_of(at: Desk, claimed: Claimed) -> bytes:
-    """Bytes of the frame's file, from any place where they were seen.
-
-    Raises
-    ------
-    VanishedFileError, UnreadableFileError
-        When no place holds these very bytes any more.
-    """
-    limits = at.settings.limits.as_limits
-    problem: UnusableInputError | None = None
-    for path in _places(at, claimed):
-        try:
-            data = read_bytes(path, limits)
-        except VanishedFileError as error:
-            problem = problem or error
-            continue
-        if _is_same(claimed, path, data):
-            return data
-        problem = UnreadableFileError(
-            "the file was changed after it arrived; its new bytes are a frame of their own"
-        )
-    raise problem or VanishedFileError(claimed.file_name, "no place is known where it lies")
-
-
-def _places(at: Desk, claimed: Claimed) -> Iterator[Path]:
-    """Where the file may lie: the place of its row, and only when it is not there, the others."""
-    yield claimed.path
-    yield from frames.other_paths(at.db, claimed.sha256, claimed.path)
-
-
-def _is_same(claimed: Claimed, path: Path, data: bytes) -> bool:
-    """Whether these are the bytes of the frame's row.
-
-    The ingester hashed them; they are hashed again only when the file was touched since.
-    """
-    with contextlib.suppress(OSError):
-        after = path.stat()
-        is_as_seen = (after.st_size, after.st_mtime_ns) in claimed.seen
-        if path == claimed.path and after.st_size == len(data) and is_as_seen:
-            return True
-    return hashlib.sha256(data).hexdigest() == claimed.sha256
-
-
 def _store(at: Desk, claimed: Claimed, outcome: Outcome) -> bool:
-    pictures = [
-        results.NewProduct(
-            kind=picture.kind,
-            media_type=picture.media_type,
-            file=at.files.write(picture.data, picture.suffix),
-            width=picture.width,
-            height=picture.height,
-        )
-        for picture in outcome.pictures
-    ]
     return results.finish(
         at.db,
         claimed.id,
         at.name,
         quality=outcome.quality,
         made=[results.NewResult(item.analysis, item.model, item.payload) for item in outcome.findings],
-        pictures=pictures,
+        pictures=written(at.files, outcome.pictures),
         software_version=observatory.__version__,
         now=datetime.now(UTC),
         segmentations=[NewSegmentation(item, outcome.preview_affine) for item in outcome.segmentations],

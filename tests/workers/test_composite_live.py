@@ -243,7 +243,7 @@ def test_a_file_that_vanished_meanwhile_is_a_missing_channel_and_two_are_the_end
     assert work(at, first) == "done"
     assert done(at)[0]["payload"]["missing"] == ["aia-193"]
     assert "could not be opened" in done(at)[0]["payload"]["problems"]["aia-193"]
-    assert work(at, second) == "failed"
+    assert work(at, second) == "rejected"
     assert "could not be opened" in stored.get(at.db, second)["reason"]
 
 

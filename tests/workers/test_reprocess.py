@@ -196,7 +196,7 @@ def test_a_vanished_file_ends_as_failed_with_its_reason_and_keeps_the_old_result
     for file in incoming.iterdir():
         file.unlink()
     job = start(home)
-    assert run(home, job) == ["failed"]
+    assert run(home, job) == ["rejected"]
     (failure,) = reprocess_jobs.failures(home, job.id, 10)
     assert failure["frame_id"] == frame_id
     assert "could not be opened" in failure["reason"]
@@ -211,7 +211,7 @@ def test_only_the_model_that_is_named_runs_and_one_that_is_not_installed_says_so
     (frame_id,) = done()
     newer()
     job = start(home, model="halpha_siqa")
-    assert run(home, job) == ["failed"]
+    assert run(home, job) == ["rejected"]
     reason = reprocess_jobs.failures(home, job.id, 1)[0]["reason"]
     assert "halpha_siqa" in reason and "halpha_quality" in reason
     assert len(results.of_frame(home, frame_id)) == 1
