@@ -94,7 +94,6 @@ def redirect_answers(absent: str) -> Answers:
     return {307: {"description": _WORDS[307]}, **problems(_404=absent)}
 
 
-
 _WHOLE: list[Any] = []
 _MARK = "heliowatch-example:"
 
