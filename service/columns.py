@@ -132,4 +132,50 @@ COMPOSITES = (
     Column("height", "integer", "Height of the picture", "pixel"),
 )
 
-__all__ = ["AREAS", "BINNED_AREAS", "BINNED_SCORES", "COMPOSITES", "FRAMES", "REGIONS", "SCORES"]
+_COUNTED = {
+    "expected": "Frames that were to be expected",
+    "received": "Of those, came",
+    "usable": "Of those, are of use",
+    "waiting": "Came and are not judged yet",
+    "unusable": "Came and are degraded, rejected, failed or marked bad",
+    "frozen": "Brought the bytes of a former frame again",
+    "missing": "Did not come, and nothing excuses it",
+    "extra": "Came when none was expected",
+    "frames": "All that came, two of one moment counted twice",
+}
+_EXCUSED = {
+    "night": "Not expected: night (for a camera of the night: day)",
+    "eclipse": "Not expected: the Earth hid the Sun",
+    "maintenance": "Not expected: maintenance",
+    "weather": "Not expected: closed for weather",
+}
+LEDGERS = (
+    Column("start", "time", "Begin of the span, UTC", ucd="time.start"),
+    Column("end", "time", "End of the span, UTC", ucd="time.end"),
+    _INSTRUMENT,
+    Column("cadence_s", "number", "Time from frame to frame", "s", "time.interval"),
+    Column("is_cadence_learned", "boolean", "Whether it was learned from the frames"),
+    *(Column(name, "integer", words, ucd="meta.number") for name, words in _COUNTED.items()),
+    *(Column(f"excused_{name}", "integer", words, ucd="meta.number") for name, words in _EXCUSED.items()),
+)
+GAPS = (
+    _INSTRUMENT,
+    Column("start", "time", "When the first lost frame was due, UTC", ucd="time.start"),
+    Column("end", "time", "When the next frame came or was due, UTC", ucd="time.end"),
+    Column("length_s", "number", "From start to end", "s", "time.duration"),
+    Column("frames_lost", "integer", "Frames that were to be expected", ucd="meta.number"),
+    Column("state", "text", "missing, or what excuses it", ucd="meta.code"),
+    Column("is_open", "boolean", "Whether it goes on"),
+)
+
+__all__ = [
+    "AREAS",
+    "BINNED_AREAS",
+    "BINNED_SCORES",
+    "COMPOSITES",
+    "FRAMES",
+    "GAPS",
+    "LEDGERS",
+    "REGIONS",
+    "SCORES",
+]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -167,15 +167,11 @@ def gap_as_json(name: str, gap: Gap) -> dict[str, Any]:
     }
 
 
-_EXCUSES = tuple(f"excused_{state.word}" for state in EXCUSES)
-CSV_COLUMNS = ("start", "end", "instrument", "cadence_s", "is_cadence_learned", *COUNTS, *_EXCUSES)
-
-
-def csv_row(name: str, written: Ledger, count: Count) -> Sequence[Any]:
-    """One span of one instrument as a line of a table."""
-    numbers: Mapping[str, Any] = {f"excused_{word}": value for word, value in count.excused.items()}
+def row(name: str, written: Ledger, count: Count) -> list[Any]:
+    """One span of one instrument as a row of `service.columns.LEDGERS`."""
     head = (count.start, count.end, name, _rounded(written.cadence_s), written.is_learned)
-    return (*head, *(getattr(count, word) for word in COUNTS), *(numbers[word] for word in _EXCUSES))
+    excused = (count.excused[state.word] for state in EXCUSES)
+    return [*head, *(getattr(count, word) for word in COUNTS), *excused]
 
 
 def _rounded(value: float | None) -> float | None:

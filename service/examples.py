@@ -94,6 +94,55 @@ QUALITY = {
         }
     ],
 }
+_LEDGER_OF_A_DAY = {
+    "start": "2026-11-20T00:00:00Z",
+    "end": "2026-11-21T00:00:00Z",
+    "expected": 540,
+    "received": 531,
+    "usable": 488,
+    "waiting": 0,
+    "unusable": 43,
+    "frozen": 0,
+    "missing": 9,
+    "extra": 0,
+    "frames": 531,
+    "excused": {"night": 900, "eclipse": 0, "maintenance": 0, "weather": 0},
+    "ratio": {"received": 0.983333, "usable": 0.903704, "missing": 0.016667},
+}
+COVERAGE = {
+    "start": "2026-11-20T00:00:00Z",
+    "end": "2026-11-21T00:00:00Z",
+    "bin_s": None,
+    "items": [
+        {
+            "instrument": "kso-halpha",
+            "cadence_s": 60.0,
+            "is_cadence_learned": False,
+            **_LEDGER_OF_A_DAY,
+            "undated": 0,
+            "gaps": {"missing": 2, "night": 2, "eclipse": 0, "maintenance": 0, "weather": 0},
+            "lateness_s": {"p50": 1.9, "p95": 2.6, "p99": 8.4},
+            "due": "2026-11-20T14:59:00Z",
+            "bins": None,
+        }
+    ],
+}
+GAPS = {
+    "start": "2026-11-20T00:00:00Z",
+    "end": "2026-11-21T00:00:00Z",
+    "is_truncated": False,
+    "items": [
+        {
+            "instrument": "kso-halpha",
+            "start": "2026-11-20T10:17:00Z",
+            "end": "2026-11-20T10:24:00Z",
+            "length_s": 420.0,
+            "frames_lost": 7,
+            "state": "missing",
+            "is_open": False,
+        }
+    ],
+}
 REGION: dict[str, Any] = {
     "id": 301,
     "frame_id": 4712,

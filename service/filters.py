@@ -45,8 +45,8 @@ _AREA_WORDS = (
     "foreshortening, such as 1%, 500msh or 20000Mm2"
 )
 _SKY_CLASSES = Literal["arc", "diffuse", "discrete", "cloud", "moon", "clear"]
-_FORMAT_WORDS = "json, csv, votable or parquet; the Accept header decides when left out"
-_TableFormat = Literal["json", "csv", "votable", "parquet"]
+FORMAT_WORDS = "json, csv, votable or parquet; the Accept header decides when left out"
+TableFormat = Literal["json", "csv", "votable", "parquet"]
 AS_OF_WORDS = (
     "an ISO 8601 time, UTC when no offset is given, such as 2026-11-20T08:00Z: what was known then; "
     "results made later are passed over"
@@ -218,7 +218,7 @@ class FrameQuery(FrameFilters):
     cursor: str | None = Field(
         None, max_length=200, description="the cursor of `next` from the page before, unchanged"
     )
-    format: _TableFormat | None = Field(None, description=_FORMAT_WORDS)
+    format: TableFormat | None = Field(None, description=FORMAT_WORDS)
     as_of: MomentText | None = Field(
         None,
         description=f"{AS_OF_WORDS}; for JSON, without quality_min, quality_max and cause",
@@ -256,7 +256,7 @@ class QualityQuery(BaseModel):
     instrument: InstrumentName | None = Field(None, description="name of an instrument, such as kso-halpha")
     bin: BinText | None = Field(None, description=_BIN_WORDS, examples=["5m"])
     limit: int = Field(2000, ge=1, le=10000, description="1 to 10000 points, the newest of the range")
-    format: _TableFormat | None = Field(None, description=_FORMAT_WORDS)
+    format: TableFormat | None = Field(None, description=FORMAT_WORDS)
     as_of: MomentText | None = Field(
         None, description=f"{AS_OF_WORDS}; without bin", examples=["2026-11-20T08:00Z"]
     )
@@ -334,7 +334,7 @@ class AreaQuery(BaseModel):
     limit: int = Field(
         2000, ge=1, le=10000, description="1 to 10000 points of each type of event, the newest of the range"
     )
-    format: _TableFormat | None = Field(None, description=_FORMAT_WORDS)
+    format: TableFormat | None = Field(None, description=FORMAT_WORDS)
 
 
 class CompositeQuery(BaseModel):
@@ -354,7 +354,7 @@ class CompositeQuery(BaseModel):
     cursor: str | None = Field(
         None, max_length=200, description="the cursor of `next` from the page before, unchanged"
     )
-    format: _TableFormat | None = Field(None, description=_FORMAT_WORDS)
+    format: TableFormat | None = Field(None, description=FORMAT_WORDS)
 
     @property
     def after(self) -> tuple[datetime, int] | None:

@@ -7,21 +7,22 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from observatory.observing import State
-from service import coverage
+from service import columns, coverage, examples
 from service.context import Here
-from service.filters import InstrumentName, TimeRangeText
-from service.formats import chosen_format, csv_lines
-from service.shapes import json_response
+from service.described import list_answers
+from service.filters import FORMAT_WORDS, InstrumentName, TableFormat, TimeRangeText
+from service.formats import chosen_format
+from service.paging import list_response
+from service.tables import Table, table_response
 
 router = APIRouter(tags=["coverage"])
 
 _BINS = {"1h": 3600.0, "1d": 86400.0}
 _STATES = {state.word: state for state in State}
-_CSV = "text/csv; charset=utf-8; header=present"
 
 
 class CoverageQuery(BaseModel):
@@ -37,9 +38,7 @@ class CoverageQuery(BaseModel):
     bin: Literal["1h", "1d"] | None = Field(
         None, description="1h or 1d; bins begin at full hours and days, UTC"
     )
-    format: Literal["json", "csv"] | None = Field(
-        None, description="json or csv; the Accept header decides when left out"
-    )
+    format: TableFormat | None = Field(None, description=FORMAT_WORDS)
 
 
 class GapQuery(BaseModel):
@@ -57,9 +56,7 @@ class GapQuery(BaseModel):
     )
     order: Literal["asc", "desc"] = Field("desc", description="asc (oldest first) or desc (newest first)")
     limit: int = Field(1000, ge=1, le=10_000, description="1 to 10000 gaps, the first in the order")
-    format: Literal["json", "csv"] | None = Field(
-        None, description="json or csv; the Accept header decides when left out"
-    )
+    format: TableFormat | None = Field(None, description=FORMAT_WORDS)
 
 
 class RatioShape(BaseModel):
@@ -131,11 +128,7 @@ class GapList(BaseModel):
     items: list[GapShape]
 
 
-@router.get(
-    "/coverage",
-    responses={200: {"model": LedgerList, "content": {"text/csv": {}}}},
-    response_class=Response,
-)
+@router.get("/coverage", responses=list_answers(LedgerList, examples.COVERAGE), response_class=Response)
 def get_coverage(request: Request, here: Here, query: Annotated[CoverageQuery, Query()]) -> Response:
     """The completeness ledger of each instrument: expected, received, usable, missing and excused frames.
 
@@ -148,22 +141,19 @@ def get_coverage(request: Request, here: Here, query: Annotated[CoverageQuery, Q
     bin_s = _BINS[query.bin] if query.bin else None
     form = chosen_format(request, query.format)
     found = list(coverage.ledgers(here, span, query.instrument, bin_s))
-    if form == "csv":
-        rows = (
-            coverage.csv_row(name, written, count)
+    if form != "json":
+        rows = [
+            coverage.row(name, written, count)
             for name, written in found
             for count in (written.bins if bin_s else [written.total])
-        )
-        return StreamingResponse(csv_lines(coverage.CSV_COLUMNS, rows), media_type=_CSV)
+        ]
+        return table_response(Table("coverage", columns.LEDGERS, [rows]), form)
     items = [coverage.ledger_as_json(name, written, with_bins=bin_s is not None) for name, written in found]
-    return json_response({"start": span.start, "end": span.end, "bin_s": bin_s, "items": items})
+    body = {"start": span.start, "end": span.end, "bin_s": bin_s, "items": items}
+    return list_response(request, body)
 
 
-@router.get(
-    "/coverage/gaps",
-    responses={200: {"model": GapList, "content": {"text/csv": {}}}},
-    response_class=Response,
-)
+@router.get("/coverage/gaps", responses=list_answers(GapList, examples.GAPS), response_class=Response)
 def list_gaps(request: Request, here: Here, query: Annotated[GapQuery, Query()]) -> Response:
     """Gaps: from when the first lost frame was due until the next one came or was due, and why.
 
@@ -180,9 +170,9 @@ def list_gaps(request: Request, here: Here, query: Annotated[GapQuery, Query()])
         items += [coverage.gap_as_json(name, gap) for gap in written.gaps.of(chosen)]
     items.sort(key=lambda gap: (gap["start"], gap["instrument"]), reverse=query.order == "desc")
     given = items[: query.limit]
-    if form == "csv":
-        columns = list(GapShape.model_fields)
-        lines = csv_lines(columns, ([gap[name] for name in columns] for gap in given))
-        return StreamingResponse(lines, media_type=_CSV)
     is_truncated = len(items) > len(given)
-    return json_response({"start": span.start, "end": span.end, "is_truncated": is_truncated, "items": given})
+    if form != "json":
+        rows = [[gap[column.name] for column in columns.GAPS] for gap in given]
+        return table_response(Table("gaps", columns.GAPS, [rows], is_cut=is_truncated), form)
+    body = {"start": span.start, "end": span.end, "is_truncated": is_truncated, "items": given}
+    return list_response(request, body)

@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
+from astropy.table import Table
 from fastapi.testclient import TestClient
 
 from observatory.settings import InstrumentSettings, Settings
@@ -75,6 +77,20 @@ def test_both_are_given_as_csv(client: TestClient, filled: None) -> None:
 
 
 @on_sqlite
+def test_both_are_given_as_votable_and_parquet(client: TestClient, filled: None) -> None:
+    for address in (LEDGER, GAPS):
+        asked = {"date": "2026-06-01"}
+        lines = list(csv.DictReader(io.StringIO(client.get(address, params=asked | {"format": "csv"}).text)))
+        votable = client.get(address, params=asked | {"format": "votable"})
+        read = Table.read(io.BytesIO(votable.content), format="votable", verify="exception")
+        frame = pandas.read_parquet(
+            io.BytesIO(client.get(address, params=asked | {"format": "parquet"}).content)
+        )
+        assert len(lines) == len(read) == len(frame) > 0
+        assert list(lines[0]) == read.colnames == list(frame.columns)
+
+
+@on_sqlite
 @pytest.mark.parametrize(
     ("params", "word"),
     [
@@ -86,7 +102,7 @@ def test_both_are_given_as_csv(client: TestClient, filled: None) -> None:
         ({"date": "yesterday"}, "a day, UTC"),
         ({"date": "0001-01-01"}, "a day, UTC"),
         ({"bin": "5m"}, "1h or 1d"),
-        ({"format": "votable"}, "json or csv"),
+        ({"format": "xlsx"}, "json, csv, votable or parquet"),
         ({"instrument": "\x00"}, "instrument"),
         ({"cadence": "5"}, "parameters"),
     ],
