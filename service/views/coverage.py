@@ -61,7 +61,9 @@ class Card:
 
     @property
     def doubles(self) -> int:
-        """Frames beside another one of the same moment."""
+        """Frames beside another one of the same moment; unknown without a cadence."""
+        if self.ledger.cadence_s is None:
+            return 0
         return max(0, self.total.frames - self.total.received - self.total.extra + self.total.frozen)
 
 
