@@ -359,7 +359,7 @@ PROV = {
 JOB: dict[str, Any] = {
     "id": 12,
     "author": "pipeline",
-    "filters": {"instrument": "kso-halpha"},
+    "filters": {"instrument": "kso-halpha", "time": "2026-11-20T00:00:00Z/2026-11-21T00:00:00Z"},
     "model": None,
     "status": "running",
     "frames": 8640,

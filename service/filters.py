@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -23,6 +24,7 @@ from observatory.coordinates import MM2_PER_MSH
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.frames import Status
 from observatory.storage.region_catalogue import RegionFilter
+from service.formats import iso_z
 from service.problems import ParameterError
 
 MAX_ID = 2**63 - 1
@@ -31,6 +33,7 @@ _WAVELENGTH = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*(A|AA|Å|Angstrom|nm|
 _NM_PER_UNIT = {"a": 0.1, "aa": 0.1, "å": 0.1, "angstrom": 0.1, "nm": 1.0, "um": 1000.0}
 _AREA = re.compile(r"([0-9]{1,12}(?:\.[0-9]{0,12})?)\s*(%|msh|Mm2)", re.IGNORECASE)
 _BIN = re.compile(r"([0-9]{1,6})(s|m|h|d)")
+_SHORTEST_NM, _LONGEST_NM = 1e-6, 1e6
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 MAX_BIN_S = 366 * 86400
 
@@ -78,10 +81,8 @@ def parse_moment(word: str) -> datetime:
         raise ValueError(f"{word[:40]!r} is no ISO 8601 time") from error
 
 
-def parse_time_range(word: Any) -> Any:
+def parse_time_range(word: str) -> TimeRange:
     """Read ``START/END``."""
-    if not isinstance(word, str):
-        return word
     sides = word.split("/")
     if len(sides) != 2:
         raise ValueError("needs START/END with one slash")
@@ -91,14 +92,15 @@ def parse_time_range(word: Any) -> Any:
     return TimeRange(start, end)
 
 
-def parse_wavelength(word: Any) -> Any:
+def parse_wavelength(word: str) -> float:
     """Read a wavelength with its unit as nanometres."""
-    if not isinstance(word, str):
-        return word
     found = _WAVELENGTH.fullmatch(word.strip())
     if found is None:
         raise ValueError(f"{word[:20]!r} is no wavelength with a unit")
-    return float(found[1]) * _NM_PER_UNIT[found[2].lower()]
+    nm = float(found[1]) * _NM_PER_UNIT[found[2].lower()]
+    if not _SHORTEST_NM <= nm <= _LONGEST_NM:
+        raise ValueError(f"{word[:20]!r} is no wavelength of light")
+    return nm
 
 
 @dataclass(frozen=True)
@@ -109,10 +111,8 @@ class LeastArea:
     disk_fraction: float | None = None
 
 
-def parse_area(word: Any) -> Any:
+def parse_area(word: str) -> LeastArea:
     """Read an area with its unit."""
-    if not isinstance(word, str):
-        return word
     found = _AREA.fullmatch(word.strip())
     if found is None:
         raise ValueError(f"{word[:20]!r} is no area with a unit")
@@ -122,10 +122,8 @@ def parse_area(word: Any) -> Any:
     return LeastArea(area_msh=value if unit == "msh" else value / MM2_PER_MSH)
 
 
-def parse_bin(word: Any) -> Any:
+def parse_bin(word: str) -> int:
     """Read the width of a bin as seconds."""
-    if not isinstance(word, str):
-        return word
     found = _BIN.fullmatch(word.strip())
     width_s = int(found[1]) * _SECONDS[found[2]] if found else 0
     if not 0 < width_s <= MAX_BIN_S:
@@ -133,20 +131,25 @@ def parse_bin(word: Any) -> Any:
     return width_s
 
 
-_text = {"type": "string"}
+def _read(parse: Callable[[str], Any]) -> BeforeValidator:
+    """Let a parameter be text alone: JSON could bring numbers, truths and objects, too."""
+
+    def read(word: Any) -> Any:
+        if not isinstance(word, str):
+            raise ValueError("needs to be text")
+        return parse(word)
+
+    return BeforeValidator(read)
+
+
+_text = WithJsonSchema({"type": "string"})
 InstrumentName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]+$")]
 LookName = InstrumentName
-TimeRangeText = Annotated[TimeRange, BeforeValidator(parse_time_range), WithJsonSchema(_text)]
-WavelengthText = Annotated[float, BeforeValidator(parse_wavelength), WithJsonSchema(_text)]
-AreaText = Annotated[LeastArea, BeforeValidator(parse_area), WithJsonSchema(_text)]
-BinText = Annotated[int, BeforeValidator(parse_bin), WithJsonSchema(_text)]
-
-
-def _moment(word: Any) -> Any:
-    return parse_moment(word) if isinstance(word, str) else word
-
-
-MomentText = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema(_text)]
+TimeRangeText = Annotated[TimeRange, _read(parse_time_range), _text]
+WavelengthText = Annotated[float, _read(parse_wavelength), _text]
+AreaText = Annotated[LeastArea, _read(parse_area), _text]
+BinText = Annotated[int, _read(parse_bin), _text]
+MomentText = Annotated[datetime, _read(parse_moment), _text]
 
 
 class FrameFilters(BaseModel):
@@ -206,6 +209,17 @@ class FrameFilters(BaseModel):
             sha256=None if self.sha256 is None else self.sha256.lower(),
             mark=self.mark,
         )
+
+
+def words_of(wanted: FrameFilter) -> dict[str, Any]:
+    """Filters as a request writes them: what `FrameFilters` reads as the same."""
+    words = {name: value for name, value in vars(wanted).items() if value is not None}
+    sides = [words.pop(name, None) for name in ("time_from", "time_to")]
+    if any(sides):
+        words["time"] = "/".join(".." if side is None else iso_z(side) for side in sides)
+    if "wavelength_nm" in words:
+        words["wavelength"] = f"{words.pop('wavelength_nm'):.9f}".rstrip("0").rstrip(".") + "nm"
+    return words
 
 
 class FrameQuery(FrameFilters):

@@ -15,7 +15,7 @@ from service import examples
 from service.auth import Identity, Scope, requires
 from service.context import Context, Here
 from service.described import one_answer
-from service.filters import MAX_ID, FrameFilters
+from service.filters import MAX_ID, FrameFilters, words_of
 from service.gate import note
 from service.paging import base_of
 from service.problems import NotFoundError, ParameterError, ProblemError
@@ -55,7 +55,10 @@ class FailureShape(BaseModel):
 
 
 class JobShape(BaseModel):
-    """A job and how far it is. While it is `selecting`, frames are still being written down."""
+    """A job and how far it is. While it is `selecting`, frames are still being written down.
+
+    `filters` are those of the request, in its words.
+    """
 
     id: int
     author: str
@@ -203,7 +206,7 @@ def job_as_json(job: Job, base: str, failures: list[dict[str, Any]] | None = Non
     return {
         "id": job.id,
         "author": job.author,
-        "filters": {name: value for name, value in vars(job.wanted).items() if value is not None},
+        "filters": words_of(job.wanted),
         "model": job.model,
         "status": job.status.value,
         "frames": job.frames,

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from observatory.storage.frame_keys import FrameFilter
 from service.filters import (
     MAX_ID,
+    FrameFilters,
     TimeRange,
     parse_bin,
     parse_time_range,
     parse_wavelength,
     read_cursor,
+    words_of,
     write_cursor,
 )
 from service.problems import ParameterError
@@ -39,6 +43,21 @@ def test_any_other_word_is_refused_as_a_cursor(word: str) -> None:
 def test_a_time_range_comes_back_as_it_was(start: datetime, end: datetime) -> None:
     if start < end:
         assert parse_time_range(f"{start.isoformat()}/{end.isoformat()}") == TimeRange(start, end)
+
+
+@given(
+    st.none() | moments,
+    st.none() | moments,
+    st.none() | st.floats(1e-6, 1e6),
+    st.none() | st.floats(0, 1),
+)
+def test_filters_come_back_from_their_words(
+    start: datetime | None, end: datetime | None, nm: float | None, quality: float | None
+) -> None:
+    assume(start is None or end is None or start < end)
+    wanted = FrameFilter(time_from=start, time_to=end, wavelength_nm=nm, quality_min=quality)
+    read = FrameFilters(**words_of(wanted)).as_filter
+    assert read == replace(wanted, wavelength_nm=None if nm is None else pytest.approx(nm, abs=1e-9))
 
 
 @given(st.text())

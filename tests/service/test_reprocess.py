@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -34,7 +35,7 @@ def local(app: FastAPI) -> Iterator[TestClient]:
 
 
 def post(client: TestClient, **body: Any) -> Any:
-    return client.post(REPROCESS, json=body)
+    return client.post(REPROCESS, content=json.dumps(body), headers={"content-type": "application/json"})
 
 
 def test_a_dry_run_counts_and_does_nothing(local: TestClient, telescope: Telescope):
@@ -74,6 +75,17 @@ def test_a_job_is_followed_from_its_beginning_to_its_end(local: TestClient, tele
     assert local.delete(path).status_code == 409
 
 
+@on_sqlite
+def test_a_job_tells_its_filters_as_they_were_asked_for(local: TestClient):
+    asked = {"time": "2026-11-20T08:00Z/2026-11-21", "wavelength": "193 A", "quality_max": 0.5, "mark": "bad"}
+    told = {"time": "2026-11-20T08:00:00Z/2026-11-21T00:00:00Z", "wavelength": "19.3nm"}
+    path = post(local, **asked).headers["location"]
+    assert local.get(path).json()["filters"] == asked | told
+    assert post(local, **local.get(path).json()["filters"]).json()["filters"] == asked | told
+    assert post(local, time="../2026-11-21").json()["filters"] == {"time": "../2026-11-21T00:00:00Z"}
+    assert [job["id"] for job in local.get(REPROCESS).json()["items"]] == [3, 2, 1]
+
+
 def test_a_cancelled_job_stays_cancelled(local: TestClient, telescope: Telescope):
     telescope.observe(0.9)
     path = post(local).headers["location"]
@@ -98,6 +110,15 @@ def test_a_model_takes_the_frames_of_its_kind_alone(local: TestClient, telescope
         ({"time": "2026"}, "time"),
         ({"quality_min": 2}, "quality_min"),
         ({"wavelength": "193"}, "wavelength"),
+        ({"wavelength": 193}, "wavelength"),
+        ({"wavelength": 1e308}, "wavelength"),
+        ({"wavelength": True}, "wavelength"),
+        ({"wavelength": "999999999um"}, "wavelength"),
+        ({"wavelength": "0nm"}, "wavelength"),
+        ({"time": {"start": "2026-01-01"}}, "time"),
+        ({"time": {"start": "2026-01-02T00:00:00Z", "end": "2026-01-01T00:00:00Z"}}, "time"),
+        ({"time": ["2026-01-01", "2026-01-02"]}, "time"),
+        ({"time": 0}, "time"),
         ({"status": "lost"}, "status"),
         ({"cause": "gremlins"}, "cause"),
         ({"instrument": ""}, "instrument"),
@@ -114,6 +135,7 @@ def test_filters_that_are_none_are_refused(local: TestClient, body: dict[str, An
     (error,) = answer.json()["errors"]
     assert error["parameter"] == name
     assert error["allowed"]
+    assert local.get(REPROCESS).json()["items"] == []
 
 
 @on_sqlite
