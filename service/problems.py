@@ -130,9 +130,9 @@ def _parameter_problem(item: Mapping[str, Any], allowed: Mapping[str, str]) -> P
             parameter=name, detail="is not a parameter here", allowed=f"parameters: {', '.join(allowed)}"
         )
     message = item["msg"].removeprefix("Value error, ")
-    return ParameterProblem(
-        parameter=name, detail=message[:1].lower() + message[1:], allowed=allowed.get(name)
-    )
+    if not message[1:2].isupper():  # a word that is written large, such as START, stays so
+        message = message[:1].lower() + message[1:]
+    return ParameterProblem(parameter=name, detail=message, allowed=allowed.get(name))
 
 
 def _allowed_values(request: Request) -> dict[str, str]:

@@ -151,6 +151,12 @@ def test_a_wrong_parameter_is_named_with_what_is_allowed(
     assert allowed in body["errors"][0]["allowed"]
 
 
+@on_sqlite
+def test_a_word_written_large_stays_so_in_a_problem(client: TestClient) -> None:
+    said = client.get(FRAMES, params={"time": "2027-01-01/2026-01-01"}).json()["detail"]
+    assert said == "time: START is not before END"
+
+
 def test_a_cursor_of_the_other_order_is_refused(client: TestClient, telescope: Telescope) -> None:
     for _ in range(2):
         telescope.observe()
