@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 
 import migrations
 from observatory.settings import Settings, load_settings
 from observatory.storage.session import Database
+from tests.environment import forget_settings
 from tests.servers import PostgresServer, RedisServer
+
+
+@pytest.fixture(autouse=True)
+def logging_ends_with_its_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Loggers keep the stderr that they were given; the test runner closes it after the test."""
+    configure = structlog.configure
+
+    def without_cache(**given: Any) -> None:
+        configure(**given | {"cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", without_cache)
+    yield
+    structlog.reset_defaults()
+    for handler in list(logging.root.handlers):
+        if type(handler) is logging.StreamHandler:
+            logging.root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")
@@ -50,9 +70,7 @@ def db(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Embedded settings in a folder of their own, untouched by the caller's environment."""
-    for name in [name for name in os.environ if name.startswith("HELIOWATCH_")]:
-        if name != "HELIOWATCH_TEST_DATA":
-            monkeypatch.delenv(name)
+    forget_settings(monkeypatch)
     monkeypatch.chdir(tmp_path)
     return load_settings(data_dir=tmp_path / "data")
 

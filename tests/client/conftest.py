@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -19,6 +18,7 @@ from observatory.storage.files import ProductFiles
 from observatory.storage.frames import Arrival, register
 from observatory.storage.session import Database
 from service.main import create_app
+from tests.environment import forget_settings
 from tests.servers import PostgresServer
 from tests.service.telescope import DAY, Telescope, in_thread
 
@@ -62,9 +62,9 @@ class House:
 @pytest.fixture(scope="session")
 def house(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Postgres, uvicorn, two real frames and a day of simulated rows."""
-    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("HELIOWATCH_")}
-    folder = tmp_path_factory.mktemp("house")
-    settings = load_settings(data_dir=folder)
+    with pytest.MonkeyPatch.context() as patch:
+        forget_settings(patch)
+        settings = load_settings(data_dir=tmp_path_factory.mktemp("house"))
     url = postgres.new_database()
     migrations.upgrade(url)
     db = Database(url)
@@ -86,4 +86,3 @@ def house(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) ->
         telescope.receive(date_obs=DAY + timedelta(hours=9))
         yield made
     db.dispose()
-    os.environ.update(kept)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from observatory.settings import Settings, load_settings
 from observatory.storage import catalogue, provenance, schema
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.session import Database
+from tests.environment import forget_settings
 from workers import tasks
 from workers.app import make_app
 from workers.ingester import Ingester, WatchFolder
@@ -53,8 +53,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings
     for name in SHOWN:
         shutil.copy(SAMPLES / name, incoming)
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("HELIOWATCH_")]:
-            patch.delenv(name)
+        forget_settings(patch)
         patch.chdir(home)
         settings = load_settings(data_dir=home / "data")
         take_in(settings, [WatchFolder(incoming)]).dispose()

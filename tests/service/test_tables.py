@@ -70,6 +70,8 @@ def test_every_list_is_the_same_in_every_format(address: str, client: TestClient
         assert len(items) == len(lines) == len(votable) == len(frame) > 0, path
         assert list(frame.columns) == list(lines[0]), path
         if path == "regions":  # whose VOTable has the names of the HEK, outlines, and seven digits
+            for name in ("id", "frame_id", "track_id"):
+                assert votable[name].filled(0).tolist() == [item[name] or 0 for item in items]
             continue
         assert votable.colnames == list(frame.columns), path
         for name in set(lines[0]) & {"score", "disk_fraction", "area_msh"}:
@@ -182,6 +184,12 @@ def test_no_columns_of_a_table_share_a_name() -> None:
         assert len(set(names)) == len(names)
     empty = Table("none", NUMBERS, itertools.repeat([], 3))
     assert b"".join(votable_pieces(empty)).count(b"<TR>") == 0
+
+
+def test_a_votable_keeps_every_kind_of_line_end() -> None:
+    words = "one\rtwo\r\nthree\n<&>"
+    document = b"".join(votable_pieces(Table("words", (Column("word", "text"),), [[(words,)]])))
+    assert AstropyTable.read(io.BytesIO(document), format="votable")["word"][0] == words
 
 
 @on_sqlite
