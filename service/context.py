@@ -18,7 +18,7 @@ from service.identity import Keyring
 from service.limits import Limiter
 from service.metrics import DatabaseCollector
 from service.remembered import Remembered
-from service.slots import Slots
+from service.slots import Slots, Turns
 from service.stream import EventStream
 from service.trail import Trail
 
@@ -39,6 +39,7 @@ class Context:
     trail: Trail
     spool: Spool
     uploads: Slots
+    turns: Turns
     probe_queue: QueueProbe
     collector: DatabaseCollector
     overview: Remembered[list[dict[str, Any]]]

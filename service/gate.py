@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from observatory.errors import StorageUnavailableError
 from observatory.storage.audit import Entry
+from observatory.storage.session import hurried
 from service.auth import REMEMBERED, UNSAFE, CrossOriginError, UnauthorisedError, identify
 from service.context import Context, context_of
 from service.identity import Identity
@@ -21,6 +22,9 @@ from service.shapes import API
 EXEMPT = frozenset({"/healthz", "/readyz", "/metrics"})
 NOTES = "heliowatch.notes"
 """Where a route leaves what the audit log is to say of a write: a dict."""
+
+_WRITE_PATIENCE_S = 5.0  # with other writers, where there can be one at a time
+_ENTRIES_AT_ONCE = 2  # a long queue for the audit log must not take the threads that read
 
 
 class RateLimits:
@@ -77,6 +81,7 @@ class AuditTrail:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._turns = CapacityLimiter(_ENTRIES_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -89,10 +94,11 @@ class AuditTrail:
             if message["type"] == "http.response.start":
                 entry = _entry(scope, message["status"])
                 if entry is not None:
-                    await run_in_threadpool(context_of(scope).trail.note, entry)
+                    await to_thread.run_sync(context_of(scope).trail.note, entry, limiter=self._turns)
             await send(message)
 
-        await self._app(scope, receive, send_noting)
+        with hurried(_WRITE_PATIENCE_S):
+            await self._app(scope, receive, send_noting)
 
 
 def _entry(scope: Scope, status: int) -> Entry | None:

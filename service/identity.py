@@ -16,13 +16,14 @@ from observatory.access import Scope, with_implied
 from observatory.errors import StorageUnavailableError
 from observatory.storage import keys
 from observatory.storage.keys import Key
-from observatory.storage.session import Database
+from observatory.storage.session import Database, hurried
 
 _log = structlog.get_logger()
 
 _TRUSTED_S = 2.0  # a revoked key is refused after so long at most
 _REMEMBERED = 4096
 _NOTED_S = 60.0
+_NOTING_PATIENCE_S = 0.5  # who asks does not wait for our book-keeping
 _LONGEST = 8192
 
 
@@ -156,6 +157,7 @@ class Keyring:
             return
         self._noted[key.id] = moment + _NOTED_S
         try:
-            await run_in_threadpool(keys.note_use, self._db, [key.id], now)
+            with hurried(_NOTING_PATIENCE_S):
+                await run_in_threadpool(keys.note_use, self._db, [key.id], now)
         except StorageUnavailableError as error:
             _log.warning("key_use_not_noted", key=key.name, error=str(error))

@@ -53,9 +53,10 @@ from service.routes import coverage as coverage_routes
 from service.routes import frames as frame_routes
 from service.security import SecurityHeaders
 from service.shapes import API
-from service.slots import Slots
+from service.slots import Slots, Turns
 from service.stream import EventStream
 from service.trail import Trail
+from service.turns import in_turn
 
 _ABOUT = (
     "Frames of solar and auroral observatories: what arrived, how good it is, and why not. "
@@ -107,7 +108,7 @@ def create_app(
         instruments,
         results,
         frame_routes,
-        uploads,
+        uploads,  # they have places of their own, and write files
         marks,
         originals,
         products,
@@ -122,7 +123,8 @@ def create_app(
         reprocess,
         audit,
     ):
-        app.include_router(routes.router, prefix=API, dependencies=[Depends(guard)])
+        writing = [in_turn] if routes in (marks, reprocess) else []
+        app.include_router(routes.router, prefix=API, dependencies=[Depends(guard), *writing])
     app.include_router(hapi.router, dependencies=[Depends(guard)])
     app.include_router(vo.router, dependencies=[Depends(guard)])
     app.include_router(health.router)
@@ -150,6 +152,7 @@ def _context(settings: Settings, db: Database, probe_queue: QueueProbe | None) -
         trail=Trail(db),
         spool=Spool(settings),
         uploads=Slots("uploads", "service.max_uploads"),
+        turns=Turns(),
         probe_queue=probe_queue or readiness.QueueProbe(settings),
         collector=DatabaseCollector(
             db, settings.service.worker_silence_s, shares=lambda: coverage.shares(settings, db)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.problems import ProblemError
 
 _RETRY_AFTER_S = 5
+_WRITES_AT_ONCE = 8  # of the forty threads that all answers share, and of fifteen connections to SQLite
+_TURN_PATIENCE_S = 3.0
 
 
 class Slots:
@@ -38,3 +41,34 @@ class Slots:
             yield
         finally:
             self.taken -= 1
+
+
+class Turns:
+    """Places for writes: they get a part of the threads, so that reading goes on while they wait."""
+
+    def __init__(self, at_once: int = _WRITES_AT_ONCE, *, patience_s: float = _TURN_PATIENCE_S) -> None:
+        self._free = asyncio.Semaphore(at_once)
+        self._patience_s = patience_s
+
+    async def take(self) -> None:
+        """Wait for a place, and take it.
+
+        Raises
+        ------
+        ProblemError
+            503 when none becomes free soon.
+        """
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._free.acquire()
+        except TimeoutError:
+            raise ProblemError(
+                503,
+                "busy",
+                "other writes wait for the database; come again in a moment",
+                headers={"Retry-After": str(_RETRY_AFTER_S)},
+            ) from None
+
+    def give_back(self) -> None:
+        """Let the next one have the place."""
+        self._free.release()

@@ -12,7 +12,7 @@ import structlog
 from observatory.errors import HeliowatchError
 from observatory.storage import audit
 from observatory.storage.audit import Entry
-from observatory.storage.session import Database
+from observatory.storage.session import Database, hurried
 
 _log = structlog.get_logger()
 
@@ -20,6 +20,8 @@ _REFUSED = frozenset({401, 403, 429})
 _REFUSED_A_MINUTE = 60
 _KEPT_REFUSED = 100_000
 _PRUNED_EVERY = 1_000
+_PATIENCE_S = 5.0
+_UNAVAILABLE = 503
 
 
 class Trail:
@@ -39,17 +41,24 @@ class Trail:
         self._noted = 0
         self._unlisted = 0
         self._since_pruning = 0
+        self._hurried_until = 0.0
 
     def note(self, entry: Entry) -> None:
-        """Write an entry; when the database is away the log of the process has to do."""
+        """Write an entry; when the database is away the log of the process has to do.
+
+        A lock that a write, or an entry a moment ago, waited for in vain is not waited for again.
+        """
         kept = self._within_bounds(entry) if entry.status in _REFUSED else entry
         if kept is None:
             return
+        is_hopeless = entry.status == _UNAVAILABLE or time.monotonic() < self._hurried_until
         try:
-            audit.record(self._db, [kept])
-            if entry.status in _REFUSED:
-                self._prune_sometimes()
+            with hurried(0.0 if is_hopeless else _PATIENCE_S):
+                audit.record(self._db, [kept])
+                if entry.status in _REFUSED:
+                    self._prune_sometimes()
         except HeliowatchError as error:
+            self._hurried_until = time.monotonic() + _PATIENCE_S
             facts: dict[str, Any] = vars(kept) | {"at": kept.at.isoformat()}
             _log.error("audit_not_written", error=str(error), **facts)
 

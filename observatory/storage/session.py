@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,27 @@ from observatory.errors import (
 )
 from observatory.storage.schema import SCHEMA_REVISION
 
-_BUSY_TIMEOUT_MS = 30_000
+_PATIENCE_S = 30.0  # of whoever says nothing: what the workers found is not thrown away for a long write
+_patience_s: ContextVar[float] = ContextVar("patience_s", default=_PATIENCE_S)
+
+
+@contextmanager
+def hurried(patience_s: float) -> Iterator[None]:
+    """Wait no longer for another writer than somebody waits for the answer.
+
+    For what is begun inside, in this thread or task and those that it starts. SQLite has one writer at
+    a time; of Postgres, whose writers wait for single rows, nothing changes.
+
+    Parameters
+    ----------
+    patience_s : float
+        Seconds; 0: not at all.
+    """
+    token = _patience_s.set(patience_s)
+    try:
+        yield
+    finally:
+        _patience_s.reset(token)
 
 
 class Database:
@@ -184,7 +205,7 @@ def _prepare_sqlite(connection: Any, _: Any) -> None:
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",
-        f"busy_timeout={_BUSY_TIMEOUT_MS}",
+        f"busy_timeout={round(_PATIENCE_S * 1000)}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
@@ -194,4 +215,6 @@ def _begin_sqlite(connection: Connection) -> None:
     # A writer takes its lock at once: a lock taken half-way fails without waiting when
     # another wrote in between (SQLITE_BUSY_SNAPSHOT), whatever the busy timeout says.
     is_read = connection.get_execution_options().get("heliowatch_read", False)
+    patience_ms = round(_patience_s.get() * 1000)
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={patience_ms}").close()
     connection.exec_driver_sql("BEGIN" if is_read else "BEGIN IMMEDIATE")

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx2
 import pytest
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from structlog.testing import capture_logs
 
 from observatory.access import Scope
-from observatory.storage import events, marks, results
+from observatory.storage import audit, events, marks, results
 from observatory.storage.marks import Mark, NoSuchFrameError, SeveralFramesError
 from observatory.storage.session import Database
+from service import gate, trail
+from service.slots import Turns
 from tests.service.access import bearer, make_key
-from tests.service.telescope import Telescope, on_sqlite
+from tests.service.telescope import Telescope, in_thread, on_sqlite
 
 
 @pytest.fixture
@@ -113,3 +121,58 @@ def test_a_frame_is_found_by_number_sum_or_name(telescope: Telescope, db: Databa
             marks.find_frame(db, word)
     with pytest.raises(NoSuchFrameError):
         marks.put(db, 99, Mark.BAD, None, "x", datetime.now(UTC))
+
+
+@on_sqlite
+def test_while_somebody_holds_the_database_writes_give_up_soon_and_reading_goes_on(
+    app: FastAPI, telescope: Telescope, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "_WRITE_PATIENCE_S", 1.0)
+    app.state.context = replace(app.state.context, turns=Turns(patience_s=1.0))
+    frame_id = telescope.observe()
+    key = bearer(make_key(db, Scope.WRITE))
+    with in_thread(app) as address, httpx2.Client(base_url=address, timeout=20) as reader:
+        mark = f"{address}/api/v1/frames/{frame_id}/mark"
+
+        def write(_: int) -> httpx2.Response:
+            return httpx2.put(mark, json={"mark": "bad"}, headers=key, timeout=20)
+
+        reader.get("/api/v1/frames")
+        with ThreadPoolExecutor(60) as crowd, db.write():
+            started = time.monotonic()
+            refused = [crowd.submit(write, number) for number in range(60)]
+            read = 0
+            while not all(item.done() for item in refused):
+                asked = time.monotonic()
+                assert reader.get("/api/v1/frames").status_code == 200
+                read += 1
+                assert time.monotonic() - asked < 2
+            answers = [item.result() for item in refused]
+            took_s = time.monotonic() - started
+        assert {answer.status_code for answer in answers} == {503}
+        assert all(answer.headers["retry-after"] == "5" for answer in answers)
+        assert {answer.json()["type"].rpartition(":")[2] for answer in answers} == {
+            "busy",
+            "storage-unavailable",
+        }
+        assert read > 3 and took_s < 10
+        assert audit.page(db, audit.AuditFilter(status=503), limit=10) == []
+        assert write(0).status_code == 200
+    assert [entry["status"] for entry in audit.page(db, audit.AuditFilter(), limit=10)] == [200]
+
+
+@on_sqlite
+def test_an_entry_waits_for_a_lock_once_and_the_next_ones_go_to_the_log(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trail, "_PATIENCE_S", 0.5)
+    entry = audit.Entry(datetime.now(UTC), "camera", "PUT /x", 422)
+    notes = trail.Trail(Database(db.url))
+    with db.write(), capture_logs() as logs:
+        started = time.monotonic()
+        for _ in range(20):
+            notes.note(entry)
+        took_s = time.monotonic() - started
+    assert [line["event"] for line in logs] == ["audit_not_written"] * 20
+    assert 0.5 <= took_s < 1.0
+    assert audit.count(db) == 0
