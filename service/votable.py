@@ -61,7 +61,8 @@ def _row(row: Any, words: list[Callable[[Any], str]]) -> str:
 
 def _text(value: Any) -> str:
     # XML has no way to write a control character, which a file's name may hold.
-    return escape(_NOT_XML.sub("\ufffd", str(value)))
+    # A carriage return that stands as it is, every reader takes for a line's end.
+    return escape(_NOT_XML.sub("\ufffd", str(value)), {"\r": "&#13;"})
 
 
 def _boolean(value: Any) -> str:

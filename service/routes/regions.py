@@ -106,7 +106,8 @@ def _outlined_columns() -> list[Column]:
     from observatory.region_formats import votable_fields  # with numpy: loaded by the first who asks
 
     kinds = {"char": "text", "double": "number"}
-    return [
+    ours = [column for column in columns.REGIONS if column.name in ("id", "frame_id", "track_id")]
+    return ours + [
         Column(field.name, kinds[field.datatype], field.description, field.unit, field.ucd)  # type: ignore[arg-type]
         for field in votable_fields()
     ]

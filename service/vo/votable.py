@@ -57,7 +57,8 @@ class Field:
 
 def text(value: Any) -> str:
     """Escape text for XML."""
-    return escape(str(value).translate(_UNWRITABLE))
+    # A carriage return that stands as it is, every reader takes for a line's end.
+    return escape(str(value).translate(_UNWRITABLE), {"\r": "&#13;"})
 
 
 def info(name: str, value: str, content: str = "") -> str:

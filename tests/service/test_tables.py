@@ -23,6 +23,7 @@ from observatory.storage.session import Database
 from service import columns
 from service.metrics import utc_now
 from service.tables import Column, Rows, Table, pages, table_response
+from service.vo import votable as virtual
 from service.votable import votable_pieces
 from tests.service.corona import AR, CH, NOON, central, found
 from tests.service.telescope import DAY, MODEL, Telescope, on_postgres, on_sqlite
@@ -190,6 +191,8 @@ def test_a_votable_keeps_every_kind_of_line_end() -> None:
     words = "one\rtwo\r\nthree\n<&>"
     document = b"".join(votable_pieces(Table("words", (Column("word", "text"),), [[(words,)]])))
     assert AstropyTable.read(io.BytesIO(document), format="votable")["word"][0] == words
+    observed = "".join(virtual.table([virtual.Field("word", "char", "")], [{"word": words}]))
+    assert AstropyTable.read(io.BytesIO(observed.encode()), format="votable")["word"][0] == words
 
 
 @on_sqlite
