@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import random
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from observatory.settings import Settings
 API = "/api/v1"
 _BUSY = (429, 502, 503, 504)
 _LONGEST_WAIT_S = 60.0
+_LONGEST_KEY = 8192
+_ODD = re.compile(r"[^!-~]")
 _TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 
 
@@ -137,18 +140,56 @@ def server_of(settings: Settings, named: str | None = None, key_file: Path | Non
     Raises
     ------
     SettingsError
-        When the address is none, or the key file cannot be read.
+        When the address is none, the key file cannot be read, or the key is none.
     """
     usual = settings.server or f"http://{_host(settings.service.host)}:{settings.service.port}"
     key = settings.key.get_secret_value() if settings.key is not None else None
+    whence = "HELIOWATCH_KEY (key of the settings)"
     if named and settings.server and _address(named) != _address(settings.server):
         key = None
     if key_file is not None:
-        try:
-            key = key_file.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"--key-file {key_file}: {error}") from error
+        key, whence = _key_in(key_file), f"--key-file {key_file}"
+    if key:
+        _check_key(key, whence)
     return Server(named or usual, key)
+
+
+def _key_in(path: Path) -> str:
+    """What a file holds, without the end of its line.
+
+    Raises
+    ------
+    SettingsError
+        When it cannot be read, or holds nothing.
+    """
+    try:
+        with path.open("rb") as file:
+            found = file.read(2 * _LONGEST_KEY).strip()
+    except OSError as error:
+        raise SettingsError(f"--key-file {path}: {error.strerror}") from error
+    if not found:
+        raise SettingsError(f"--key-file {path}: is empty; it is to hold a key")
+    return found.decode("utf-8", "replace")
+
+
+def _check_key(key: str, whence: str) -> None:
+    """Refuse what no header can carry, without repeating it: the libraries would.
+
+    Raises
+    ------
+    SettingsError
+        Which says what is wrong.
+    """
+    odd = _ODD.search(key)
+    if len(key) > _LONGEST_KEY:
+        wrong = f"has more than {_LONGEST_KEY} letters"
+    elif odd is None:
+        return
+    elif odd[0] in "\r\n":
+        wrong = "has more than one line"
+    else:
+        wrong = f"has at place {odd.start() + 1} what is no letter of a key"
+    raise SettingsError(f"{whence}: {wrong}; a key is one line of printable ASCII without blanks")
 
 
 def _host(host: str) -> str:

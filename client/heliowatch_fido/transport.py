@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from heliowatch_fido.errors import RefusedError, UnreachableError
+from heliowatch_fido.server import check_key
 
 API = "/api/v1"
 _AGENT = "heliowatch-fido/0.1"
@@ -50,6 +51,11 @@ class Connection:
         How often a request is made at most, when the server is busy or away.
     backoff_s : float
         First pause; doubles each time. A ``Retry-After`` of the server goes before it.
+
+    Raises
+    ------
+    HeliowatchError
+        When the key is none.
     """
 
     def __init__(
@@ -61,6 +67,7 @@ class Connection:
         tries: int = 5,
         backoff_s: float = 0.5,
     ) -> None:
+        check_key(key)
         self.url = url
         self.key = key
         self.timeout_s = timeout_s

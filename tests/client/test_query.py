@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -182,6 +183,38 @@ def test_the_key_comes_from_environment_or_file_and_goes_to_its_server_alone(
         file.write_text(f"{key}\n")
         code, _, err = run("query", "frames", "--key-file", file)
         assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        (b"hw_secret\nother", "more than one line"),
+        (b"hw_secret\r\nother\r\n", "more than one line"),
+        ("hw_secr\u00e9t".encode(), "at place 8"),
+        (b"hw_secr\xe9t", "at place 8"),
+        (b"hw secret", "at place 3"),
+        (b"hw_secret" * 1000, "more than 8192"),
+    ],
+)
+def test_a_key_that_is_none_is_refused_and_not_repeated(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: bytes, said: str
+) -> None:
+    file = tmp_path / "key"
+    file.write_bytes(key)
+    code, out, err = run("query", "frames", "--key-file", file)
+    assert (code, out) == (2, b"") and str(file) in err and said in err
+    assert not any(part in err for part in ("secr", "other"))
+    monkeypatch.setenv("HELIOWATCH_KEY", os.fsdecode(key))
+    code, out, err = run("query", "frames")
+    assert (code, out) == (2, b"") and "HELIOWATCH_KEY" in err and said in err
+    assert not any(part in err for part in ("secr", "other"))
+
+
+def test_a_key_file_without_a_key_is_refused(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("\n")
+    code, out, err = run("query", "frames", "--key-file", file)
+    assert (code, out) == (2, b"") and "is empty" in err
 
 
 def test_a_busy_server_is_asked_again_and_an_answer_cut_off_is_an_error() -> None:
