@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -9,11 +10,13 @@ from pathlib import PurePosixPath
 import astropy.units as u
 
 _LONGEST = 200
+_ODD_BYTE = re.compile(r"\\udc[89a-f][0-9a-f]")
+"""How the server writes a byte of a name that is no UTF-8."""
 
 
 def safe_name(word: str, otherwise: str) -> str:
     """Last part of a name, without what could lead elsewhere or hide it."""
-    name = PurePosixPath(word.replace("\\", "/")).name
+    name = PurePosixPath(_ODD_BYTE.sub("_", word).replace("\\", "/")).name
     kept = "".join(letter if letter.isprintable() and letter not in '<>:"|?*{}' else "_" for letter in name)
     return kept.lstrip(".")[-_LONGEST:] or otherwise
 

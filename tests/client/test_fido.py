@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import heliowatch_fido
 import pytest
 from astropy.time import Time
 from heliowatch_fido import names, server
+from heliowatch_fido.files import safe_name
 from sunpy.net import Fido
 from sunpy.net import attrs as a
 
@@ -144,6 +145,35 @@ def test_a_key_goes_to_its_own_server_alone(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("HELIOWATCH_KEY", "hw_four")
     assert server.server_and_key("http://three.example") == ("http://three.example", None)
     assert server.server_and_key("http://four.example") == ("http://four.example", "hw_four")
+
+
+@pytest.mark.parametrize("key", ["hw_secret\nother", "hw_secr\u00e9t", "hw_secr\udce9t", "hw_secret" * 1000])
+def test_a_key_that_is_none_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    def refusal(call: Callable[[], object]) -> str:
+        with pytest.raises(heliowatch_fido.HeliowatchError, match="one line of printable ASCII") as caught:
+            call()
+        return str(caught.value)
+
+    said = [refusal(lambda: heliowatch_fido.configure("http://one.example", key=key))]
+    said.append(refusal(lambda: heliowatch_fido.Client("http://one.example", key=key)))
+    monkeypatch.setenv("HELIOWATCH_SERVER", "http://four.example")
+    monkeypatch.setenv("HELIOWATCH_KEY", key)
+    said.append(refusal(lambda: Fido.search(DAY, a.Instrument("kso-halpha"))))
+    assert not any(part in words for words in said for part in ("secr", "other"))
+
+
+@pytest.mark.parametrize(
+    ("word", "name"),
+    [
+        ("caf\\udce9utf.jpg", "caf_utf.jpg"),
+        ("\\udcff\\udc80.fits", "__.fits"),
+        ("caf\udce9utf.jpg", "caf_utf.jpg"),
+        ("..\\..\\udd.jpg", "udd.jpg"),
+        ("../../etc/passwd", "passwd"),
+    ],
+)
+def test_a_name_is_kept_without_its_odd_bytes_and_its_folders(word: str, name: str) -> None:
+    assert safe_name(word, "frame-1") == name
 
 
 def served(house: House, **service: Any) -> Any:
