@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heliowatch.numbers import HIGHEST
+
 if TYPE_CHECKING:
     from observatory.settings import Settings
 
@@ -38,7 +40,8 @@ def add_to(app: typer.Typer, load_settings: Callable[..., Settings]) -> None:
     @app.command()
     def reproduce(
         results: Annotated[
-            list[int] | None, typer.Argument(min=1, help="numbers of results, as frames/ID/results has them")
+            list[int] | None,
+            typer.Argument(min=1, max=HIGHEST, help="numbers of results, as frames/ID/results has them"),
         ] = None,
         sample: Annotated[
             int | None, typer.Option(min=1, max=5000, help="so many results of the archive, drawn at random")
@@ -73,7 +76,7 @@ def add_to(app: typer.Typer, load_settings: Callable[..., Settings]) -> None:
         cause: Annotated[str | None, typer.Option(help="what spoils the frame, such as cloud")] = None,
         model: Annotated[str | None, typer.Option(help="run this model alone; default: all")] = None,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="count the frames, and do nothing")] = False,
-        cancel: Annotated[int | None, typer.Option(min=1, help="number of a job to end")] = None,
+        cancel: Annotated[int | None, typer.Option(min=1, max=HIGHEST, help="number of a job to end")] = None,
         workers: Annotated[
             int | None, typer.Option(min=1, help="embedded queue only: worker threads; default: one a core")
         ] = None,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heliowatch.numbers import HIGHEST
+
 if TYPE_CHECKING:
     from observatory.settings import Settings
 
@@ -82,7 +84,9 @@ def _add_closures(app: typer.Typer, load_settings: Callable[..., Settings]) -> N
         list_closures(load_settings(), as_json=as_json)
 
     @app.command("remove")
-    def remove(number: Annotated[int, typer.Argument(min=1, help="its number, as list shows it")]) -> None:
+    def remove(
+        number: Annotated[int, typer.Argument(min=1, max=HIGHEST, help="its number, as list shows it")],
+    ) -> None:
         """Take a closure back."""
         from heliowatch.coverage import remove_closure
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heliowatch.numbers import HIGHEST
+
 if TYPE_CHECKING:
     from observatory.settings import Settings
 
@@ -58,8 +60,12 @@ def add_to(app: typer.Typer, load_settings: Callable[..., Settings]) -> None:
         area_min: Annotated[
             str | None, typer.Option(help="least area of a region: 1%, 500msh or 20000Mm2")
         ] = None,
-        track: Annotated[int | None, typer.Option(min=1, help="number of a track of regions")] = None,
-        frame: Annotated[int | None, typer.Option(min=1, help="number of the frame of regions")] = None,
+        track: Annotated[
+            int | None, typer.Option(min=1, max=HIGHEST, help="number of a track of regions")
+        ] = None,
+        frame: Annotated[
+            int | None, typer.Option(min=1, max=HIGHEST, help="number of the frame of regions")
+        ] = None,
         sky_class: Annotated[
             str | None, typer.Option(help="arc, diffuse, discrete, cloud, moon or clear")
         ] = None,

@@ -21,8 +21,10 @@ import structlog
 from PIL import Image
 
 import heliowatch
+import migrations
 from heliowatch import cli, logs
 from observatory.instruments import Limits, read_file
+from observatory.settings import Settings
 from observatory.storage.schema import SCHEMA_REVISION
 from tests.making import fits_bytes, kso_frame, pgm_bytes, picture_bytes
 
@@ -492,3 +494,32 @@ def test_a_corona_is_simulated_in_the_channels_of_a_composite(run: Run, tmp_path
     opened = [read_file(path, Limits()) for path in sorted(tmp_path.glob("*.fits"))]
     assert {item.instrument for item in opened} == {"aia-304", "aia-171", "aia-193"}
     assert all(item.facts().is_simulated for item in opened)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("reproduce", "99999999999999999999999"),
+        ("reproduce", "3", str(2**63)),
+        ("reproduce", "0"),
+        ("reprocess", "--cancel", str(2**63)),
+        ("closures", "remove", str(2**63)),
+        ("query", "regions", "--track", str(2**63)),
+        ("query", "regions", "--frame", str(2**63)),
+    ],
+)
+def test_a_number_that_nothing_can_have_is_wrong_usage(run: Run, words: tuple[str, ...]) -> None:
+    ended = run(*words)
+    assert (ended.code, ended.out) == (2, "")
+    assert "Invalid value for" in ended.err and "Input should be" in ended.err
+
+
+@pytest.mark.parametrize("number", ["99999999999999999999999", str(2**63), str(2**63 - 1), "0"])
+def test_a_frame_that_is_not_there_cannot_be_marked(
+    run: Run, number: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HELIOWATCH_DATA_DIR", str(settings.data_dir))
+    migrations.upgrade(settings.resolved_database_url)
+    ended = run("mark", "good", number)
+    assert ended.code == 1
+    assert f"there is no frame '{number}'" in ended.err
