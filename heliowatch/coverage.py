@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from heliowatch.keys import person
-from heliowatch.spans import Span
+from heliowatch.spans import Span, to_the_minute, to_the_second
 from observatory import completeness
 from observatory.errors import SettingsError
 from observatory.ledger import Count, Gap, Ledger
@@ -175,7 +175,7 @@ def _print_table(rows: Iterator[dict[str, Any]], start: datetime, end: datetime)
         )
         late = row.get("lateness_p95_s")
         table.add_row(
-            f"{row['start']:%Y-%m-%d %H:%M}",
+            to_the_minute(row["start"]),
             Text(row["instrument"]),
             _cadence(row),
             str(expected),
@@ -193,8 +193,8 @@ def _print_gaps(rows: Iterator[dict[str, Any]], start: datetime, end: datetime) 
     for row in rows:
         table.add_row(
             Text(row["instrument"]),
-            f"{row['start']:%Y-%m-%d %H:%M:%S}",
-            "now" if row["is_open"] else f"{row['end']:%Y-%m-%d %H:%M:%S}",
+            to_the_second(row["start"]),
+            "now" if row["is_open"] else to_the_second(row["end"]),
             str(timedelta(seconds=round(row["length_s"]))),
             str(row["frames_lost"]),
             row["state"],
@@ -211,7 +211,7 @@ def _table(titles: Sequence[str], left: int) -> Table:
 
 def _show(table: Table, start: datetime, end: datetime) -> None:
     if not table.row_count:
-        typer.echo(f"nothing from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC", err=True)
+        typer.echo(f"nothing from {to_the_minute(start)} to {to_the_minute(end)} UTC", err=True)
         return
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
@@ -241,7 +241,7 @@ def add_closure(settings: Settings, word: str, instrument: str | None, reason: s
     _note(db, "closures add", made.id, now)
     typer.echo(
         f"closure {made.id}: {instrument or 'all instruments'}, "
-        f"{made.start_at:%Y-%m-%d %H:%M} to {made.end_at:%Y-%m-%d %H:%M} UTC"
+        f"{to_the_minute(made.start_at)} to {to_the_minute(made.end_at)} UTC"
     )
 
 
@@ -268,8 +268,8 @@ def list_closures(settings: Settings, *, as_json: bool) -> None:
         table.add_row(
             str(closure.id),
             Text(closure.instrument or "all"),
-            f"{closure.start_at:%Y-%m-%d %H:%M}",
-            f"{closure.end_at:%Y-%m-%d %H:%M}",
+            to_the_minute(closure.start_at),
+            to_the_minute(closure.end_at),
             Text(closure.reason or ""),
             Text(closure.author),
         )

@@ -38,7 +38,7 @@ class Span:
 
     def __str__(self) -> str:
         return "/".join(
-            ".." if side is None else f"{side:%Y-%m-%dT%H:%M:%SZ}" for side in (self.start, self.end)
+            ".." if side is None else f"{to_the_second(side, 'T')}Z" for side in (self.start, self.end)
         )
 
 
@@ -54,3 +54,13 @@ def _moment(side: str, word: str) -> datetime | None:
     except ValueError as error:
         raise SettingsError(_SAID.format(word)) from error
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def to_the_minute(moment: datetime) -> str:
+    """Date and time, UTC; `strftime` would write the year 1 without its zeros."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "minutes")
+
+
+def to_the_second(moment: datetime, between: str = " ") -> str:
+    """Date and time, UTC, without fractions of a second."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(between, "seconds")

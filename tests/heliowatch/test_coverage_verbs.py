@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import migrations
 from heliowatch import cli
+from heliowatch.spans import Span
 from observatory.errors import SettingsError
 from observatory.settings import Settings
 from observatory.storage.session import Database
@@ -48,6 +49,13 @@ def test_the_ledger_is_printed_for_people_and_for_programs(db: Database) -> None
     gap = orjson.loads(run("coverage", *span, "--gaps", "--format", "json"))
     assert (gap["start"], gap["frames_lost"], gap["state"]) == ("2026-06-01T07:40:00Z", 7, "missing")
     assert "0:07:00" in run("coverage", "--date", "2026-06-01", "--gaps")
+
+
+def test_a_year_is_told_with_all_its_digits(db: Database) -> None:
+    assert "0001-01-01 00:00" in run("coverage", "--date", "0001-01-01")
+    result = CliRunner().invoke(cli.app, ["coverage", "--date", "0999-12-31", "--gaps"])
+    assert "nothing from 0999-12-31 00:00 to 1000-01-01 00:00 UTC" in result.stderr
+    assert str(Span(datetime(1, 2, 3, 4, 5, 6, 7, tzinfo=UTC))) == "0001-02-03T04:05:06Z/.."
 
 
 def test_a_closure_is_noted_counts_and_is_taken_back(db: Database) -> None:
