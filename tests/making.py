@@ -137,12 +137,15 @@ def png_bomb(side: int) -> bytes:
 
 
 @cache
-def gzip_bomb(unpacked: int = 2 << 30) -> bytes:
+def gzip_bomb(unpacked: int = 2 << 30, beginning: bytes = b"") -> bytes:
     """Two gigabytes of zeros in two megabytes (one piece, packed once and repeated)."""
     piece = 16 << 20
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     packed = packer.compress(b"\0" * piece) + packer.flush(zlib.Z_FULL_FLUSH)
     head = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
+    if beginning:
+        first = zlib.compressobj(9, zlib.DEFLATED, -15)
+        head += first.compress(beginning) + first.flush(zlib.Z_FULL_FLUSH)
     return head + packed * (unpacked // piece) + b"\x03\0" + struct.pack("<II", 0, unpacked & 0xFFFFFFFF)
 
 

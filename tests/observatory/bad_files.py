@@ -71,8 +71,23 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
     "truncated bzip2": (lambda: bz2.compress(PLAIN)[:-50], "bzip2 file is truncated"),
     "damaged bzip2": (lambda: b"BZh9" + b"\0" * 100, "bzip2 data is damaged"),
     "gzip of very many members": (lambda: gzip.compress(b"") * 5000, "more than 1000 members"),
-    "gzip bomb": (gzip_bomb, "unpacked size in bytes is .*above the limit"),
-    "bzip2 bomb": (lambda: bz2.compress(b"\0" * (64 << 20)), "unpacked size in bytes is .*above the limit"),
+    "gzip bomb": (
+        lambda: gzip_bomb(beginning=PLAIN),
+        "unpacked size in bytes is .*above the limit",
+    ),
+    "bzip2 bomb": (
+        lambda: bz2.compress(PLAIN + b"\0" * (64 << 20)),
+        "unpacked size in bytes is .*above the limit",
+    ),
+    "gzip bomb of zeros alone": (gzip_bomb, "the format is not recognised"),
+    "gzip bomb of zeros after an empty member": (
+        lambda: gzip.compress(b"") + gzip_bomb(),
+        "the format is not recognised",
+    ),
+    "bzip2 bomb of zeros alone": (
+        lambda: bz2.compress(b"\0" * (64 << 20)),
+        "the format is not recognised",
+    ),
     "FITS without data": (lambda: fits_bytes(None, KSO_CARDS), "holds no image"),
     "FITS of NaN only": (
         lambda: fits_bytes(np.full((64, 64), np.nan, np.float32), KSO_CARDS),

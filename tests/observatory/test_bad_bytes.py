@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import os
 import tracemalloc
@@ -62,8 +63,50 @@ def test_a_bomb_takes_little_more_memory_than_the_limits_allow(name: str):
     assert peak < LIMITS.max_unpacked_bytes + (36 << 20)  # two pieces of 16 MB at hand
 
 
+def test_zeros_that_are_no_format_are_refused_by_their_beginning():
+    for data, cost in (
+        (gzip_bomb(), 1 << 20),
+        (gzip.compress(b"") + gzip_bomb(), 36 << 20),
+        (bz2.compress(b"\0" * (64 << 20)), 36 << 20),
+    ):
+        tracemalloc.start()
+        try:
+            with pytest.raises(UnreadableFileError, match="the format is not recognised"):
+                open_bytes(data, "kanz_halph_fi_20240508_120000.fts.gz", Limits())
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < cost
+
+
+def test_a_member_that_notes_a_length_takes_no_more_than_is_left_of_the_limit():
+    piece = bytes(20 << 20)
+    data = gzip.compress(fits_bytes(SMALL) + piece, 1) + gzip.compress(piece, 1)
+    limits = Limits(max_unpacked_bytes=24 << 20)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLargeError):
+            open_bytes(data, "a.fits.gz", limits)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 30 << 20
+
+
+@pytest.mark.parametrize("cuts", [(0, 5), (3, 9), (8, 8), (2880, 3000)])
+def test_members_may_end_anywhere_in_a_files_first_bytes(cuts: tuple[int, int]):
+    whole = fits_bytes(SMALL, KSO_CARDS)
+    first, second = cuts
+    parts = (whole[:first], whole[first:second], whole[second:])
+    for pack in (gzip.compress, bz2.compress):
+        data = b"".join(pack(part) for part in parts) + bytes(512)
+        np.testing.assert_array_equal(
+            open_bytes(data, "kanz_halph_fi_20240508_120000.fts", Limits()).frame().pixels, SMALL
+        )
+
+
 def test_the_shipped_limits_refuse_two_gigabytes_from_two_megabytes():
-    data = gzip_bomb()
+    data = gzip_bomb(beginning=fits_bytes(SMALL))
     assert len(data) < 2_200_000
     with pytest.raises(TooLargeError):
         open_bytes(data, "a.fits.gz", Limits(max_unpacked_bytes=64 << 20))

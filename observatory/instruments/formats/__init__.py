@@ -95,12 +95,16 @@ def open_container(data: bytes, limits: Limits, *, is_peek: bool = False) -> Con
     """
     if is_peek and (peeked := _peek_gzipped_fits(data, limits)) is not None:
         return peeked
-    data = unpack(data, limits)
+    data = unpack(data, limits, look=_opener)
     if not data:
         raise UnreadableFileError("the file is empty")
+    return guarded(_opener(data), data, limits)
+
+
+def _opener(data: bytes) -> Callable[[bytes, Limits], Container]:
     for magic, opener in _OPENERS:
         if magic.match(data):
-            return guarded(opener, data, limits)
+            return opener
     raise UnreadableFileError(
         "the format is not recognised: "
         "FITS, PNG, JPEG, JPEG 2000, TIFF and PGM are read, also inside gzip or bzip2"
