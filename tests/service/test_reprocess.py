@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import insert
 
-from observatory.storage import reprocess, reprocess_jobs, workers
+from observatory.storage import queues, reprocess, reprocess_jobs, schema, workers
+from observatory.storage.catalogue import FrameFilter
+from observatory.storage.frame_keys import FrameFilter
 from observatory.storage.reprocess import Item
+from service.metrics import DatabaseCollector
 from tests.service.telescope import Telescope, on_sqlite
+from workers.app import queue_names
 
 REPROCESS = "/api/v1/reprocess"
 MODELS = [
@@ -84,6 +91,14 @@ def test_a_job_tells_its_filters_as_they_were_asked_for(local: TestClient):
     assert post(local, **local.get(path).json()["filters"]).json()["filters"] == asked | told
     assert post(local, time="../2026-11-21").json()["filters"] == {"time": "../2026-11-21T00:00:00Z"}
     assert [job["id"] for job in local.get(REPROCESS).json()["items"]] == [3, 2, 1]
+
+
+def test_a_job_of_before_that_asked_for_nonsense_is_told(local: TestClient, telescope: Telescope):
+    nonsense = FrameFilter(wavelength_nm=1e308)
+    now = datetime.now(UTC)
+    reprocess_jobs.create(telescope.db, author="a", wanted=nonsense, model=None, families=None, now=now)
+    (job,) = local.get(REPROCESS).json()["items"]
+    assert job["filters"]["wavelength"].startswith("1000000000")
 
 
 def test_a_cancelled_job_stays_cancelled(local: TestClient, telescope: Telescope):
@@ -160,3 +175,67 @@ def test_a_number_that_is_no_job_is_refused(local: TestClient, number: str):
     assert local.delete(f"{REPROCESS}/{number}").status_code == 422
     assert local.get(f"{REPROCESS}/77").status_code == 404
     assert local.delete(f"{REPROCESS}/77").status_code == 404
+
+
+def test_what_waits_to_be_done_again_is_seen_from_outside(
+    local: TestClient, telescope: Telescope, app: FastAPI
+):
+    for _ in range(3):
+        telescope.observe(0.9)
+    assert queue_metrics(local, "reprocessing") == {"tasks": 0, "oldest_task_age_seconds": 0}
+    wanted = FrameFilter()
+    begun = datetime.now(UTC) - timedelta(seconds=300)
+    job = reprocess_jobs.create(
+        telescope.db, author="ada", wanted=wanted, model=None, families=None, now=begun
+    )
+    cancelled = reprocess_jobs.create(
+        telescope.db, author="eve", wanted=wanted, model=None, families=None, now=begun - timedelta(days=1)
+    )
+    for each in (job, cancelled):
+        while reprocess_jobs.select_more(telescope.db, each.id):
+            pass
+    reprocess_jobs.cancel(telescope.db, cancelled.id, datetime.now(UTC))
+    assert reprocess.claim(telescope.db, Item(job.id, 1), "w", datetime.now(UTC)) is not None
+    app.state.context = replace(app.state.context, collector=DatabaseCollector(telescope.db, 60))
+    found = queue_metrics(local, "reprocessing")
+    assert found["tasks"] == 2
+    assert found["oldest_task_age_seconds"] == pytest.approx(300, abs=20)
+    (queue,) = local.get("/api/v1/status").json()["queues"]
+    assert (queue["queue"], queue["waiting"], queue["family"]) == ("reprocessing", 2, None)
+    assert queue["oldest_age_s"] == pytest.approx(300, abs=20)
+
+
+def test_composites_that_wait_are_seen_from_outside(local: TestClient, telescope: Telescope):
+    with telescope.db.write() as connection:
+        rows = [("waiting", 600, 100), ("waiting", 50, None), ("done", 900, 800)]
+        for status, created_s, made_s in rows:
+            now = datetime.now(UTC)
+            connection.execute(
+                insert(schema.composites).values(
+                    look="aia",
+                    date_obs=now,
+                    status=status,
+                    is_complete=True,
+                    revision=0 if made_s is None else 1,
+                    attempts=0,
+                    created_at=now - timedelta(seconds=created_s),
+                    made_at=None if made_s is None else now - timedelta(seconds=made_s),
+                )
+            )
+    found = queue_metrics(local, "composites")
+    assert found["tasks"] == 2
+    assert found["oldest_task_age_seconds"] == pytest.approx(100, abs=20)
+
+
+def test_the_queues_have_the_names_that_workers_give_them() -> None:
+    assert {queues.COMPOSITES, queues.REPROCESSING} <= set(queue_names())
+
+
+def queue_metrics(client: TestClient, queue: str) -> dict[str, float]:
+    families = text_string_to_metric_families(client.get("/metrics").text)
+    return {
+        family.name.removeprefix("heliowatch_queue_"): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.labels == {"queue": queue}
+    }
