@@ -286,7 +286,14 @@ STATUS = {
             "priority": "live",
             "waiting": 2,
             "oldest_age_s": 0.4,
-        }
+        },
+        {
+            "queue": "reprocessing",
+            "family": None,
+            "priority": None,
+            "waiting": 15290,
+            "oldest_age_s": 61.5,
+        },
     ],
     "workers": [
         {

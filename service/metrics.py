@@ -14,8 +14,9 @@ from prometheus_client.registry import Collector
 
 from observatory.errors import StorageUnavailableError
 from observatory.instruments import kinds
-from observatory.storage import catalogue, frames, workers
+from observatory.storage import catalogue, queues, workers
 from observatory.storage.frames import Priority
+from observatory.storage.queues import Backlog
 from observatory.storage.session import Database
 from service.remembered import Remembered
 
@@ -40,6 +41,7 @@ class DatabaseCollector(Collector):
         self._clock = clock
         self._counts = Remembered(lambda: catalogue.counts_by_instrument(db))
         self._shares = Remembered(shares or list)
+        self._reprocessing = Remembered(lambda: queues.of_reprocessing(db))
 
     def collect(self) -> Iterator[Metric]:
         """Ask the database; when it cannot be asked, say just that."""
@@ -56,21 +58,24 @@ class DatabaseCollector(Collector):
 
     def _queue(self) -> list[Metric]:
         count = GaugeMetricFamily(
-            "heliowatch_queue_tasks", "Frames that wait to be claimed", labels=["queue"]
+            "heliowatch_queue_tasks", "Frames, or sets of them, that wait to be claimed", labels=["queue"]
         )
         age = GaugeMetricFamily(
             "heliowatch_queue_oldest_task_age_seconds", "How long the oldest of them waits", labels=["queue"]
         )
         now = self._clock()
-        found = {(item.family, item.priority): item for item in frames.waiting(self._db)}
-        families = {kind.family for kind in kinds()} | {family for family, _ in found if family}
-        for family in sorted(families):
-            for priority in Priority:
-                item = found.get((family, priority))
-                queue = [f"{family}.{priority}"]
-                count.add_metric(queue, item.count if item else 0)
-                age.add_metric(queue, max(0.0, (now - item.oldest).total_seconds()) if item else 0)
+        found = self.backlogs()
+        families = {kind.family for kind in kinds()} | {item.family for item in found if item.family}
+        empty = {f"{family}.{priority}": (0, 0.0) for family in sorted(families) for priority in Priority}
+        waiting = {item.queue: (item.waiting, item.age_s(now)) for item in found}
+        for queue, (number, age_s) in (empty | waiting).items():
+            count.add_metric([queue], number)
+            age.add_metric([queue], age_s)
         return [count, age]
+
+    def backlogs(self) -> list[Backlog]:
+        """What waits on each queue of frames that is not empty, of composites, and to be done again."""
+        return [*queues.of_frames(self._db), queues.of_composites(self._db), self._reprocessing.get()]
 
     def _last_frame(self) -> Metric:
         metric = GaugeMetricFamily(

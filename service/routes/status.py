@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 import observatory
-from observatory.storage import events, frames, workers
+from observatory.storage import events, workers
 from service import examples
 from service.context import Here
 from service.described import one_answer
@@ -21,11 +21,11 @@ router = APIRouter(tags=["operation"])
 
 
 class QueueShape(BaseModel):
-    """What waits on one queue."""
+    """What waits on one queue; `composites` and `reprocessing` are of no one family."""
 
     queue: str
-    family: str
-    priority: str
+    family: str | None
+    priority: str | None
     waiting: int
     oldest_age_s: float
 
@@ -64,13 +64,14 @@ def get_status(here: Here) -> Response:
             "frames": here.counts.get(),
             "queues": [
                 {
-                    "queue": f"{item.family}.{item.priority}",
+                    "queue": item.queue,
                     "family": item.family,
                     "priority": item.priority,
-                    "waiting": item.count,
-                    "oldest_age_s": max(0.0, (now - item.oldest).total_seconds()),
+                    "waiting": item.waiting,
+                    "oldest_age_s": item.age_s(now),
                 }
-                for item in frames.waiting(here.db)
+                for item in here.collector.backlogs()
+                if item.waiting
             ],
             "workers": [{name: row[name] for name in WorkerShape.model_fields} for row in alive],
             "last_event": events.last_seq(here.db),

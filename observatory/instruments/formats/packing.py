@@ -17,7 +17,7 @@ _MAX_GZIP_MEMBERS = 1000
 _LOOKED_AT = 1 << 14
 _ENOUGH = 16  # bytes that tell a format
 
-Look = Callable[[bytes], None]
+Look = Callable[[bytes], object]
 """Raises when the first unpacked bytes, 16 of them or more, are none that anybody wants."""
 
 
