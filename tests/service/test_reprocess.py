@@ -15,7 +15,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert
 
 from observatory.storage import queues, reprocess, reprocess_jobs, schema, workers
-from observatory.storage.catalogue import FrameFilter
 from observatory.storage.frame_keys import FrameFilter
 from observatory.storage.reprocess import Item
 from service.metrics import DatabaseCollector
