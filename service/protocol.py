@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+from collections.abc import MutableMapping
 from typing import Any, cast
 
 import h11
@@ -26,6 +28,26 @@ def bounded_http(settings: ServiceSettings) -> type[H11Protocol]:
     )
 
 
+class _Told(logging.LoggerAdapter[logging.Logger]):
+    """The server's log, in which an answer cut short by the server's end is no defect."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Change nothing."""
+        return msg, kwargs
+
+    @property
+    def level(self) -> int:
+        """Least that is logged."""
+        return self.logger.level
+
+    def error(self, msg: object, *args: object, **named: Any) -> None:
+        """Log an error, unless it is that the server was told to stop."""
+        if isinstance(named.get("exc_info"), asyncio.CancelledError):
+            self.info("an answer was not finished before the server stopped, and was cut off")
+        else:
+            super().error(msg, *args, **named)
+
+
 class _BoundedHttp(H11Protocol):
     """One connection.
 
@@ -39,6 +61,7 @@ class _BoundedHttp(H11Protocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.logger = _Told(self.logger, None)  # type: ignore[assignment]
         self._served: Any = None
         self._head_timer: asyncio.TimerHandle | None = None
         self._reader_timer: asyncio.TimerHandle | None = None

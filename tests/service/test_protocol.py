@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 import uvicorn
+from starlette.responses import StreamingResponse
 from structlog.testing import capture_logs
 
 from observatory.access import Scope
@@ -87,6 +90,52 @@ def test_a_client_that_reads_nothing_of_a_long_answer_is_cut_off() -> None:
     finally:
         server.should_exit = True
         thread.join(10)
+
+
+@pytest.mark.parametrize("is_defect", [False, True])
+def test_an_answer_cut_off_by_the_servers_end_is_no_error(
+    is_defect: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = threading.Event()
+
+    async def rows() -> AsyncIterator[bytes]:
+        yield b"frame_id\n"
+        begun.set()
+        if is_defect:
+            raise ValueError("a defect")
+        await asyncio.Event().wait()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await StreamingResponse(rows())(scope, receive, send)
+
+    protocol = bounded_http(ServiceSettings())
+    config = uvicorn.Config(
+        app,
+        port=0,
+        http=protocol,
+        lifespan="off",
+        log_config=None,
+        log_level="info",
+        timeout_graceful_shutdown=0,
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    with caplog.at_level(logging.INFO):
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        with asleep(f"http://127.0.0.1:{port}", "/") as connection:
+            assert begun.wait(10)
+            server.should_exit = True
+            rest_of(connection)
+            thread.join(10)
+    told = {record.getMessage().strip(): record for record in caplog.records}
+    assert any(record.exc_info for record in told.values()) == is_defect
+    assert ("Exception in ASGI application" in told) == is_defect
+    if not is_defect:
+        record = told["an answer was not finished before the server stopped, and was cut off"]
+        assert record.levelno == logging.INFO
 
 
 @on_sqlite
