@@ -9,13 +9,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 import migrations
 from observatory.storage import catalogue, frame_keys, tallies
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.schema import causes, frames, segmentations
 from observatory.storage.session import Database
+from tests.servers import PostgresServer
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CAMERAS = {"kso-halpha": [656.28, 656.3], "aia-193": [19.3], "aia-171": [17.1], "allsky": [None, 557.7]}
@@ -183,6 +184,24 @@ def test_frames_are_counted_as_they_end_and_a_recount_agrees(archive: tuple[Data
     assert kso["degraded"] == sum(row["is_degraded"] is True for row in mine)
     assert kso["waiting"] == sum(row["status"] in ("received", "processing") for row in mine)
     assert kso["last_date_obs"] == max(row["date_obs"] for row in mine if row["date_obs"])
+
+
+def test_a_recount_counts_what_was_loaded_past_the_triggers(postgres: PostgresServer) -> None:
+    url = postgres.new_database()
+    migrations.upgrade(url)
+    loading, db = Database(url), Database(url)
+    event.listen(
+        loading.engine,
+        "begin",
+        lambda connection: connection.exec_driver_sql("SET LOCAL session_replication_role = replica"),
+    )
+    known = _fill(loading)
+    loading.dispose()
+    by_status = {status: sum(row["status"] == status for row in known) for status in tallies.counts(db)}
+    assert tallies.counts(db) != by_status
+    tallies.recount(db)
+    assert tallies.counts(db) == by_status
+    db.dispose()
 
 
 def test_a_wider_step_of_scores_changes_no_list(archive: tuple[Database, list[Row]]) -> None:
