@@ -29,7 +29,7 @@ from workers.ingester import Ingester, WatchFolder
 from workers.publisher import Publisher
 from workers.sweeper import Sweeper
 
-FRAMES = 60
+FRAMES = 400  # some seconds of work: long enough to be found in the middle of it
 ALL = FrameFilter()
 
 
