@@ -45,6 +45,13 @@ class EventType(StrEnum):
     ACTIVE_REGION = "AR"
 
 
+class Quantity(StrEnum):
+    """What an enhanced frame shows of the photosphere."""
+
+    CONTINUUM = "continuum"
+    FIELD = "field"
+
+
 class Threshold(StrEnum):
     """How sure a pixel must be to belong to a region: three readings of one probability map."""
 
@@ -198,3 +205,56 @@ class Segmentation:
     regions: tuple[Region, ...]
     model: ModelIdentity
     pointing: Pointing | None = None
+
+
+@dataclass(frozen=True)
+class EnhancementNumbers:
+    """What enhancement did to one frame, in numbers.
+
+    Attributes
+    ----------
+    contrast_before, contrast_after : float or None
+        Granulation contrast, rms over mean of the quiet Sun, 0 to 1; None for the field and where no
+        quiet Sun is in view.
+    unsigned_flux_before_mx, unsigned_flux_after_mx : float or None
+        Sum of \|B\| times the pixel's area, in maxwell; None for the continuum, and without a scale.
+    residual : float
+        Rms of the input minus the result degraded again, in the unit of the network (quiet Sun, or kG).
+    noise : float
+        Rms noise of the input, estimated, in the same unit.
+    trusted_fraction : float
+        Share of the pixels with data whose trust is 0.5 and more, 0 to 1.
+    """
+
+    contrast_before: float | None
+    contrast_after: float | None
+    unsigned_flux_before_mx: float | None
+    unsigned_flux_after_mx: float | None
+    residual: float
+    noise: float
+    trusted_fraction: float
+
+
+@dataclass(frozen=True)
+class Enhancement:
+    """A frame, or a window of it, deconvolved and sampled twice as finely.
+
+    Attributes
+    ----------
+    quantity : Quantity
+    pixels : ndarray, shape (2 h, 2 w), float32
+        In the unit of the frame, rows as in the file; NaN where the frame has no data.
+    trust : ndarray, shape (h, w), float32 in 0-1
+        On the frame's own pixels: 1 where the result, degraded again, is the frame within its noise.
+    window_px : tuple (x0, y0, x1, y1)
+        First pixel and the one after the last of the frame that was enhanced.
+    numbers : EnhancementNumbers
+    model : ModelIdentity
+    """
+
+    quantity: Quantity
+    pixels: np.ndarray
+    trust: np.ndarray
+    window_px: tuple[int, int, int, int]
+    numbers: EnhancementNumbers
+    model: ModelIdentity
