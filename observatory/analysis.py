@@ -217,7 +217,7 @@ class EnhancementNumbers:
         Granulation contrast, rms over mean of the quiet Sun, 0 to 1; None for the field and where no
         quiet Sun is in view.
     unsigned_flux_before_mx, unsigned_flux_after_mx : float or None
-        Sum of \|B\| times the pixel's area, in maxwell; None for the continuum, and without a scale.
+        Sum of |B| times the pixel's area, in maxwell; None for the continuum, and without a scale.
     residual : float
         Rms of the input minus the result degraded again, in the unit of the network (quiet Sun, or kG).
     noise : float
