@@ -444,6 +444,15 @@ def models_export(context: typer.Context, family: Family) -> None:
     run("export", family, context.args)
 
 
+@models_app.command("import", context_settings=_PASS_ON)
+def models_import(context: typer.Context, family: Family) -> None:
+    """Take weights that other software trained: `heliowatch models import hmi_enhancement FILE.hdf5`."""
+    from heliowatch.families import run
+
+    _settings()  # logs go to stderr
+    run("import", family, context.args)
+
+
 class KeyScope(StrEnum):
     """What a key may allow."""
 

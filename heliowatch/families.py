@@ -114,7 +114,7 @@ def run(verb: str, family: str, arguments: list[str]) -> None:
     """
     if family in ("-h", "--help"):
         typer.echo(f"usage: heliowatch models {verb} FAMILY [OPTIONS]")
-        typer.echo(f"families: {', '.join(registry.trainable_families())}")
+        typer.echo(f"families: {', '.join(registry.families_with(verb)) or 'none'}")
         typer.echo(f"`heliowatch models {verb} FAMILY --help` lists a family's options")
         return
     options = registry.options_of(family, verb)
@@ -140,6 +140,11 @@ def _parser(verb: str, family: str, options: type[Any]) -> argparse.ArgumentPars
     kinds = typing.get_type_hints(options)
     for field in dataclasses.fields(options):
         kind = _plain(kinds[field.name])
+        if field.metadata.get("is_positional"):
+            parser.add_argument(
+                field.name, type=kind, metavar=field.metadata["metavar"], help=field.metadata["help"]
+            )
+            continue
         flag = f"--{field.name.replace('_', '-')}"
         more: dict[str, Any] = {"help": field.metadata.get("help", " "), "dest": field.name}
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:

@@ -2,15 +2,17 @@
 
 A family is found, not listed. Its manifest names the network and its sha256, which is checked
 before the network is used. For the command line a family may have an ``options.py`` with
-``TrainOptions``, ``EvaluateOptions`` and ``ExportOptions`` (frozen dataclasses whose fields carry a
-``help``) and a ``family.py`` with ``train``, ``evaluate`` and ``export`` that take them; both are
-imported only when asked for, so that torch is never needed to infer.
+``TrainOptions``, ``EvaluateOptions``, ``ExportOptions`` and ``ImportOptions`` (frozen dataclasses whose
+fields carry a ``help``) and a ``family.py`` with ``train``, ``evaluate``, ``export`` and ``import_`` that
+take them, each where it has that verb; both are imported only when asked for, so that torch is never
+needed to infer.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib
+import keyword
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +27,7 @@ from observatory.errors import ModelError
 
 _FAMILIES = Path(__file__).parent
 _MANIFEST = "manifest.toml"
-VERBS = ("train", "evaluate", "export")
+VERBS = ("train", "evaluate", "export", "import")
 
 
 @dataclass(frozen=True)
@@ -200,17 +202,38 @@ def trainable_families(root: Path | None = None) -> list[str]:
     return sorted(path.parent.name for path in (root or _FAMILIES).glob("*/family.py"))
 
 
+def families_with(verb: str) -> list[str]:
+    """Families that have a verb; imports no torch."""
+    return [family for family in trainable_families() if _options(family, verb) is not None]
+
+
 def options_of(family: str, verb: str) -> type[Any]:
-    """The frozen dataclass of a verb's options, such as ``TrainOptions``; imports no torch."""
+    """The frozen dataclass of a verb's options, such as ``TrainOptions``; imports no torch.
+
+    Raises
+    ------
+    ModelError
+        When there is no such verb or family, or the family has no such verb.
+    """
     _require(family, verb)
-    module = importlib.import_module(f"models.{family}.options")
-    return getattr(module, f"{verb.capitalize()}Options")
+    options = _options(family, verb)
+    if options is None:
+        raise ModelError(
+            f"{family} has no {verb}; there is one for {', '.join(families_with(verb)) or 'none'}"
+        )
+    return options
 
 
 def action_of(family: str, verb: str) -> Callable[[Any], Any]:
     """The function of a verb; it imports torch, if it needs it, when called."""
-    _require(family, verb)
-    return getattr(importlib.import_module(f"models.{family}.family"), verb)
+    options_of(family, verb)
+    name = f"{verb}_" if keyword.iskeyword(verb) else verb
+    return getattr(importlib.import_module(f"models.{family}.family"), name)
+
+
+def _options(family: str, verb: str) -> type[Any] | None:
+    module = importlib.import_module(f"models.{family}.options")
+    return getattr(module, f"{verb.capitalize()}Options", None)
 
 
 def _require(family: str, verb: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from models.registry import (
     action_of,
+    families_with,
     find_models,
     load,
     options_of,
@@ -118,3 +119,10 @@ def test_options_of_every_verb_can_be_turned_into_a_command_line():
         options_of("halpha_quality", "guess")
     with pytest.raises(ModelError, match="no family"):
         options_of("astrology", "train")
+
+
+def test_a_family_without_a_verb_says_so():
+    with pytest.raises(ModelError, match="halpha_quality has no import"):
+        options_of("halpha_quality", "import")
+    assert "halpha_quality" not in families_with("import")
+    assert "halpha_quality" in families_with("train")
