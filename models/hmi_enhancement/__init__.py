@@ -1,0 +1,1 @@
+"""HMI pictures deconvolved and sampled twice as finely."""
