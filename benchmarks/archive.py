@@ -50,7 +50,7 @@ QUESTIONS = {
     "frames: quality 0.02 to 0.021": "frames?quality_min=0.02&quality_max=0.021&limit=20",
     "frames: quality of no frame": f"frames?quality_min={EMPTY_SCORES[0]}&quality_max={EMPTY_SCORES[1]}",
     "frames: status failed": "frames?status=failed",
-    "frames: failed of one instrument": "frames?status=failed&instrument=aia-94&limit=1",
+    "frames: failed of one instrument": "frames?status=failed&instrument=aia-171&limit=1",
     "frames: status received": "frames?status=received",
     "frames: rejected of one instrument": "frames?status=rejected&instrument=aia-94&limit=10",
     "frames: done of one instrument": "frames?status=done&instrument=aia-94",
