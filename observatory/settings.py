@@ -320,6 +320,23 @@ class FilmSettings(BaseModel, extra="forbid"):
     ffmpeg: str = Field(default="ffmpeg", description="name or path of the program")
 
 
+class CutoutSettings(BaseModel, extra="forbid"):
+    """Parts of frames that are enhanced when somebody asks for them."""
+
+    max_pixels: int = Field(default=1 << 22, gt=0, description="pixels of a frame in one cut-out")
+    max_under_way: int = Field(default=100, ge=1, description="cut-outs that wait or are made at once")
+    patience_s: float = Field(
+        default=20.0, ge=0, le=300, description="how long a request waits for its cut-out, unless it says"
+    )
+    most_patience_s: float = Field(
+        default=60.0, ge=0, le=300, description="longest that a request may wait, whatever it says"
+    )
+    most_waiting: int = Field(
+        default=32, ge=0, description="requests that wait at once; others are told where to ask again"
+    )
+    keep_days: float = Field(default=30.0, gt=0, description="after which what nobody asked for is removed")
+
+
 class LogSettings(BaseModel, extra="forbid"):
     """How we log."""
 
@@ -374,6 +391,7 @@ class Settings(BaseSettings):
     service: ServiceSettings = Field(default_factory=ServiceSettings)
     composites: CompositeSettings = Field(default_factory=CompositeSettings)
     films: FilmSettings = Field(default_factory=FilmSettings)
+    cutouts: CutoutSettings = Field(default_factory=CutoutSettings)
     publisher: PublisherSettings = Field(default_factory=PublisherSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
