@@ -164,17 +164,17 @@ class _Cells:
 def _draw_cells(random: np.random.Generator, height: int, width: int) -> _Cells:
     # Granules are ragged: the plane is bent at their own size and below before it is cut up.
     bend_x, bend_y = (
-        140.0 * _noise(random, height, width, 1200.0) + 70.0 * _noise(random, height, width, 520.0)
+        140.0 * noise(random, height, width, 1200.0) + 70.0 * noise(random, height, width, 520.0)
         for _ in range(2)
     )
-    lane, level = _cut(random, _GRANULE_KM, GRID_KM, bend_x, bend_y)
-    bend_x += 60.0 * _noise(random, height, width, 420.0)
-    bend_y += 60.0 * _noise(random, height, width, 420.0)
-    crack, fragment = _cut(random, _FRAGMENT_KM, GRID_KM, bend_x, bend_y)
+    lane, level = cut(random, _GRANULE_KM, GRID_KM, bend_x, bend_y)
+    bend_x += 60.0 * noise(random, height, width, 420.0)
+    bend_y += 60.0 * noise(random, height, width, 420.0)
+    crack, fragment = cut(random, _FRAGMENT_KM, GRID_KM, bend_x, bend_y)
     return _Cells(lane, crack, level, fragment)
 
 
-def _cut(
+def cut(
     random: np.random.Generator, apart_km: float, grid_km: float, bend_x: FloatArray, bend_y: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Cells about scattered points: distance to the nearest border (km), and a level for each cell.
@@ -215,7 +215,7 @@ def _points(random: np.random.Generator, height: int, width: int, apart: float) 
     return places[(places >= 0).all(axis=1) & (places < (width, height)).all(axis=1)]
 
 
-def _noise(
+def noise(
     random: np.random.Generator, height: int, width: int, size_km: float, grid_km: float = GRID_KM
 ) -> FloatArray:
     """Smooth noise of unit rms whose blobs are about `size_km` across."""
@@ -234,15 +234,15 @@ def _draw_granules(random: np.random.Generator, cells: _Cells) -> FloatArray:
     lane, crack = cells.lane_km, cells.crack_km
     dark = np.exp(-np.power(lane / np.float32(135.0), np.float32(2.2)))
     edge = np.exp(-np.square((lane - np.float32(240.0)) / np.float32(120.0)))
-    uneven = np.maximum(0.3 + 0.9 * _noise(random, height, width, 520.0), -0.4)
-    depth = np.clip(0.25 + 0.75 * _noise(random, height, width, 800.0), 0.0, 1.6)
+    uneven = np.maximum(0.3 + 0.9 * noise(random, height, width, 520.0), -0.4)
+    depth = np.clip(0.25 + 0.75 * noise(random, height, width, 800.0), 0.0, 1.6)
     split = depth * np.exp(-np.square(crack / np.float32(90.0)))
     rim = depth * np.exp(-np.square((crack - np.float32(200.0)) / np.float32(90.0)))
-    ridge = np.exp(-np.square(_noise(random, height, width, 520.0) * np.float32(2.4)))
-    notched = np.clip(0.2 + _noise(random, height, width, 900.0), 0.0, 1.6)
+    ridge = np.exp(-np.square(noise(random, height, width, 520.0) * np.float32(2.4)))
+    notched = np.clip(0.2 + noise(random, height, width, 900.0), 0.0, 1.6)
     inside = 0.28 * cells.level + 0.25 * cells.fragment_level + 0.8 * edge * uneven
-    inside += 0.7 * rim - 1.5 * split - 0.9 * ridge * notched + 0.35 * _noise(random, height, width, 300.0)
-    lanes = -2.0 + 0.35 * _noise(random, height, width, 600.0)
+    inside += 0.7 * rim - 1.5 * split - 0.9 * ridge * notched + 0.35 * noise(random, height, width, 300.0)
+    lanes = -2.0 + 0.35 * noise(random, height, width, 600.0)
     return np.asarray(inside + dark * (lanes - inside), np.float32)
 
 
@@ -270,11 +270,11 @@ def _draw_field(random: np.random.Generator, lane_km: FloatArray, plage: float, 
     lane = np.exp(-np.square(lane_km / np.float32(115.0)))
     # Where the noise is above what leaves the wanted share of lanes, they are full of field.
     share = np.clip(mean_kg / np.float32(_STRONG_KG * _LANE_SHARE), 1e-4, 0.93)
-    patches = 0.85 * _noise(random, height, width, 700.0) + 0.53 * _noise(random, height, width, 1900.0)
+    patches = 0.85 * noise(random, height, width, 700.0) + 0.53 * noise(random, height, width, 1900.0)
     full = np.clip((patches + ndtri(share).astype(np.float32)) / np.float32(0.5) + 0.5, 0.0, 1.0)
     strong = np.float32(_STRONG_KG) * full * lane * polarity
-    mixed = _noise(random, height, width, 1100.0) * (0.35 + 1.2 * lane)
-    weak = np.float32(_INTERNETWORK_KG) * mixed * (1.0 + 0.5 * _noise(random, height, width, 420.0))
+    mixed = noise(random, height, width, 1100.0) * (0.35 + 1.2 * lane)
+    weak = np.float32(_INTERNETWORK_KG) * mixed * (1.0 + 0.5 * noise(random, height, width, 420.0))
     return np.asarray(strong + weak * (1.0 - full), np.float32)
 
 
@@ -284,16 +284,16 @@ def _draw_flux(
     """Mean unsigned flux density (kG) that network and plage ask for, and its sign."""
     rows, columns = height // _COARSE + 2, width // _COARSE + 2
     grid_km = GRID_KM * _COARSE
-    bend = [2500.0 * _noise(random, rows, columns, 12000.0, grid_km) for _ in range(2)]
-    border, _ = _cut(random, _SUPERGRANULE_KM, grid_km, bend[0], bend[1])
-    patchy = np.exp(0.9 * _noise(random, rows, columns, 6000.0, grid_km) - np.float32(0.4))
+    bend = [2500.0 * noise(random, rows, columns, 12000.0, grid_km) for _ in range(2)]
+    border, _ = cut(random, _SUPERGRANULE_KM, grid_km, bend[0], bend[1])
+    patchy = np.exp(0.9 * noise(random, rows, columns, 6000.0, grid_km) - np.float32(0.4))
     mean = np.float32(network * _NETWORK_KG) * np.exp(-np.square(border / np.float32(2600.0))) * patchy
-    mixed = _noise(random, rows, columns, 9000.0, grid_km)
-    wide = _noise(random, rows, columns, 38000.0, grid_km)
+    mixed = noise(random, rows, columns, 9000.0, grid_km)
+    wide = noise(random, rows, columns, 38000.0, grid_km)
     sign = mixed + np.float32(0.8) * wide
     if plage > 0:
-        ragged = _noise(random, rows, columns, 30000.0, grid_km)
-        ragged += np.float32(0.3) * _noise(random, rows, columns, 7000.0, grid_km)
+        ragged = noise(random, rows, columns, 30000.0, grid_km)
+        ragged += np.float32(0.3) * noise(random, rows, columns, 7000.0, grid_km)
         level = float(np.quantile(ragged, 1.0 - min(plage, 1.0))) if plage < 1 else float(ragged.min()) - 1.0
         cover = np.clip((ragged - np.float32(level)) / np.float32(0.25), 0.0, 1.0)
         mean = np.maximum(mean, np.float32(_PLAGE_KG) * cover * np.clip(0.75 + 0.35 * patchy, 0.6, 1.6))

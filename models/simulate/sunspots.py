@@ -104,8 +104,20 @@ def add_spots(continuum: FloatArray, field_kg: FloatArray, spots: Sequence[Spot]
             continue
         across = np.arange(columns.start, columns.start + part.shape[1], dtype=np.float32) - np.float32(x)
         upwards = np.arange(rows.start, rows.start + part.shape[0], dtype=np.float32) - np.float32(y)
-        polar = _Polar.about(across * np.float32(pixel_km), upwards * np.float32(pixel_km), spot)
-        _draw(part, field_kg[rows, columns], polar, spot)
+        across, upwards = np.meshgrid(across * np.float32(pixel_km), upwards * np.float32(pixel_km))
+        draw_spot(part, field_kg[rows, columns], across, upwards, spot)
+
+
+def draw_spot(
+    continuum: FloatArray, field_kg: FloatArray, across_km: FloatArray, upwards_km: FloatArray, spot: Spot
+) -> None:
+    """Draw one spot, in place, where each pixel's distance from its middle on the Sun is known.
+
+    Parameters
+    ----------
+    continuum, field_kg, across_km, upwards_km : ndarray, float32, shape (height, width)
+    """
+    _draw(continuum, field_kg, _Polar.about(across_km, upwards_km, spot), spot)
 
 
 @dataclass(frozen=True)
@@ -117,10 +129,9 @@ class _Polar:
     dots: FloatArray
 
     @classmethod
-    def about(cls, across_km: FloatArray, upwards_km: FloatArray, spot: Spot) -> _Polar:
+    def about(cls, across: FloatArray, upwards: FloatArray, spot: Spot) -> _Polar:
         random = np.random.default_rng(spot.seed)
-        across, upwards = np.broadcast_arrays(across_km[None, :], upwards_km[:, None])
-        distance, angle = cv2.cartToPolar(np.ascontiguousarray(across), np.ascontiguousarray(upwards))
+        distance, angle = cv2.cartToPolar(across, upwards)
         shift = random.uniform(0, 512, 6).astype(np.float32)
         coarse = np.float32(512.0 / (6.0 * spot.radius_km))  # the texture spans six radii
         outline = _sampled(_texture(3.2), across * coarse + shift[0], upwards * coarse + shift[1])
@@ -160,7 +171,7 @@ def _draw(continuum: FloatArray, field_kg: FloatArray, polar: _Polar, spot: Spot
     field_kg += within * (strength.astype(np.float32) - field_kg)
 
 
-def _step(value: FloatArray) -> FloatArray:
+def _step(value: NDArray[np.floating]) -> FloatArray:
     """Smooth step from 0 at -1 to 1 at 1."""
     value = np.clip(0.5 * value + 0.5, 0.0, 1.0)
     return np.asarray(value * value * (3.0 - 2.0 * value), np.float32)
