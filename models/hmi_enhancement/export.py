@@ -1,0 +1,282 @@
+"""From a checkpoint to what ships: ONNX checked against torch, and the manifest."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+from models.hmi_enhancement import classical
+from models.hmi_enhancement.network import (
+    DEFAULTS,
+    Enhancer,
+    NetworkConfig,
+    count_parameters,
+    folded,
+    operations_per_pixel,
+)
+from models.hmi_enhancement.options import NETWORKS, ExportOptions, TrainOptions
+from models.hmi_enhancement.psf import HMI_PX_ARCSEC
+from models.registry import sha256_of
+from models.runtime import Runtime
+from observatory.analysis import Quantity
+from observatory.errors import ModelError
+
+OPSET = 17
+_ALWAYS_WRITTEN = (
+    "quantity",
+    "model",
+    "pixel_km",
+    "rows",
+    "psf",
+    "noise",
+    "epochs",
+    "batch_size",
+    "lr",
+    "seed",
+)
+_WITHOUT_EFFECT = ("action", "threads", "device", "output", "install")
+_PARITY = 2e-5  # largest difference, in quiet Suns or kG; float32 sums in another order
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a manifest says beside the network.
+
+    Attributes
+    ----------
+    quantity : Quantity
+    noise : float
+        Rms noise of the input in training, in quiet Suns or kG.
+    psf : str
+        ``wachter``, ``authors`` or ``both``.
+    command : str
+        That repeats the training.
+    seed, steps : int
+    version : str
+    truths : sequence of mappings
+        ``name``, ``sha256`` and ``rows`` of what trained.
+    """
+
+    quantity: Quantity
+    noise: float
+    psf: str
+    command: str
+    seed: int = 0
+    steps: int = 0
+    version: str = "1.0.0"
+    truths: Sequence[Mapping[str, str]] = field(default_factory=tuple)
+
+
+def export(options: ExportOptions) -> Path:
+    """Write network, ``manifest.toml`` and the classical filters of the same training.
+
+    Raises
+    ------
+    ModelError
+        When the checkpoint is missing, or ONNX Runtime does not reproduce torch.
+    """
+    network, state = load_network(options.checkpoint)
+    training = state["options"]
+    quantity = Quantity(training["quantity"])
+    known = Provenance(
+        quantity=quantity,
+        noise=float(training["noise"]),
+        psf=str(training["psf"]),
+        command=_command(training),
+        seed=int(training["seed"]),
+        steps=int(state["step"]),
+        version=options.version,
+        truths=state["truths"],
+    )
+    folder = options.output or NETWORKS / folder_of(network.config.model, quantity)
+    target = write_network(network, known, folder)
+    filters = options.checkpoint.parent / classical.FILE
+    if filters.exists() and filters.parent != folder:
+        shutil.copyfile(filters, folder / classical.FILE)
+    return target
+
+
+def folder_of(model: str, quantity: Quantity) -> str:
+    """Name of a network's folder: the shipped ones are ``continuum``, ``field`` and ``published``."""
+    if model == "efficient":
+        return str(quantity)
+    return ("published" if model == "keepsize" else model) + (
+        "" if quantity is Quantity.CONTINUUM else "_field"
+    )
+
+
+def name_of(model: str, quantity: Quantity) -> str:
+    """Name of a network: ``hmi_enhancement`` is the continuum's that ships."""
+    folder = folder_of(model, quantity)
+    return "hmi_enhancement" if folder == Quantity.CONTINUUM else f"hmi_enhancement_{folder}"
+
+
+def load_network(checkpoint: Path) -> tuple[Enhancer, dict[str, Any]]:
+    """The averaged network of a checkpoint, ready to infer, and the whole checkpoint.
+
+    Raises
+    ------
+    ModelError
+        When it is missing or no checkpoint.
+    """
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
+        raise ModelError(
+            f"{checkpoint} is no checkpoint that can be read ({error}): give the checkpoint.pt of a training"
+        ) from error
+    network = Enhancer(NetworkConfig.from_dict(state["config"]))
+    network.load_state_dict(state["averaged"])
+    return network.eval(), state
+
+
+def write_network(network: Enhancer, known: Provenance, folder: Path) -> Path:
+    """Write a network's ONNX, checked against torch, and its manifest; returns the ONNX.
+
+    Raises
+    ------
+    ModelError
+        When ONNX Runtime does not reproduce torch.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{name_of(network.config.model, known.quantity)}.onnx"
+    temporary = target.with_suffix(".part.onnx")
+    try:
+        write_onnx(network, temporary)
+        difference = parity(network, temporary)
+        if not difference < _PARITY:
+            raise ModelError(
+                f"{target.name} differs from torch by {difference:.2g}: export with another opset"
+            )
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    manifest = _manifest(network, known, target, difference)
+    (folder / "manifest.toml").write_text(manifest, encoding="utf-8")
+    return target
+
+
+def write_onnx(network: Enhancer, target: Path) -> None:
+    """Trace the network, batch norm folded, to ONNX with free batch, height and width."""
+    example = torch.full((1, 1, 48, 56), network.config.centre)
+    axes = {0: "n", 2: "h", 3: "w"}
+    with warnings.catch_warnings():
+        # torch prefers its newer exporter, which needs onnxscript and writes the same graph larger.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            folded(network),
+            (example,),
+            str(target),
+            input_names=["image"],
+            output_names=["enhanced"],
+            dynamic_axes={"image": axes, "enhanced": {0: "n", 2: "h2", 3: "w2"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    onnx.checker.check_model(onnx.load(target))
+
+
+def parity(network: Enhancer, target: Path) -> float:
+    """Largest difference between ONNX Runtime and torch, over pictures of several sizes."""
+    random = np.random.default_rng(3)
+    session, largest = Runtime().session(target), 0.0
+    for shape in ((2, 1, 40, 40), (1, 1, 33, 61), (1, 1, 64, 48)):
+        given = network.config.centre + network.config.scale * random.normal(size=shape)
+        observed = given.astype(np.float32)
+        with torch.no_grad():
+            expected = network(torch.from_numpy(observed)).numpy()
+        found = session.run({"image": observed})["enhanced"]
+        if found.shape != expected.shape:
+            raise ModelError(f"{target} makes {found.shape} of {shape}: its size is not free")
+        largest = max(largest, float(np.abs(found - expected).max()))
+    return largest
+
+
+def _manifest(network: Enhancer, known: Provenance, target: Path, difference: float) -> str:
+    config = network.config
+    operations = operations_per_pixel(config)
+    unit = "local quiet Sun, limb darkening divided out" if known.quantity is Quantity.CONTINUUM else "kG"
+    lines = [
+        "# Written by `heliowatch models export hmi_enhancement`; edit nothing by hand.",
+        f'name = "{target.stem}"',
+        f'version = "{known.version}"',
+        f'file = "{target.name}"',
+        f'sha256 = "{sha256_of(target)}"',
+        f"opset = {OPSET}",
+        'licence = "BSD-3-Clause"',
+        "",
+        "[[inputs]]",
+        'name = "image"',
+        f"shape = {_toml(['n', 1, 'h', 'w'])}",
+        f'unit = "{unit}"',
+        f'meaning = "{known.quantity} on pixels of {HMI_PX_ARCSEC} arcsec"',
+        "",
+        "[[outputs]]",
+        'name = "enhanced"',
+        f"shape = {_toml(['n', 1, '2h', '2w'])}",
+        f'unit = "{unit}"',
+        'meaning = "as a telescope of 28 cm shows it; four pixels in each of the input\'s, no shift"',
+        "",
+        "[training]",
+        f"command = {_toml(known.command)}",
+        f"seed = {known.seed}",
+        f"steps = {known.steps}",
+        f"parity = {difference:.3g}",
+        f"weights = {count_parameters(network)}",
+        f"multiply_adds_per_input_pixel = {operations}",
+        f"share_of_published = {operations / operations_per_pixel(DEFAULTS['keepsize']):.4g}",
+        "",
+    ]
+    for truth in known.truths:
+        lines += ["[[training.truths]]", *(f"{name} = {_toml(value)}" for name, value in truth.items()), ""]
+    lines += ["[training.network]", *(f"{n} = {_toml(v)}" for n, v in config.to_dict().items()), ""]
+    lines += [
+        "[parameters]",
+        f'quantity = "{known.quantity}"',
+        f"pixel_arcsec = {HMI_PX_ARCSEC}",
+        f"noise = {known.noise!r}",
+        f"halo_px = {network.halo_px}",
+        f"align_px = {2 if config.model == 'encdec' else 1}",
+        f'psf = "{known.psf}"',
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _command(options: Mapping[str, Any]) -> str:
+    """The command line that repeats a training: all that changes its result.
+
+    Files are machines' own, so they stand by their names.
+    """
+    words = ["heliowatch models train hmi_enhancement"]
+    for option in fields(TrainOptions):
+        name, stated = option.name, options.get(option.name, option.default)
+        flag = f"--{name.replace('_', '-')}"
+        is_plain = stated == option.default and name not in _ALWAYS_WRITTEN
+        is_idle = name in _WITHOUT_EFFECT or (name == "epochs" and options.get("steps"))
+        if is_idle or is_plain or stated in (None, "", "None"):
+            continue
+        if isinstance(stated, bool):
+            words.append(flag if stated else f"--no-{name.replace('_', '-')}")
+        elif name == "truth":
+            words.append(f"{flag} {','.join(Path(path).name for path in str(stated).split(','))}")
+        else:
+            words.append(f"{flag} {stated}")
+    return " ".join(words)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(entry) for entry in value) + "]"
+    return f'"{value}"' if isinstance(value, str) else repr(value)
