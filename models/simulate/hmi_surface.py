@@ -92,9 +92,13 @@ def draw_tiles(random: np.random.Generator, pixel_km: float) -> SurfaceTiles:
     fine = np.linspace(0.0, float(frequency.max()), 4096)
     place = (frequency * np.float32(4095.0 / fine[-1])).astype(np.int32)
     log_power = np.interp(np.log(np.maximum(fine, 1e-3)), np.log(_FREQUENCIES), np.log(_POWER))
-    granules = _with_spectrum(random, (np.exp(0.5 * log_power) / mm).astype(np.float32)[place])
+    amplitude = (np.exp(0.5 * log_power) / mm).astype(np.float32)[place]
+    # What looking up between the tile's pixels takes away, on the average of all places, is added before.
+    lost = [(2.0 + np.cos(2.0 * np.pi * mm * axis)) / 3.0 for axis in (up, across)]
+    amplitude /= np.sqrt(np.maximum(lost[0][:, None] * lost[1][None, :], 0.2))
+    granules = _with_spectrum(random, amplitude)
     # The dark lanes are narrower than the bright granules: HMI's histogram leans a little.
-    granules += np.float32(0.08) * (np.square(granules) / granules.std() - granules.std())
+    granules += np.float32(0.03) * (np.square(granules) / granules.std() - granules.std())
     blobs = np.exp(-np.square(fine * 0.55)) + 1.8 * np.exp(-np.square(fine * 1.6))
     patches = _with_spectrum(random, blobs.astype(np.float32)[place])
     return SurfaceTiles(granules, patches / patches.std(), mm)

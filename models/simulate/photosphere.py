@@ -54,9 +54,10 @@ _BRIGHTNESS = (
 # fmt: on
 
 _STRONG_KG = 1.35  # concentrations in lanes: Solanki 1993, Space Sci. Rev. 63, 1
-_NETWORK_KG = 0.012  # mean on the borders of supergranules
-_PLAGE_KG = 0.19  # mean in plage
+_NETWORK_KG = 0.008  # mean on the borders of supergranules
+_PLAGE_KG = 0.15  # mean in plage
 _LANE_SHARE = 0.27  # of the area lies in lanes
+_CALMED = 1.03  # contrast that the quiet Sun's own field takes away
 _INTERNETWORK_KG = 0.013
 
 
@@ -315,7 +316,7 @@ def _brightened(light: FloatArray, field_kg: FloatArray) -> FloatArray:
     around = cv2.GaussianBlur(cv2.resize(strength, None, fx=0.125, fy=0.125), (0, 0), 5.0)
     around = cv2.resize(around, light.shape[::-1], interpolation=cv2.INTER_LINEAR)
     calm = np.float32(1.0) - np.float32(0.8) * np.minimum(around, 0.3)
-    bright = 1.0 + (light - 1.0) * calm
+    bright = 1.0 + (light - 1.0) * np.float32(_CALMED) * calm
     return np.asarray(bright + 0.75 * point * np.maximum(1.08 - bright, 0.0), np.float32)
 
 
