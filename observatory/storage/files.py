@@ -78,6 +78,11 @@ class ProductFiles:
         finally:
             os.close(folder)
 
+    def remove(self, relative: str) -> None:
+        """Remove a product that nothing names any more; one that is not there is no error."""
+        with contextlib.suppress(OSError):
+            (self.root / relative).unlink(missing_ok=True)
+
     def find(self, relative: str) -> Path | None:
         """Path of a product that is there; None when it was removed."""
         path = self.root / relative

@@ -9,11 +9,13 @@ from sqlalchemy import func, select
 
 from observatory.storage import frames
 from observatory.storage.composites import SetStatus
+from observatory.storage.cutouts import CutoutStatus
 from observatory.storage.reprocess_jobs import ACTIVE, ItemStatus
-from observatory.storage.schema import composites, reprocess_frames, reprocess_jobs
+from observatory.storage.schema import composites, cutouts, reprocess_frames, reprocess_jobs
 from observatory.storage.session import Database
 
 COMPOSITES = "composites"
+CUTOUTS = "cutouts"
 REPROCESSING = "reprocessing"
 
 
@@ -24,7 +26,7 @@ class Backlog:
     Attributes
     ----------
     family, priority : str or None
-        Of a queue of frames; None for composites and for what is done again.
+        Of a queue of frames; None for composites, cut-outs and what is done again.
     oldest : datetime or None
         Since when the oldest of them waits; None when nothing does.
     """
@@ -58,6 +60,14 @@ def of_composites(db: Database) -> Backlog:
             select(func.count(), since).where(composites.c.status == SetStatus.WAITING)
         ).one()
     return Backlog(COMPOSITES, row[0], row[1])
+
+
+def of_cutouts(db: Database) -> Backlog:
+    """Cut-outs that wait, each since it was asked for first, or anew after it had failed."""
+    with db.read() as connection:
+        waits = cutouts.c.status == CutoutStatus.WAITING
+        row = connection.execute(select(func.count(), func.min(cutouts.c.created_at)).where(waits)).one()
+    return Backlog(CUTOUTS, row[0], row[1])
 
 
 def of_reprocessing(db: Database) -> Backlog:

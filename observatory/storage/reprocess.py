@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, and_, or_, select, update
 
-from observatory.storage import leases, results
+from observatory.storage import enhancements, leases, results
 from observatory.storage.frames import plain_text, text_path
 from observatory.storage.reprocess_jobs import ACTIVE, ItemStatus
 from observatory.storage.results import NewRun
@@ -248,11 +248,16 @@ def only(run: NewRun, model: str | None) -> NewRun:
     made = [item for item in run.made if item.model.name == model]
     is_judged = run.quality is not None and run.quality.model.name == model
     is_segmented = any(item.analysis.startswith("segmentation") for item in made)
+    is_enhanced = enhancements.is_told(made)
     return replace(
         run,
         made=made,
         quality=run.quality if is_judged else None,
-        pictures=run.pictures if is_judged else (),
+        pictures=[
+            item
+            for item in run.pictures
+            if (is_enhanced if item.kind in enhancements.PICTURES else is_judged)
+        ],
         segmentations=run.segmentations if is_segmented else (),
         looked_for=run.looked_for if is_segmented else (),
     )

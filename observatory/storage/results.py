@@ -9,10 +9,22 @@ from itertools import groupby
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, and_, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    case,
+    delete,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from observatory.analysis import EventType, ModelIdentity, Quality
-from observatory.storage import events, regions
+from observatory.storage import enhancements, events, regions
 from observatory.storage.files import StoredFile
 from observatory.storage.frames import Status, held
 from observatory.storage.provenance import current_run, parameters_hash, plain_parameters, subject_of
@@ -154,6 +166,7 @@ def finish(
         latency_s = (now - (row.closed_at or row.received_at)).total_seconds()
         connection.execute(_NOTE_LATENCY, {"frame": frame_id, "latency": latency_s})
         _add_results(connection, frame_id, run)
+        _write_enhancement(db, connection, frame_id, row, run)
         if quality is not None:
             _write_causes(connection, frame_id, row, quality)
         else:
@@ -162,6 +175,24 @@ def finish(
         found = _write_regions(db, connection, frame_id, row, run)
         _tell(db, connection, frame_id, row, run, found, latency_s=latency_s)
     return True
+
+
+def _outdated(run: NewRun) -> list[ColumnElement[bool]]:
+    """Conditions: products of a frame that those of another run replace.
+
+    The pictures of an enhancement follow it alone: whoever only judges a frame anew leaves them, and
+    whoever only enhances it anew leaves the others.
+    """
+    is_of_enhancement = products.c.kind.in_(enhancements.PICTURES)
+    made_now = [
+        and_(products.c.kind == item.kind, products.c.sha256 == item.file.sha256) for item in run.pictures
+    ]
+    conditions = [~or_(*made_now)] if made_now else []
+    if not enhancements.is_told(run.made):
+        conditions.append(~is_of_enhancement)
+    elif all(item.kind in enhancements.PICTURES for item in run.pictures):
+        conditions.append(is_of_enhancement)
+    return conditions
 
 
 _WORK_AGAIN = (
@@ -191,13 +222,11 @@ def finish_again(db: Database, connection: Connection, frame_id: int, run: NewRu
     row = connection.execute(_WORK_AGAIN, {"frame": frame_id, "now": run.now}).one_or_none()
     if row is None:
         return False
-    if run.pictures:
-        made_now = (
-            and_(products.c.kind == item.kind, products.c.sha256 == item.file.sha256) for item in run.pictures
-        )
-        connection.execute(delete(products).where(products.c.frame_id == frame_id, ~or_(*made_now)))
+    if run.pictures or enhancements.is_told(run.made):
+        connection.execute(delete(products).where(products.c.frame_id == frame_id, *_outdated(run)))
         _add_pictures(db, connection, frame_id, run)
     new = _add_results(connection, frame_id, run)
+    _write_enhancement(db, connection, frame_id, row, run)
     if run.quality is not None and "quality" in new:
         connection.execute(
             update(frames)
@@ -238,8 +267,18 @@ def _write_regions(
 ) -> dict[str, dict[str, Any]]:
     if not run.segmentations and not run.looked_for:
         return {}
-    facts = FrameFacts(frame_id, row.instrument, row.date_obs, row.received_at)
+    facts = _facts(frame_id, row)
     return regions.write(db, connection, facts, run.segmentations, run.software_version, run.looked_for)
+
+
+def _write_enhancement(
+    db: Database, connection: Connection, frame_id: int, row: Row[Any], run: NewRun
+) -> None:
+    enhancements.write(db, connection, _facts(frame_id, row), run.made, run.software_version)
+
+
+def _facts(frame_id: int, row: Row[Any]) -> FrameFacts:
+    return FrameFacts(frame_id, row.instrument, row.date_obs, row.received_at)
 
 
 def _tell(

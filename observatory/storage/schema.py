@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA_REVISION = "0005"
+SCHEMA_REVISION = "0006"
 """Head of the migrations that this software needs; a test compares it with Alembic's head."""
 
 
@@ -490,4 +490,65 @@ open_gaps = Table(
     Column("last_at", UtcDateTime, nullable=False, doc="moment of the last frame before it"),
     Column("start_at", UtcDateTime, nullable=False, doc="when the first lost frame was due"),
     Column("opened_at", UtcDateTime, nullable=False, doc="when it was told"),
+)
+
+enhancements = Table(
+    "enhancements",
+    metadata,
+    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True),
+    Column("instrument", String(64), nullable=False, doc="the frame's, here for the indexes"),
+    Column("moment", UtcDateTime, nullable=False, doc="the frame's"),
+    Column("is_dated", Boolean, nullable=False, doc="whether the moment is that of the exposure"),
+    Column("outcome", String(16), nullable=False, doc="enhanced, refused, skipped"),
+    Column("reason", Text, doc="why it was refused or skipped"),
+    Column("quantity", String(16), doc="continuum or field; null: not enhanced"),
+    Column("contrast_before", Float, doc="of the granulation, rms over mean of the quiet Sun"),
+    Column("contrast_after", Float),
+    Column("unsigned_flux_before_mx", Float),
+    Column("unsigned_flux_after_mx", Float),
+    Column("residual", Float, doc="rms of input minus result degraded again; quiet Sun, or kG"),
+    Column("noise", Float, doc="rms of the input's, the same unit"),
+    Column("trusted_fraction", Float),
+    Column("window_px", _Json, doc="[x0, y0, x1, y1]: first pixel and the one after the last"),
+    Column("model_name", String(64), nullable=False),
+    Column("model_version", String(32), nullable=False),
+    Column("model_sha256", String(64), nullable=False),
+    Column("software_version", String(32), nullable=False),
+    Index("ix_enhancements_outcome_moment_frame_id", "outcome", "moment", "frame_id"),
+    Index(
+        "ix_enhancements_instrument_outcome_moment_frame_id",
+        *("instrument", "outcome", "moment", "frame_id"),
+        postgresql_include=[  # a series is read from the index alone
+            *("is_dated", "contrast_before", "contrast_after"),
+            *("unsigned_flux_before_mx", "unsigned_flux_after_mx"),
+            *("residual", "noise", "trusted_fraction"),
+        ],
+    ),
+)
+
+cutouts = Table(
+    "cutouts",
+    metadata,
+    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("request_sha256", String(64), nullable=False, unique=True, doc="of frame, window and networks"),
+    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("field_of_view", _Json, nullable=False, doc="as it was asked for"),
+    Column("author", String(128), nullable=False, doc="name of the key that asked first"),
+    Column("status", String(16), nullable=False, doc="waiting, working, done, refused, lost, failed"),
+    Column("attempts", Integer, nullable=False),
+    Column("claimed_by", String(128)),
+    Column("claimed_at", UtcDateTime),
+    Column("published_at", UtcDateTime),
+    Column("retry_at", UtcDateTime),
+    Column("reason", Text, doc="why it was refused, or failed"),
+    Column("payload", _Json, doc="the numbers"),
+    Column("media_type", String(64)),
+    Column("sha256", String(64), index=True, doc="of the file's bytes"),
+    Column("path", Text, doc="below the product folder"),
+    Column("bytes", BigInteger),
+    Column("created_at", UtcDateTime, nullable=False, doc="when it was asked for, anew after it failed"),
+    Column("finished_at", UtcDateTime),
+    Column("used_at", UtcDateTime, nullable=False, index=True, doc="when it was last asked for"),
+    Index("ix_cutouts_status_id", "status", "id"),
+    sqlite_autoincrement=True,  # addresses are cached for ever: a number never names other bytes
 )

@@ -34,7 +34,8 @@ from sqlalchemy.sql.schema import Table
 
 from observatory.analysis import Cause, EventType
 from observatory.storage import catalogue
-from observatory.storage.schema import causes, frames, results, segmentations
+from observatory.storage.enhancements import EnhancementOutcome
+from observatory.storage.schema import causes, enhancements, frames, results, segmentations
 from observatory.storage.session import Database
 
 CHUNK = 2000  # rows a question; no connection is held while they are sent
@@ -184,6 +185,10 @@ def _areas(event_type: EventType, plural: str) -> Series:
     )
 
 
+def _enhanced(name: str, description: str, units: str | None = None) -> Column:
+    return Column(name, Kind.DOUBLE, description, OfRow(name), units=units)
+
+
 SERIES: tuple[Series, ...] = (
     Series(
         "quality",
@@ -257,6 +262,25 @@ SERIES: tuple[Series, ...] = (
         ),
         frames,
         (IS_DATED, frames.c.sky_class.is_not(None)),
+    ),
+    Series(
+        "enhancement",
+        "enhancement of frames",
+        "What deconvolution did to frames of HMI. Frames that were refused or skipped are left out.",
+        (
+            _enhanced("contrast_before", "granulation contrast of the frame: rms over mean of the quiet Sun"),
+            _enhanced("contrast_after", "the same of the enhanced frame"),
+            _enhanced("unsigned_flux_before_mx", "sum of |B| times the area, over the frame", "Mx"),
+            _enhanced("unsigned_flux_after_mx", "the same of the enhanced frame", "Mx"),
+            _enhanced("residual", "rms of the frame minus the result degraded again; quiet Sun is 1, or kG"),
+            _enhanced("noise", "rms noise of the frame, in the same unit"),
+            _enhanced("trusted_fraction", "share of the pixels whose trust is 0.5 and more"),
+        ),
+        enhancements,
+        (
+            enhancements.c.outcome == EnhancementOutcome.ENHANCED.value,
+            enhancements.c.is_dated.is_(True),
+        ),
     ),
     _areas(EventType.CORONAL_HOLE, "coronal holes"),
     _areas(EventType.ACTIVE_REGION, "active regions"),
