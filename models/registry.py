@@ -1,7 +1,7 @@
-"""The model families: every folder here with a ``manifest.toml`` is one.
+"""The model families: every folder here with a ``manifest.toml`` in it, or below, is one.
 
-A family is found, not listed. Its manifest names the network and its sha256, which is checked
-before the network is used. For the command line a family may have an ``options.py`` with
+A family is found, not listed. Each of its manifests names a network and its sha256, which is
+checked before the network is used. For the command line a family may have an ``options.py`` with
 ``TrainOptions``, ``EvaluateOptions``, ``ExportOptions`` and ``ImportOptions`` (frozen dataclasses whose
 fields carry a ``help``) and a ``family.py`` with ``train``, ``evaluate``, ``export`` and ``import_`` that
 take them, each where it has that verb; both are imported only when asked for, so that torch is never
@@ -48,7 +48,7 @@ class ModelDescription:
     ----------
     name, version, sha256 : str
     family : str
-        Name of the folder; usually the same as `name`.
+        Name of the first folder; for a family of one network usually the same as `name`.
     path : Path
         The ``.onnx`` file.
     inputs, outputs : tuple of TensorDescription
@@ -140,7 +140,7 @@ def _tensors(stated: list[Mapping[str, Any]]) -> tuple[TensorDescription, ...]:
 
 
 def find_models(root: Path | None = None) -> dict[str, ModelDescription]:
-    """All families under `root` (default: this package), by model name; files are not hashed yet.
+    """All networks under `root` (default: this package), by model name; files are not hashed yet.
 
     Raises
     ------
@@ -148,8 +148,9 @@ def find_models(root: Path | None = None) -> dict[str, ModelDescription]:
         When two families claim one name, or a manifest is unreadable.
     """
     found: dict[str, ModelDescription] = {}
-    for manifest in sorted((root or _FAMILIES).glob(f"*/{_MANIFEST}")):
-        model = read_manifest(manifest)
+    root = root or _FAMILIES
+    for manifest in sorted(root.glob(f"*/**/{_MANIFEST}")):
+        model = replace(read_manifest(manifest), family=manifest.relative_to(root).parts[0])
         if model.name in found:
             raise ModelError(
                 f"{model.name} is claimed by both {found[model.name].family} and {model.family}: "

@@ -136,6 +136,20 @@ def _plane(path: Path) -> FloatArray:
     return found.astype(np.float64)
 
 
+def quantity_of(stated: str) -> Quantity:
+    """From ``continuum`` or ``field``.
+
+    Raises
+    ------
+    UnusableInputError
+        When it is neither.
+    """
+    try:
+        return Quantity(stated)
+    except ValueError:
+        raise UnusableInputError(f"quantity {stated}: there are {' and '.join(Quantity)}") from None
+
+
 def rows_of(stated: str, count: int) -> tuple[int, int]:
     """From ``FIRST:END``, either of which may be left out.
 
@@ -169,7 +183,7 @@ def truths_of(options: TrainOptions) -> tuple[list[Truth], list[Truth]]:
     training: list[Truth] = []
     validation: list[Truth] = []
     for path in paths_of(options.truth):
-        truth = read_truth(path, options.pixel_km, Quantity(options.quantity), options.rows)
+        truth = read_truth(path, options.pixel_km, quantity_of(options.quantity), options.rows)
         kept = round(options.validation_share * truth.pixels.shape[0])
         if kept:
             cut = truth.pixels.shape[0] - kept
@@ -239,7 +253,7 @@ def simulated_truths(count: int, quantity: Quantity, seed: int) -> Iterator[Trut
 
 def sources_of(options: TrainOptions, truths: Sequence[Truth]) -> list[Source]:
     """What patches are drawn from: each truth at each size and point spread function."""
-    simulated = list(simulated_truths(options.simulated, Quantity(options.quantity), options.seed))
+    simulated = list(simulated_truths(options.simulated, quantity_of(options.quantity), options.seed))
     if not truths and not simulated:
         raise UnusableInputError("there is nothing to learn from: give --truth FILE.npy or --simulated N")
     share = options.simulated_share if truths and simulated else float(not truths)

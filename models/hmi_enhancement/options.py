@@ -113,3 +113,34 @@ class ExportOptions:
         metadata={"help": "folder for network, manifest and classical.npz (default: what ships)"},
     )
     version: str = field(default="1.0.0", metadata={"help": "version to write into the manifest"})
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """Take the published network's own weights (HDF5 of Keras), trained elsewhere."""
+
+    weights: Path = field(
+        metadata={
+            "help": "what save_weights or save of Keras 2 wrote",
+            "is_positional": True,
+            "metavar": "FILE.hdf5",
+        }
+    )
+    output: Path = field(
+        default=Path("runs/hmi_enhancement/imported"), metadata={"help": "folder for network and manifest"}
+    )
+    quantity: str = field(default="continuum", metadata={"help": "continuum or field: what it enhances"})
+    model: str | None = field(
+        default=None, metadata={"help": "keepsize or encdec: refuse others (default: as the file has it)"}
+    )
+    depth: int | None = field(default=None, metadata={"help": "refuse another number of residual blocks"})
+    filters: int | None = field(default=None, metadata={"help": "refuse another number of filters"})
+    activation: str | None = field(
+        default=None, metadata={"help": "relu or elu (default: what the file says, else relu)"}
+    )
+    noise: float | None = field(
+        default=None,
+        metadata={"help": "rms of the noise it was trained with (default: what the file says, else 1e-3)"},
+    )
+    psf: str = field(default="authors", metadata={"help": "wachter or authors: what it was trained with"})
+    version: str = field(default="imported", metadata={"help": "version to write into the manifest"})

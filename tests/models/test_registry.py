@@ -43,11 +43,23 @@ side = 8
 
 def make_family(root: Path, folder: str, name: str) -> Path:
     home = root / folder
-    home.mkdir()
+    home.mkdir(parents=True)
     (home / "net.onnx").write_bytes(folder.encode())
     manifest = MANIFEST.format(name=name, sha256=sha256_of(home / "net.onnx"))
     (home / "manifest.toml").write_text(manifest)
     return home
+
+
+def test_networks_at_any_depth_below_a_folder_are_of_its_family(tmp_path: Path):
+    make_family(tmp_path, "first", "one")
+    make_family(tmp_path, "many/networks/small", "two")
+    make_family(tmp_path, "many/networks/large", "three")
+    assert {name: model.family for name, model in find_models(tmp_path).items()} == {
+        "one": "first",
+        "two": "many",
+        "three": "many",
+    }
+    assert load("two", tmp_path).path == tmp_path / "many/networks/small/net.onnx"
 
 
 def test_a_family_is_found_and_described(tmp_path: Path):
