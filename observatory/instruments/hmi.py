@@ -1,18 +1,51 @@
-"""SDO/HMI: continuum and line-of-sight field, full disk and SHARP patches."""
+"""SDO/HMI: continuum and line-of-sight field, full disk, cut-outs and SHARP patches."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
+
+from observatory.coordinates import SunView
+from observatory.errors import MissingKeywordError, UnusableInputError
+from observatory.frame import DateSource
 from observatory.instruments.base import Facts, Kind, dated, is_simulated, number, wcs_pointing
 from observatory.observing import Observing
 
 _WAVELENGTH_NM = 617.33
-_CONTINUUM = re.compile(r"continuum|_ic[_.]|ic_noLimbDark", re.IGNORECASE)
-_FIELD = re.compile(r"magnetogram|blos|_m[_.]\d|m_45s|m_720s", re.IGNORECASE)
-_NAME = re.compile(r"(^|[^a-z])hmi([^a-z]|$)|SDO_HMI", re.IGNORECASE)
+_CONTINUUM = re.compile(
+    r"continuum|intensitygram|_ic[_.]|\.ic_|ic_noLimbDark|hmii[cf]?(?![a-z])", re.IGNORECASE
+)
+_FIELD = re.compile(r"magnetogram|blos|_m[_.]\d|m_45s|m_720s|hmibc?(?![a-z])", re.IGNORECASE)
+#: ``hmi`` as a word, Helioviewer's names, and those of SDO's browse pictures (``…_1024_HMIB.jpg``).
+_NAME = re.compile(r"(^|[^a-z])hmi([^a-z]|$)|SDO_HMI|_HMI(B|BC|I|IC|IF)\.[a-z0-9]+$", re.IGNORECASE)
+#: Other segments of SHARP and vector series, by the last part but one of a JSOC file name.
+_OTHER_SEGMENT = re.compile(
+    r"\.(Br|Bt|Bp|Br_err|Bt_err|Bp_err|bitmap|conf_disambig|Dopplergram|inclination|azimuth|field|disambig)"
+    r"\.fits?(\.(gz|fz|bz2))?$",
+    re.IGNORECASE,
+)
+_READ = "hmi-continuum (continuum intensity) and hmi-magnetogram (line-of-sight field) are read"
+#: What JSOC writes where a time or a link is missing.
+_NO_TIME = re.compile(r"^\s*(missing|invalid|nan|\?|-4712[.:-]|1993\.01\.01_00:00:00)", re.IGNORECASE)
+_TIME_KEYS = ("DATE-OBS", "DATE_OBS", "T_OBS", "T_REC")
+_RSUN_REF_M = 6.96e8  # RSUN_REF of HMI's headers
+_SDO_DISTANCE_M = (1.45e11, 1.54e11)  # perihelion to aphelion, and the orbit about the Earth
+_LONGEST_EXPOSURE_S = 3600.0
+_DEGREE_UNITS = {"deg", "degree", "degrees"}
+
+
+class OtherProductError(UnusableInputError):
+    """An HMI file that holds neither continuum nor line-of-sight field."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(
+            f"the HMI file holds {what}, {why}: {_READ}; "
+            "if it is one of the two, name it (--instrument hmi-continuum or hmi-magnetogram)"
+        )
 
 
 class Hmi(Kind):
@@ -25,20 +58,35 @@ class Hmi(Kind):
         return Observing(is_sdo=True)
 
     def claim_header(self, header: Mapping[str, Any], file_name: str) -> str | None:
-        if not str(header.get("INSTRUME", header.get("TELESCOP", ""))).upper().startswith(("HMI", "SDO/HMI")):
+        """Claim by CONTENT, else by the file's name, else by the unit.
+
+        Raises
+        ------
+        OtherProductError
+            When the header is HMI's and the file is some other observable: velocities, components of
+            the inverted vector field, masks. The networks and thresholds of continuum and
+            line-of-sight field say nothing about those.
+        """
+        if not _is_hmi(header):
             return None
-        content = str(header.get("CONTENT", "")).upper()
+        content = str(header.get("CONTENT") or "").upper()
         if "CONTINUUM" in content:
             return "hmi-continuum"
         if "MAGNETOGRAM" in content:
             return "hmi-magnetogram"
-        return _product(file_name)
+        segment = _OTHER_SEGMENT.search(file_name)
+        if segment:
+            raise _other_segment(segment[1])
+        by_name = _product(file_name)
+        if by_name is not None:
+            return by_name
+        return _by_unit(header, content)
 
     def claim_name(self, file_name: str) -> str | None:
         return _product(file_name) if _NAME.search(file_name) else None
 
     def facts(self, instrument: str, header: Mapping[str, Any], file_name: str) -> Facts:
-        date_obs, source = dated(header, file_name, "DATE-OBS", "DATE_OBS", "T_OBS", "T_REC")
+        date_obs, source = _start(header, file_name)
         return Facts(
             date_obs=date_obs,
             date_obs_source=source,
@@ -46,9 +94,15 @@ class Hmi(Kind):
             wavelength_nm=_WAVELENGTH_NM,
             exposure_time_s=number(header, "EXPTIME"),
             unit=str(header["BUNIT"]) if header.get("BUNIT") else None,
-            pointing=wcs_pointing(header),
+            pointing=wcs_pointing(_completed(header, date_obs)),
             is_simulated=is_simulated(header),
         )
+
+
+def _is_hmi(header: Mapping[str, Any]) -> bool:
+    """Say whether INSTRUME (``HMI_FRONT2``, ``HMI_SIDE1``, ``HMI_COMBINED``) or TELESCOP (``SDO/HMI``) names HMI."""
+    words = (str(header.get(key) or "").strip().upper() for key in ("INSTRUME", "TELESCOP"))
+    return any(word.startswith(("HMI", "SDO/HMI")) for word in words)
 
 
 def _product(file_name: str) -> str | None:
@@ -56,3 +110,118 @@ def _product(file_name: str) -> str | None:
     if _CONTINUUM.search(file_name):
         return "hmi-continuum"
     return "hmi-magnetogram" if _FIELD.search(file_name) else None
+
+
+def _other_segment(segment: str) -> OtherProductError:
+    if segment.lower() in ("br", "bt", "bp", "field"):
+        return OtherProductError(
+            f"{segment} of the inverted vector field",
+            "whose noise and resolution are not those of the line-of-sight field",
+        )
+    return OtherProductError(
+        f"the segment {segment}", "which is no picture of the photosphere that is analysed"
+    )
+
+
+def _by_unit(header: Mapping[str, Any], content: str) -> str:
+    """Observable of an HMI file whose header and name say nothing else.
+
+    Counts per second are the continuum's alone. A field may be that along the line of sight or a
+    component of the inverted vector: nothing in a SHARP header tells them apart.
+    """
+    unit = str(header.get("BUNIT") or "").strip()
+    if unit.upper().startswith("DN"):
+        return "hmi-continuum"
+    if unit.lower() in ("mx/cm^2", "gauss", "g"):
+        raise OtherProductError("a field", "and neither CONTENT nor the file's name says which")
+    what = f"{content.lower() or 'something'} in {unit or 'no unit'}"
+    raise OtherProductError(what, "which is neither of those that are analysed")
+
+
+def _start(header: Mapping[str, Any], file_name: str) -> tuple[datetime | None, DateSource]:
+    """Start of the exposure, UTC.
+
+    DATE-OBS is that already; T_OBS is the middle of the exposure and T_REC the nominal slot, both in
+    TAI. DATE-OBS is T_OBS less half of EXPTIME (keyword notes of the series hmi.Ic_45s, JSOC).
+    """
+    known = {key: value for key, value in header.items() if not (key in _TIME_KEYS and _is_missing(value))}
+    time, source = dated(known, file_name, *_TIME_KEYS)
+    if source is DateSource.HEADER and time is not None and not ({"DATE-OBS", "DATE_OBS"} & known.keys()):
+        exposure_s = number(header, "EXPTIME")
+        if "T_OBS" in known and exposure_s is not None and 0 < exposure_s < _LONGEST_EXPOSURE_S:
+            time -= timedelta(seconds=exposure_s / 2)
+    return time, source
+
+
+def _is_missing(value: Any) -> bool:
+    return value in (None, "") or _NO_TIME.match(str(value)) is not None
+
+
+def _completed(header: Mapping[str, Any], date_obs: datetime | None) -> Mapping[str, Any]:
+    """Return a header with plate scale in arcseconds, roll as CROTA2, and the Sun's apparent radius.
+
+    The radius is that of RSUN_REF at the distance DSUN_OBS where RSUN_OBS is missing, else R_SUN (the
+    fitted limb in pixels), else that of the day. A map on the sphere (SHARP in equal-area
+    projection, CRLN-CEA) has no disk, and stays as it is.
+
+    Raises
+    ------
+    MissingKeywordError
+        When only half of a WCS is there.
+    """
+    whole = _without_matrix(header)
+    _check_wcs(whole)
+    if not str(whole.get("CTYPE1", "")).startswith(("HPLN", "SOLAR")):
+        return whole
+    added: dict[str, Any] = {}
+    for axis in ("1", "2"):
+        if str(whole.get(f"CUNIT{axis}", "")).strip().lower() in _DEGREE_UNITS:
+            for key in (f"CDELT{axis}", f"CRVAL{axis}"):
+                value = number(whole, key)
+                if value is not None:
+                    added[key] = value * 3600.0
+    if number(whole, "RSUN_OBS") is None:
+        radius = _rsun_arcsec({**whole, **added}, date_obs)
+        if radius is not None:
+            added["RSUN_OBS"] = radius
+    return {**whole, **added} if added else whole
+
+
+def _rsun_arcsec(header: Mapping[str, Any], date_obs: datetime | None) -> float | None:
+    distance_m = number(header, "DSUN_OBS")
+    if distance_m is not None and _SDO_DISTANCE_M[0] < distance_m < _SDO_DISTANCE_M[1]:
+        radius_m = number(header, "RSUN_REF") or _RSUN_REF_M
+        return float(np.rad2deg(np.arcsin(radius_m / distance_m)) * 3600.0)
+    radius_px, scale = number(header, "R_SUN"), number(header, "CDELT1")
+    if radius_px is not None and scale is not None and radius_px > 0:
+        return radius_px * scale
+    return None if date_obs is None else SunView(date_obs).rsun_arcsec
+
+
+def _without_matrix(header: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a header whose CD matrix, where it has one instead, is written as CDELT and CROTA2.
+
+    Greisen & Calabretta 2002, A&A 395, 1061, section 6; HMI's pixels are square and not skewed.
+    """
+    cd = [number(header, key) for key in ("CD1_1", "CD1_2", "CD2_1", "CD2_2")]
+    if None in cd or number(header, "CDELT1") is not None:
+        return header
+    a, b, c, d = (float(value) for value in cd if value is not None)
+    return {
+        **header,
+        "CDELT1": float(np.hypot(a, c)),
+        "CDELT2": float(np.hypot(b, d)),
+        "CROTA2": float(np.rad2deg(np.arctan2(c, a))),
+    }
+
+
+def _check_wcs(header: Mapping[str, Any]) -> None:
+    """Refuse half a WCS: scale without reference pixel, reference pixel without scale, one axis alone."""
+    keys = ("CRPIX1", "CRPIX2", "CDELT1", "CDELT2")
+    lacking = [key for key in keys if number(header, key) is None]
+    if lacking and len(lacking) < len(keys):
+        there = ", ".join(key for key in keys if key not in lacking)
+        raise MissingKeywordError(
+            ", ".join(lacking),
+            f"the header has {there} alone, half a WCS: complete it, or take it out for a patch in pixels",
+        )
