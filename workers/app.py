@@ -17,6 +17,8 @@ from workers import embedded_queue
 PROCESS_FRAME = "heliowatch.process_frame"
 COMPOSE = "heliowatch.compose_set"
 COMPOSITES = "composites"  # a queue of their own: the depth of the others is compared with waiting frames
+ENHANCE = "heliowatch.enhance"
+CUTOUTS = "cutouts"  # somebody waits for each of them
 REPROCESS = "heliowatch.reprocess_frame"
 REPROCESSING = "reprocessing"  # the last queue that anybody empties
 _VISIBILITY_TIMEOUT_S = 3600  # longer than any task; the sweeper does not wait for it
@@ -28,12 +30,15 @@ def queue_name(family: str, priority: Priority) -> str:
 
 
 def queue_names() -> list[str]:
-    """All queues in the order in which workers empty them: live, composites, archives, what is done again."""
+    """All queues in the order in which workers empty them.
+
+    Live frames, cut-outs that somebody waits for, composites, archives, what is done again.
+    """
     live, backfill = (
         [queue_name(family, priority) for family in families()]
         for priority in (Priority.LIVE, Priority.BACKFILL)
     )
-    return [*live, COMPOSITES, *backfill, REPROCESSING]
+    return [*live, CUTOUTS, COMPOSITES, *backfill, REPROCESSING]
 
 
 def make_app(settings: Settings) -> Celery:
@@ -68,7 +73,7 @@ def make_app(settings: Settings) -> Celery:
         broker_pool_limit=2,
         task_publish_retry=False,
         accept_content=["json"],
-        imports=["workers.tasks", "workers.composites", "workers.reprocess"],
+        imports=["workers.tasks", "workers.composites", "workers.cutouts", "workers.reprocess"],
     )
     app.set_default()  # for threads that only send: what is current belongs to one thread
     return app

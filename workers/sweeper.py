@@ -18,6 +18,7 @@ from observatory.storage import events, frames, workers
 from observatory.storage.session import Database
 from workers.composites import CompositeSweep
 from workers.coverage import CoverageSweep
+from workers.cutouts import CutoutSweep
 from workers.dispatcher import Dispatcher
 from workers.publisher import Publisher
 
@@ -33,6 +34,7 @@ class Sweeper:
     def __init__(self, settings: Settings, db: Database, publisher: Publisher) -> None:
         self._settings, self._db, self._publisher = settings, db, publisher
         self._composites = CompositeSweep(settings, db)
+        self._cutouts = CutoutSweep(settings, db)
         self._coverage = CoverageSweep(settings, db)
         self._reprocessing = Dispatcher(settings, db)
         self._started_at = datetime.now(UTC)
@@ -69,6 +71,7 @@ class Sweeper:
         events.prune(self._db, now, self._settings.sweeper.keep_events_days)
         workers.forget_dead(self._db, now, _FORGET_WORKERS_S)
         again = sum(self._republish(queue, now) for queue in frames.waiting(self._db))
+        self._cutouts.sweep(now)
         self._composites.sweep(now)
         self._reprocessing.sweep(now)
         self._coverage.sweep(now)
