@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from models.hmi_enhancement.options import EvaluateOptions, ExportOptions, TrainOptions
+from models.hmi_enhancement.options import EvaluateOptions, ExportOptions, ImportOptions, TrainOptions
 
 
 def train(options: TrainOptions) -> Path:
@@ -25,5 +25,12 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
 def export(options: ExportOptions) -> Path:
     """Write ONNX and manifest; returns the ONNX file."""
     from models.hmi_enhancement.export import export as run
+
+    return run(options)
+
+
+def import_(options: ImportOptions) -> Path:
+    """Write ONNX and manifest of weights that Keras saved; returns the ONNX file."""
+    from models.hmi_enhancement.keras_import import import_weights as run
 
     return run(options)
