@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -125,6 +126,8 @@ class HmiTelescope:
     crop_at_limb : bool
         Nothing beyond the limb at all, as in products made from HMI's; its own frames hold scattered
         light (and noise) out to a circle 2022 pixels from the frame's middle.
+    window_px : tuple (x0, y0, x1, y1), optional
+        The part of the frame that is kept, first pixel and the one after the last: a cut-out.
     """
 
     size_px: int = _FULL_SIDE
@@ -134,18 +137,24 @@ class HmiTelescope:
     psf: Psf = WACHTER
     noise: bool = True
     crop_at_limb: bool = False
+    window_px: tuple[int, int, int, int] | None = None
 
     @property
     def cdelt_arcsec(self) -> float:
         """Plate scale."""
         return _CDELT_ARCSEC * _FULL_SIDE / self.size_px
 
+    @property
+    def box_px(self) -> tuple[int, int, int, int]:
+        """What is kept of the frame: x0, y0, x1, y1."""
+        return self.window_px or (0, 0, self.size_px, self.size_px)
+
     def pointing(self, rsun_arcsec: float) -> Pointing:
-        """Return the disk for an apparent solar radius."""
+        """Return the disk for an apparent solar radius, in pixels of what is kept."""
         middle = (self.size_px - 1) / 2.0
         return Pointing(
-            middle + self.center_offset_px[0],
-            middle + self.center_offset_px[1],
+            middle + self.center_offset_px[0] - self.box_px[0],
+            middle + self.center_offset_px[1] - self.box_px[1],
             rsun_arcsec / self.cdelt_arcsec,
             rsun_arcsec,
             self.roll_deg,
@@ -184,7 +193,7 @@ class SimulatedHmi:
 
     Attributes
     ----------
-    pixels : ndarray, float32, shape (size, size)
+    pixels : ndarray, float32, shape (height, width)
         DN/s (continuum) or gauss; NaN where HMI has nothing.
     quantity : Quantity
     pointing : Pointing
@@ -284,7 +293,8 @@ class HmiSun:
         pointing = telescope.pointing(view.rsun_arcsec)
         visible = _placed(self.groups_at(date_obs), view, pointing)
         tiles, plane = self._textures(date_obs, telescope, visible)
-        surface = look_at(telescope.size_px, pointing, tiles, plane)
+        x0, y0, x1, y1 = telescope.box_px
+        surface = look_at((y1 - y0, x1 - x0), pointing, tiles, plane)
         for seen in visible:
             _add_group(surface, seen, pointing)
         frames = []
@@ -301,11 +311,23 @@ class HmiSun:
         self, date_obs: datetime, telescope: HmiTelescope, visible: Sequence[_Seen]
     ) -> tuple[SurfaceTiles, Plane]:
         seconds = int(date_obs.timestamp())
-        granules = np.random.default_rng((self.seed, 6, seconds // (60 * _GRANULE_MINUTES)))
-        network = np.random.default_rng((self.seed, 7, seconds // (3600 * _NETWORK_HOURS)))
-        tiles = draw_tiles(granules, telescope.cdelt_arcsec * KM_PER_ARCSEC)
-        plage = [(s.plane_mm[0], s.plane_mm[1], s.group.size_deg, s.group.polarity) for s in visible]
-        return tiles, draw_plane(network, plage)
+        tiles = _tiles(
+            (self.seed, 6, seconds // (60 * _GRANULE_MINUTES)),
+            telescope.cdelt_arcsec * KM_PER_ARCSEC,
+            max(256, telescope.size_px // 2),
+        )
+        plage = tuple((*s.plane_mm, s.group.size_deg, s.group.polarity) for s in visible)
+        return tiles, _plane((self.seed, 7, seconds // (3600 * _NETWORK_HOURS)), plage)
+
+
+@lru_cache(maxsize=1)  # continuum and field of one moment have the same
+def _tiles(seed: tuple[int, ...], pixel_km: float, side: int) -> SurfaceTiles:
+    return draw_tiles(np.random.default_rng(seed), pixel_km, side)
+
+
+@lru_cache(maxsize=1)
+def _plane(seed: tuple[int, ...], plage: tuple[tuple[float, float, float, float], ...]) -> Plane:
+    return draw_plane(np.random.default_rng(seed), plage)
 
 
 def full_disk(
@@ -394,9 +416,12 @@ def _exposed(
 def _kept(surface: Surface, telescope: HmiTelescope) -> NDArray[np.bool_]:
     if telescope.crop_at_limb:
         return np.asarray(surface.inside > 0)
-    side = telescope.size_px
-    square = np.square(np.arange(side, dtype=np.float32) - np.float32((side - 1) / 2.0))
-    return np.asarray(square[:, None] + square[None, :] < (_CROP_PX * side / _FULL_SIDE) ** 2)
+    middle = np.float32((telescope.size_px - 1) / 2.0)
+    x0, y0, x1, y1 = telescope.box_px
+    across = np.square(np.arange(x0, x1, dtype=np.float32) - middle)
+    upwards = np.square(np.arange(y0, y1, dtype=np.float32) - middle)
+    radius = _CROP_PX * telescope.size_px / _FULL_SIDE
+    return np.asarray(upwards[:, None] + across[None, :] < radius**2)
 
 
 def _draw_groups(random: np.random.Generator, activity: float) -> list[SpotGroup]:

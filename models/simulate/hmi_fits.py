@@ -189,7 +189,7 @@ def _header(simulated: SimulatedHmi, physical: np.ndarray, quality: int) -> fits
 
 def _statistics(physical: np.ndarray) -> list[tuple[str, int | float, str]]:
     """Keywords of what is there and what is not; of the values none where nothing is."""
-    # HMI counts within the circle that it keeps.
+    # HMI counts within the circle that it keeps, whose share of a cut-out is taken as that of a frame.
     whole = int(np.pi / 4 * physical.size * (2022.0 / 2048.0) ** 2)
     known = physical[np.isfinite(physical)]
     counts: list[tuple[str, int | float, str]] = [

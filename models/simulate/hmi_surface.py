@@ -33,7 +33,6 @@ _POWER = (
 )
 # fmt: on
 
-_TILE_PX = 2048
 _PLANE_MM = 1100.0  # from the centre to an edge; a quarter of the Sun's circumference is 1093
 _CELL_MM = 1.5
 _STRIP_ROWS = 256
@@ -83,11 +82,11 @@ class Plane:
         return west * stretch, north * stretch
 
 
-def draw_tiles(random: np.random.Generator, pixel_km: float) -> SurfaceTiles:
-    """Draw the textures for pixels of a size."""
+def draw_tiles(random: np.random.Generator, pixel_km: float, side: int) -> SurfaceTiles:
+    """Draw the textures, of `side` pixels, for pixels of a size."""
     mm = pixel_km / 1000.0
-    up = np.fft.fftfreq(_TILE_PX, mm).astype(np.float32)
-    across = np.fft.rfftfreq(_TILE_PX, mm).astype(np.float32)
+    up = np.fft.fftfreq(side, mm).astype(np.float32)
+    across = np.fft.rfftfreq(side, mm).astype(np.float32)
     frequency = np.sqrt(np.square(up)[:, None] + np.square(across)[None, :])
     fine = np.linspace(0.0, float(frequency.max()), 4096)
     place = (frequency * np.float32(4095.0 / fine[-1])).astype(np.int32)
@@ -105,11 +104,12 @@ def draw_tiles(random: np.random.Generator, pixel_km: float) -> SurfaceTiles:
 
 
 def _with_spectrum(random: np.random.Generator, amplitude: FloatArray) -> FloatArray:
-    white = random.standard_normal((_TILE_PX, _TILE_PX), dtype=np.float32)
+    side = amplitude.shape[0]
+    white = random.standard_normal((side, side), dtype=np.float32)
     spectrum = fft.rfft2(white)
     spectrum *= amplitude
     spectrum[0, 0] = 0
-    return np.asarray(fft.irfft2(spectrum, (_TILE_PX, _TILE_PX)), np.float32)
+    return np.asarray(fft.irfft2(spectrum, (side, side)), np.float32)
 
 
 def draw_plane(random: np.random.Generator, plage: Sequence[tuple[float, float, float, float]]) -> Plane:
@@ -144,7 +144,7 @@ def draw_plane(random: np.random.Generator, plage: Sequence[tuple[float, float, 
 
 @dataclass(frozen=True)
 class Surface:
-    """What a telescope looks at, pixel by pixel; float32 (size, size).
+    """What a telescope looks at, pixel by pixel; float32 (height, width).
 
     Attributes
     ----------
@@ -186,14 +186,13 @@ def _unrolled(
     return (cosine * right - sine * up) * stretch, (sine * right + cosine * up) * stretch, rho
 
 
-def look_at(size: int, pointing: Pointing, tiles: SurfaceTiles, plane: Plane) -> Surface:
-    """Look the surface up for every pixel of a frame."""
-    light, field_kg, mu_map, inside = (np.zeros((size, size), np.float32) for _ in range(4))
+def look_at(shape: tuple[int, int], pointing: Pointing, tiles: SurfaceTiles, plane: Plane) -> Surface:
+    """Look the surface up for every pixel of a frame (height, width)."""
+    light, field_kg, mu_map, inside = (np.zeros(shape, np.float32) for _ in range(4))
     surface = Surface(light, field_kg, mu_map, inside, tiles.mm_px)
-    everything = slice(0, size)
-    for first in range(0, size, _STRIP_ROWS):
-        rows = slice(first, min(first + _STRIP_ROWS, size))
-        west, north, rho = _unrolled(rows, everything, (size, size), pointing)
+    for first in range(0, shape[0], _STRIP_ROWS):
+        rows = slice(first, min(first + _STRIP_ROWS, shape[0]))
+        west, north, rho = _unrolled(rows, slice(None), shape, pointing)
         mu = np.sqrt(np.maximum(1.0 - np.square(rho), 0.0))
         surface.mu[rows] = mu
         surface.inside[rows] = np.clip((1.0 - rho) * np.float32(pointing.radius_px) + 0.5, 0.0, 1.0)
