@@ -8,7 +8,7 @@ leave the telescope as it is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -26,7 +26,7 @@ Pair = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 _COARSEST_KM = 100.0  # a target pixel is 183 km
 _FINEST_KM = 5.0
-_FEWEST = 24  # input pixels a side that a truth must give
+_FEWEST = 16  # input pixels a side that a truth must give
 _GAUSS_BEYOND = 10.0  # no photospheric field is of 10 kG
 _MESOGRANULE_KM = 4000.0  # the level of the quiet Sun is the median over blocks of this size
 _SIMULATED_KM = 48.0
@@ -179,17 +179,20 @@ def quiet_level(continuum: FloatArray, pixel_km: float) -> float:
 
 
 def truths_of(options: TrainOptions) -> tuple[list[Truth], list[Truth]]:
-    """Training and validation truths of files; validation is the last rows of each."""
+    """Training and validation truths: the last rows of each file, and the last simulated ones, validate."""
     training: list[Truth] = []
     validation: list[Truth] = []
+    quantity, share = quantity_of(options.quantity), options.validation_share
     for path in paths_of(options.truth):
-        truth = read_truth(path, options.pixel_km, quantity_of(options.quantity), options.rows)
-        kept = round(options.validation_share * truth.pixels.shape[0])
+        truth = read_truth(path, options.pixel_km, quantity, options.rows)
+        kept = round(share * truth.pixels.shape[0])
         if kept:
             cut = truth.pixels.shape[0] - kept
-            validation.append(Truth(f"{truth.name} last {kept}", truth.pixels[cut:], truth.pixel_km))
-            truth = Truth(truth.name, truth.pixels[:cut], truth.pixel_km)
+            validation.append(replace(truth, name=f"{truth.name} last {kept}", pixels=truth.pixels[cut:]))
+            truth = replace(truth, pixels=truth.pixels[:cut])
         training.append(truth)
+    for number, truth in enumerate(simulated_truths(options.simulated, quantity, options.seed)):
+        (training if number < round((1 - share) * options.simulated) else validation).append(truth)
     return training, validation
 
 
@@ -253,19 +256,24 @@ def simulated_truths(count: int, quantity: Quantity, seed: int) -> Iterator[Trut
 
 def sources_of(options: TrainOptions, truths: Sequence[Truth]) -> list[Source]:
     """What patches are drawn from: each truth at each size and point spread function."""
-    simulated = list(simulated_truths(options.simulated, quantity_of(options.quantity), options.seed))
-    if not truths and not simulated:
+    if not truths:
         raise UnusableInputError("there is nothing to learn from: give --truth FILE.npy or --simulated N")
-    share = options.simulated_share if truths and simulated else float(not truths)
+    real = [truth for truth in truths if not truth.is_simulated]
+    simulated = [truth for truth in truths if truth.is_simulated]
+    share = options.simulated_share if real and simulated else float(not real)
     found: list[Source] = []
-    for group, part in ((truths, 1 - share), (simulated, share)):
+    for group, part in ((real, 1 - share), (simulated, share)):
         for truth in group:
             # A simulated picture may be of any size of its own; it is taken as it is.
-            sizes = scales_of(options.scales) if group is truths else [1.0]
-            for psf in psfs_of(options.psf):
-                for size in sizes:
-                    found.append(source_of(truth, psf, size, part / len(group)))
-    return [source for source in found if source.weight > 0]
+            sizes = scales_of(options.scales) if group is real else [1.0]
+            weight = part / len(group) / len(sizes)
+            found += [
+                source_of(truth, psf, size, weight)
+                for psf in psfs_of(options.psf)
+                for size in sizes
+                if weight
+            ]
+    return found
 
 
 def source_of(truth: Truth, psf: Psf, size: float = 1.0, weight: float = 1.0) -> Source:

@@ -102,7 +102,7 @@ class Enhancer(nn.Module):
         if config.linear % 2 == 0 or config.first % 2 == 0 or min(config.depth, config.channels) < 1:
             raise UnusableInputError("filters have odd sides; depth and channels are at least 1")
         self.config = config
-        kinds = {"efficient": Efficient, "keepsize": Keepsize, "encdec": Encdec}
+        kinds: dict[str, type[Any]] = {"efficient": Efficient, "keepsize": Keepsize, "encdec": Encdec}
         self.inner: Efficient | Keepsize | Encdec = kinds[config.model](config)
 
     @property
@@ -316,7 +316,7 @@ class _FoldedEfficient(Efficient):
             fixed.weight.copy_(weight + off)
             side = 2 * self.reach_px + 1
             self.exit.bias.sub_(self._convolved(torch.zeros(1, 1, side, side)).flatten())
-        self.linear = fixed  # type: ignore[assignment]
+        self.linear = fixed
 
     def mended(self, value: Tensor) -> Tensor:
         """The blank's answer is part of the last convolution's bias."""

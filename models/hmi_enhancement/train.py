@@ -73,7 +73,7 @@ class Trainer:
         """Take the fitted linear filter as the efficient network's first guess."""
         if self.config.model == "efficient" and self.config.linear > 1:
             for network in (self.network, self.averaged):
-                network.inner.linear.set(fitted.linear)  # type: ignore[union-attr]
+                network.inner.linear.set(fitted.linear)
 
     def train_step(self, pair: Pair, progress: float) -> float:
         """One update; returns the mean squared error."""
