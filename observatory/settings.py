@@ -37,6 +37,14 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+class FullDisk(StrEnum):
+    """Which full disks are enhanced as they arrive."""
+
+    AUTO = "auto"
+    EVERY = "every"
+    OFF = "off"
+
+
 class InstrumentSettings(ObservingSettings, extra="forbid"):
     """One station's camera."""
 
@@ -111,6 +119,25 @@ class RuntimeSettings(BaseModel, extra="forbid"):
 
     device: Device = Device.CPU
     threads: int = Field(default=1, ge=1, description="threads inside one network call")
+
+
+class EnhancementSettings(BaseModel, extra="forbid"):
+    """How frames of the photosphere are enhanced as they arrive.
+
+    Patches of up to 2048 pixels always are, and whatever `analyse`, `reprocess` and cut-outs ask for.
+    """
+
+    full_disk: FullDisk = Field(
+        default=FullDisk.AUTO,
+        description="larger frames: auto is every one on a GPU, and on a CPU as many as cpu_share has time for; "
+        "every; off",
+    )
+    cpu_share: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        description="of a worker process's time that full disks may take on a CPU; one that is passed over says so",
+    )
 
 
 _Rate = Annotated[str, Field(pattern=r"^[1-9]\d{0,8}/(second|minute|hour|day)$")]
@@ -389,6 +416,7 @@ class Settings(BaseSettings):
     sweeper: SweeperSettings = Field(default_factory=SweeperSettings)
     runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
     service: ServiceSettings = Field(default_factory=ServiceSettings)
+    enhancement: EnhancementSettings = Field(default_factory=EnhancementSettings)
     composites: CompositeSettings = Field(default_factory=CompositeSettings)
     films: FilmSettings = Field(default_factory=FilmSettings)
     cutouts: CutoutSettings = Field(default_factory=CutoutSettings)

@@ -27,6 +27,9 @@ frame_quality = Histogram(
     buckets=[n / 10 for n in range(1, 11)],
 )
 frames_degraded = Counter("heliowatch_frames_degraded", "Degraded frames by cause", ["instrument", "cause"])
+enhancements_skipped = Counter(
+    "heliowatch_enhancements_skipped", "Full disks not enhanced for want of time", ["instrument"]
+)
 frame_latency = Histogram(
     "heliowatch_frame_latency_seconds",
     "File closed to result committed",

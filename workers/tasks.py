@@ -7,7 +7,7 @@ type of an error decides what becomes of the frame.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property, partial
 
@@ -23,6 +23,7 @@ from observatory.storage.regions import NewSegmentation
 from workers import composites, metrics
 from workers.app import PROCESS_FRAME
 from workers.context import Context
+from workers.pace import Pace
 from workers.patience import Claim, insist, see_through
 from workers.pipelines import Pipelines
 from workers.pipelines.base import Outcome, Stopwatch
@@ -37,7 +38,18 @@ _MAX_BACKOFF_S = 60.0
 
 @dataclass
 class Desk(Context):
-    """Context of a process that works on frames."""
+    """Context of a process that works on frames.
+
+    Attributes
+    ----------
+    pace : Pace
+        Of the costly works on frames as they arrive.
+    """
+
+    pace: Pace = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pace = Pace.of(self.settings)
 
     @cached_property
     def pipelines(self) -> Pipelines:
@@ -108,9 +120,9 @@ def work(at: Desk, claimed: Claimed) -> str:
             instrument=claimed.instrument,
             seen=claimed.seen,
         )
-        frame = opened.frame(claimed.frame_index)
+        frame = replace(opened.frame(claimed.frame_index), sha256=claimed.sha256)
     pipeline = at.pipelines.of(opened.kind.family)
-    outcome = pipeline.run(frame, watch)
+    outcome = pipeline.run_live(frame, watch, at.pace)
     with watch.stage("store"):
         is_ours = _store(at, claimed, outcome)
     if not is_ours:
@@ -145,6 +157,8 @@ def _count(at: Desk, claimed: Claimed, outcome: Outcome, watch: Stopwatch) -> No
     if outcome.network is not None:
         provider = at.runtime.provider
         metrics.inference_duration.labels(outcome.network, provider).observe(watch.seconds["inference"])
+    if outcome.is_behind:
+        metrics.enhancements_skipped.labels(name).inc()
     quality = outcome.quality
     if quality is None:
         return

@@ -13,6 +13,7 @@ from models.runtime import Runtime
 from observatory.analysis import EventType, ModelIdentity, Quality, Segmentation
 from observatory.frame import Frame
 from observatory.orientation import PreviewAffine
+from workers.pace import Pace
 from workers.products.preview import Picture
 
 
@@ -42,6 +43,8 @@ class Outcome:
         How the frame lies in its preview; needed where there are segmentations.
     network : str | None
         Model whose network the stage ``inference`` timed.
+    is_behind : bool
+        Whether something was left out for want of time; its finding says what.
     """
 
     quality: Quality | None = None
@@ -51,6 +54,7 @@ class Outcome:
     looked_for: tuple[EventType, ...] = ()
     preview_affine: PreviewAffine | None = None
     network: str | None = None
+    is_behind: bool = False
 
 
 @dataclass
@@ -110,3 +114,13 @@ class Pipeline(ABC):
         UnusableInputError
             When the frame cannot be analysed, now or later.
         """
+
+    def run_live(self, frame: Frame, watch: Stopwatch, pace: Pace) -> Outcome:
+        """Analyse a frame that has just come, leaving out what would hold up those that follow.
+
+        Raises
+        ------
+        UnusableInputError
+            When the frame cannot be analysed, now or later.
+        """
+        return self.run(frame, watch)
