@@ -84,6 +84,8 @@ class Frame:
         Unit of the pixels as the header names it.
     header : Mapping
         Header facts worth keeping (plain JSON values).
+    sha256 : str | None
+        Of the file's bytes, where whoever read it knows; products that go their own way name it.
     """
 
     pixels: np.ndarray
@@ -99,6 +101,7 @@ class Frame:
     index: int = 0
     file_name: str = ""
     header: Mapping[str, Any] = field(default_factory=dict)
+    sha256: str | None = None
 
     @cached_property
     def halved(self) -> np.ndarray | None:

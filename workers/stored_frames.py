@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from observatory.errors import UnreadableFileError, UnusableInputError, VanishedFileError
@@ -36,7 +37,7 @@ def read_stored(
         When they cannot be decoded.
     """
     opened = open_stored(db, settings, sha256=sha256, path=path, file_name=file_name, instrument=instrument)
-    return opened.frame(frame_index)
+    return replace(opened.frame(frame_index), sha256=sha256)
 
 
 def open_stored(
