@@ -346,6 +346,7 @@ class Simulated(StrEnum):
 
     HALPHA = "kso-halpha"
     AIA = "aia"
+    HMI = "hmi"
 
 
 @app.command()
@@ -362,14 +363,14 @@ def simulate(
         str | None, typer.Option(help="time of the first frame (ISO 8601); default: now")
     ] = None,
     what: Annotated[
-        Simulated, typer.Option("--instrument", "-i", help="aia: sets of 304, 171 and 193")
+        Simulated, typer.Option("--instrument", "-i", help="aia: sets of 304, 171 and 193; hmi: pairs")
     ] = Simulated.HALPHA,
     step: Annotated[
         float | None,
         typer.Option(min=0.1, help="seconds between frames on the simulated clock; default: the cadence"),
     ] = None,
 ) -> None:
-    """Play an observatory at real cadence: Kanzelhöhe H-alpha frames, or the corona as AIA sees it."""
+    """Play an observatory at real cadence: Kanzelhöhe H-alpha frames, or the Sun as AIA or HMI sees it."""
     from heliowatch.simulation import run_simulation
 
     _settings()  # logs go to stderr

@@ -16,6 +16,9 @@ from models.simulate.aia import AiaSun, AiaTelescope, write_aia_fits
 from models.simulate.aia_defects import spoil
 from models.simulate.degrade import degrade
 from models.simulate.halpha import HalphaSun, HalphaTelescope
+from models.simulate.hmi import HmiSun, HmiTelescope
+from models.simulate.hmi_defects import spoil_hmi
+from models.simulate.hmi_fits import write_hmi_fits
 from models.simulate.kso_fits import write_kso_fits
 from observatory.analysis import Cause
 from observatory.errors import UnusableInputError
@@ -35,6 +38,7 @@ _WEATHER = {
 AIA_CHANNELS = (304, 171, 193)
 _CHANNEL_STEP_S = 4.0  # AIA takes its channels within twelve seconds (Lemen et al. 2012, section 2)
 _MISHAPS = (Cause.ECLIPSE, Cause.MISSING_DATA, Cause.OFF_CENTRE, Cause.SPIKES)
+_HMI_CADENCE_S = 45.0  # its files are named by the slots of 45 s
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,40 @@ class SimulatedCorona:
         return taken
 
 
+class SimulatedPhotosphere:
+    """Takes frames of one simulated photosphere as SDO/HMI would: continuum and field of the same moment.
+
+    Parameters
+    ----------
+    seed, size_px, degraded
+        As `SimulatedObservatory`'s.
+    """
+
+    def __init__(self, seed: int = 1, size_px: int = 1024, degraded: float = 0.0) -> None:
+        self._sun = HmiSun(seed, activity=0.6)
+        self._seed, self._size_px, self._degraded = seed, size_px, degraded
+
+    def weather(self, number: int) -> Cause | None:
+        """What spoils the pair of that number: single frames, as a spacecraft has no weather."""
+        random = np.random.default_rng((self._seed, number, 19))
+        if random.random() >= self._degraded:
+            return None
+        return _MISHAPS[int(random.integers(len(_MISHAPS)))]
+
+    def expose(
+        self, folder: Path, number: int, date_obs: datetime, cause: Cause | None = None
+    ) -> list[Exposure]:
+        """Take continuum and field and write them into a folder."""
+        taken = []
+        for frame in self._sun.pair(date_obs, HmiTelescope(self._size_px), noise_seed=number):
+            pixels = frame.pixels
+            if cause is not None:
+                random = np.random.default_rng((self._seed, number, 23))
+                pixels = np.asarray(spoil_hmi(pixels, frame.pointing, cause, random).pixels)
+            taken.append(Exposure(write_hmi_fits(folder, frame, pixels=pixels), date_obs, cause))
+        return taken
+
+
 def run_simulation(
     folder: Path,
     what: str,
@@ -130,18 +168,23 @@ def run_simulation(
     start: str | None,
     step_s: float | None = None,
 ) -> None:
-    """Write frames into a folder until ``frames`` are written or Ctrl-C; of AIA, sets of three channels.
+    """Write frames into a folder until ``frames`` are written or Ctrl-C; of AIA sets of three, of HMI pairs.
 
     Parameters
     ----------
     step_s : float, optional
-        Seconds from one frame to the next on the simulated clock; the cadence by default.
+        Seconds from one frame to the next on the simulated clock; the cadence by default, of HMI no less
+        than the 45 s that tell its files apart.
     """
     make_folder(folder)
     expose: Callable[[int, datetime], list[Exposure]]
     if what == "aia":
         corona = SimulatedCorona(seed, size, degraded)
         expose = lambda n, at: corona.expose(folder, n, at, corona.weather(n))  # noqa: E731
+    elif what == "hmi":
+        photosphere = SimulatedPhotosphere(seed, size, degraded)
+        expose = lambda n, at: photosphere.expose(folder, n, at, photosphere.weather(n))  # noqa: E731
+        step_s = step_s or max(cadence_s, _HMI_CADENCE_S)
     else:
         telescope = SimulatedObservatory(seed, size, degraded)
         expose = lambda n, at: [telescope.expose(folder, n, at, telescope.weather(n))]  # noqa: E731
