@@ -33,7 +33,8 @@ def draw_samples(output: Path, samples: Sequence[tuple[FloatArray, FloatArray, F
     """Rows of observed, enhanced and target in one stretch, and what is wrong, ten times as strong."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(13, 3.3 * len(samples)), layout="constrained")
+    height = sum(13 / 4 * target.shape[0] / target.shape[1] + 0.3 for _, _, target in samples)
+    figure = Figure(figsize=(13, height), layout="constrained")
     axes = figure.subplots(len(samples), 4, squeeze=False)
     for row, (observed, enhanced, target) in zip(axes, samples, strict=True):
         low, high = np.percentile(target, (0.5, 99.5))
@@ -56,9 +57,10 @@ def draw_methods(
     pictures = {"observed": np.repeat(np.repeat(observed, 2, 0), 2, 1), **found, "target": target}
     columns = min(4, len(pictures))
     lines = -(-len(pictures) // columns)
-    figure = Figure(figsize=(3.6 * columns, 3.8 * lines), layout="constrained")
-    axes = figure.subplots(lines, columns, squeeze=False).ravel()
     low, high = np.percentile(target, (0.5, 99.5))
+    height, width = (min(side, n) for n in target.shape)
+    figure = Figure(figsize=(3.6 * columns, (3.6 * height / width + 0.3) * lines), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False).ravel()
     for axis in axes:
         axis.set_axis_off()
     for axis, (name, picture) in zip(axes, pictures.items(), strict=False):
