@@ -21,6 +21,7 @@ from models.simulate.hmi_defects import spoil_hmi
 from models.simulate.hmi_fits import write_hmi_fits
 from models.simulate.kso_fits import write_kso_fits
 from observatory.analysis import Cause
+from observatory.coordinates import SunView, hpc_to_pixel, stonyhurst_to_hpc, to_stonyhurst
 from observatory.errors import UnusableInputError
 
 log = structlog.get_logger(__name__)
@@ -130,11 +131,17 @@ class SimulatedPhotosphere:
     ----------
     seed, size_px, degraded
         As `SimulatedObservatory`'s.
+    cutout_px : int, optional
+        Keep so many pixels a side about the spots that are nearest to the middle of the disk; the middle
+        where there are none.
     """
 
-    def __init__(self, seed: int = 1, size_px: int = 1024, degraded: float = 0.0) -> None:
+    def __init__(
+        self, seed: int = 1, size_px: int = 1024, degraded: float = 0.0, *, cutout_px: int | None = None
+    ) -> None:
         self._sun = HmiSun(seed, activity=0.6)
-        self._seed, self._size_px, self._degraded = seed, size_px, degraded
+        self._telescope = HmiTelescope(size_px)
+        self._seed, self._degraded, self._cutout_px = seed, degraded, cutout_px
 
     def weather(self, number: int) -> Cause | None:
         """What spoils the pair of that number: single frames, as a spacecraft has no weather."""
@@ -148,13 +155,31 @@ class SimulatedPhotosphere:
     ) -> list[Exposure]:
         """Take continuum and field and write them into a folder."""
         taken = []
-        for frame in self._sun.pair(date_obs, HmiTelescope(self._size_px), noise_seed=number):
+        for frame in self._sun.pair(date_obs, self._aimed(date_obs), noise_seed=number):
             pixels = frame.pixels
             if cause is not None:
                 random = np.random.default_rng((self._seed, number, 23))
                 pixels = np.asarray(spoil_hmi(pixels, frame.pointing, cause, random).pixels)
             taken.append(Exposure(write_hmi_fits(folder, frame, pixels=pixels), date_obs, cause))
         return taken
+
+    def _aimed(self, date_obs: datetime) -> HmiTelescope:
+        """The telescope, with the window of the cut-out at that moment."""
+        if self._cutout_px is None:
+            return self._telescope
+        view = SunView(date_obs)
+        pointing = self._telescope.pointing(view.rsun_arcsec)
+        middle = np.array([pointing.center_x_px, pointing.center_y_px])
+        spots = []
+        for group in self._sun.groups_at(date_obs):
+            longitude = to_stonyhurst(group.longitude_deg, view.l0_deg)
+            tx, ty = stonyhurst_to_hpc(longitude, group.latitude_deg, view.b0_deg, view.rsun_arcsec)
+            if np.isfinite(tx):  # on the side that we see
+                spots.append(np.array(hpc_to_pixel(tx, ty, pointing), float))
+        aim = min(spots, key=lambda place: float(np.hypot(*(place - middle))), default=middle)
+        room = self._telescope.size_px - self._cutout_px
+        x0, y0 = (int(at) for at in np.clip(aim - self._cutout_px / 2, 0, room))
+        return replace(self._telescope, window_px=(x0, y0, x0 + self._cutout_px, y0 + self._cutout_px))
 
 
 def run_simulation(

@@ -38,3 +38,14 @@ def test_a_mishap_spoils_both_of_a_pair_alike(tmp_path: Path):
     lost = [np.isnan(read_file(e.path, Limits()).frame(0).pixels) for e in (light, field)]
     assert np.array_equal(*lost)
     assert lost[0].sum() > 256 * 256 * 0.23  # more than the corners
+
+
+def test_a_cut_out_keeps_hmis_scale_and_has_spots_in_it(tmp_path: Path):
+    station = SimulatedPhotosphere(2026, 4096, cutout_px=256)
+    light, field = station.expose(tmp_path, 0, parse_time("2026-11-20T12:00:00", "DATE-OBS"))
+    frame, polarity = (read_file(e.path, Limits()).frame(0) for e in (light, field))
+    assert frame.pixels.shape == polarity.pixels.shape == (256, 256)
+    assert frame.pointing is not None
+    assert abs(frame.pointing.cdelt_arcsec - 0.504) < 0.001
+    assert np.nanmin(frame.pixels) < 0.5 * np.nanmedian(frame.pixels)
+    assert np.nanmax(np.abs(polarity.pixels)) > 1000
