@@ -84,7 +84,8 @@ class FieldOfView:
     def from_json(cls, given: Mapping[str, Any]) -> FieldOfView:
         """Undo `to_json`."""
         unit = FieldUnit(next(iter(given)).rpartition("_")[2])
-        return cls(*(float(given[f"{side}_{unit}"]) for side in _SIDES), unit)
+        x, y, width, height = (float(given[f"{side}_{unit}"]) for side in _SIDES)
+        return cls(x, y, width, height, unit)
 
     def to_json(self) -> dict[str, float]:
         """The same with the unit in the names, such as ``x_arcsec``."""
