@@ -87,6 +87,36 @@ BINNED_AREAS = (
     ),
 )
 
+_CONTRAST = "phot.flux.density;stat.stdev;arith.ratio"
+_FLUX = "phys.magField;stat.value"
+_ENHANCED = {
+    "contrast_before": ("Granulation contrast, rms over mean of the quiet Sun", "", _CONTRAST),
+    "contrast_after": ("The same, enhanced", "", _CONTRAST),
+    "unsigned_flux_before_mx": ("Unsigned magnetic flux in maxwell", "10**-8Wb", _FLUX),
+    "unsigned_flux_after_mx": ("The same, enhanced", "10**-8Wb", _FLUX),
+    "residual": ("Rms of input minus result degraded again: quiet Sun is 1, or kG", "", "stat.fit.residual"),
+    "noise": ("Rms noise of the input, the same unit", "", "stat.stdev"),
+    "trusted_fraction": ("Share of pixels whose trust is 0.5 and more", "", "stat.fit.goodness"),
+}
+ENHANCEMENTS = (
+    _TIME,
+    _INSTRUMENT,
+    _FRAME,
+    Column("quantity", "text", "continuum or field", ucd="meta.code.class"),
+    Column("outcome", "text", "enhanced, refused or skipped", ucd="meta.code.status"),
+    Column("reason", "text", "Why it was refused or skipped", ucd="meta.note"),
+    *(Column(name, "number", *words) for name, words in _ENHANCED.items()),
+)
+BINNED_ENHANCEMENTS = (
+    _BIN_START,
+    _INSTRUMENT,
+    _BINNED_FRAMES,
+    *(
+        Column(name, "number", f"Mean. {words}", unit, f"{ucd};stat.mean")
+        for name, (words, unit, ucd) in _ENHANCED.items()
+    ),
+)
+
 _LONGITUDE, _LATITUDE = "pos.bodyrc.lon", "pos.bodyrc.lat"
 REGIONS = (
     Column("id", "integer", "Number of the region", ucd="meta.id;meta.main"),
@@ -171,8 +201,10 @@ GAPS = (
 __all__ = [
     "AREAS",
     "BINNED_AREAS",
+    "BINNED_ENHANCEMENTS",
     "BINNED_SCORES",
     "COMPOSITES",
+    "ENHANCEMENTS",
     "FRAMES",
     "GAPS",
     "LEDGERS",

@@ -25,6 +25,9 @@ from service.trail import Trail
 QueueProbe = Callable[[], str | None]
 """Asks whether the queue can be reached: None when it can, else what is wrong."""
 
+SendTask = Callable[[str, int, str], bool]
+"""Puts a task with the number of a row on a queue; False when no broker took it."""
+
 
 @dataclass(frozen=True)
 class Context:
@@ -39,8 +42,10 @@ class Context:
     trail: Trail
     spool: Spool
     uploads: Slots
+    waiting: Slots
     turns: Turns
     probe_queue: QueueProbe
+    send_task: SendTask
     collector: DatabaseCollector
     overview: Remembered[list[dict[str, Any]]]
     counts: Remembered[dict[str, int]]

@@ -45,6 +45,12 @@ def _problem(status: int, detail: str) -> dict[str, Any]:
     return {"description": _WORDS[status], "content": content}
 
 
+def refusals(**words: str) -> Answers:
+    """Errors of a route in words alone, as `problems`."""
+    content = {"application/problem+json": {"schema": _PROBLEM_SCHEMA}}
+    return {int(name[1:]): {"description": detail, "content": content} for name, detail in words.items()}
+
+
 def one_answer(model: type[BaseModel], example: Any, absent: str = "") -> Answers:
     """Answers of a route that gives one thing as JSON.
 

@@ -211,6 +211,40 @@ AREAS = {
         }
     ],
 }
+ENHANCEMENTS = {
+    "bin_s": None,
+    "is_truncated": False,
+    "items": [
+        {
+            "time": "2026-11-20T09:13:41.300000Z",
+            "instrument": "hmi-continuum",
+            "frame_id": 4713,
+            "quantity": "continuum",
+            "outcome": "enhanced",
+            "reason": None,
+            "contrast_before": 0.0362,
+            "contrast_after": 0.0694,
+            "unsigned_flux_before_mx": None,
+            "unsigned_flux_after_mx": None,
+            "residual": 0.0011,
+            "noise": 0.0013,
+            "trusted_fraction": 0.998,
+        }
+    ],
+    "next": None,
+}
+ENHANCE: dict[str, Any] = {
+    "frame": 4713,
+    "field_of_view": {"x_arcsec": -120.0, "y_arcsec": 310.0, "width_arcsec": 200.0, "height_arcsec": 150.0},
+}
+CUTOUT = {
+    "id": 7,
+    "frame_id": 4713,
+    "status": "waiting",
+    "field_of_view": ENHANCE["field_of_view"],
+    "created_at": "2026-11-20T09:20:02.120000Z",
+    "links": {"self": "/api/v1/enhance/7", "frame": "/api/v1/frames/4713"},
+}
 TRACK = {
     "id": 12,
     "event_type": "CH",

@@ -22,6 +22,7 @@ from observatory.uploads import Spool
 from service import coverage, hapi, problems, readiness, views, vo
 from service.auth import guard
 from service.bodies import Bodies
+from service.broker import TaskSender
 from service.context import Context, QueueProbe
 from service.described import restore_examples
 from service.gate import AuditTrail, RateLimits
@@ -34,6 +35,8 @@ from service.remembered import Remembered
 from service.routes import (
     audit,
     composites,
+    enhance,
+    enhancement,
     events,
     health,
     instruments,
@@ -113,6 +116,8 @@ def create_app(
         originals,
         products,
         quality,
+        enhancement,
+        enhance,  # it waits, and takes its turn for the moment that it writes
         coverage_routes,
         regions,
         composites,  # before latest, which takes any instrument's name
@@ -152,8 +157,10 @@ def _context(settings: Settings, db: Database, probe_queue: QueueProbe | None) -
         trail=Trail(db),
         spool=Spool(settings),
         uploads=Slots("uploads", "service.max_uploads"),
+        waiting=Slots("requests that wait", "cutouts.most_waiting"),
         turns=Turns(),
         probe_queue=probe_queue or readiness.QueueProbe(settings),
+        send_task=TaskSender(settings),
         collector=DatabaseCollector(
             db, settings.service.worker_silence_s, shares=lambda: coverage.shares(settings, db)
         ),

@@ -58,7 +58,9 @@ class DatabaseCollector(Collector):
 
     def _queue(self) -> list[Metric]:
         count = GaugeMetricFamily(
-            "heliowatch_queue_tasks", "Frames, or sets of them, that wait to be claimed", labels=["queue"]
+            "heliowatch_queue_tasks",
+            "Frames, sets or parts of them that wait to be claimed",
+            labels=["queue"],
         )
         age = GaugeMetricFamily(
             "heliowatch_queue_oldest_task_age_seconds", "How long the oldest of them waits", labels=["queue"]
@@ -74,8 +76,9 @@ class DatabaseCollector(Collector):
         return [count, age]
 
     def backlogs(self) -> list[Backlog]:
-        """What waits on each queue of frames that is not empty, of composites, and to be done again."""
-        return [*queues.of_frames(self._db), queues.of_composites(self._db), self._reprocessing.get()]
+        """What waits on each queue of frames that is not empty, of composites, cut-outs, and to be done again."""
+        asked = [queues.of_composites(self._db), queues.of_cutouts(self._db)]
+        return [*queues.of_frames(self._db), *asked, self._reprocessing.get()]
 
     def _last_frame(self) -> Metric:
         metric = GaugeMetricFamily(

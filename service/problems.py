@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 import structlog
@@ -149,11 +149,27 @@ def _allowed_values(request: Request) -> dict[str, str]:
     ):
         annotation = parameter.field_info.annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            for name, field in annotation.model_fields.items():
-                found[name] = field.description or name
+            found |= _described_fields(annotation)
         else:
             found[parameter.alias] = parameter.field_info.description or parameter.alias
     return found
+
+
+def _described_fields(model: type[BaseModel]) -> dict[str, str]:
+    """Descriptions of a model's fields, and of those of the models that they may hold."""
+    found: dict[str, str] = {}
+    for name, field in model.model_fields.items():
+        for held in _models_in(field.annotation):
+            found |= _described_fields(held)
+        found[name] = field.description or name
+    return found
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
 
 
 async def _on_http(_: Request, error: Exception) -> Response:

@@ -11,12 +11,16 @@ from service.problems import ParameterProblem, ProblemError
 
 
 class RangedFile(FileResponse):
-    """A file whose ranges fail as problems, and in which a unit that nobody knows asks for the whole."""
+    """A file whose ranges fail as problems, and in which a unit that nobody knows asks for the whole.
+
+    So does a range that is asked for by anything but GET (RFC 9110, 14.2).
+    """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the file, or the part of it that was asked for."""
         word = Headers(scope=scope).get("range")
-        if word is not None and word.partition("=")[0].strip().lower() != "bytes":
+        is_known = word is not None and word.partition("=")[0].strip().lower() == "bytes"
+        if word is not None and not (is_known and scope["method"] == "GET"):
             kept = [(name, value) for name, value in scope["headers"] if name != b"range"]
             scope = {**scope, "headers": kept}  # RFC 9110, 14.2: a unit not understood is passed over
         await super().__call__(scope, receive, send)

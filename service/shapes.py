@@ -116,6 +116,15 @@ _FRAME_NAMES = (
 )
 
 
+_PICTURE_LINKS = {
+    "preview": "preview",
+    "region-map": "region_map",
+    "enhanced": "enhanced",
+    "compare-before": "compare_before",
+    "compare-after": "compare_after",
+}
+
+
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with JSON; times end in Z."""
     return Response(
@@ -179,7 +188,7 @@ def frame_as_json(
     shape["quality"] = _quality(row, payload)
     path = f"{base}{API}/frames/{row['id']}"
     links = {"self": path, "results": f"{path}/results", "products": f"{path}/products"}
-    for kind, name in (("preview", "preview"), ("region-map", "region_map")):
+    for kind, name in _PICTURE_LINKS.items():
         if kind in pictures:
             links[name] = f"{base}{API}/products/{pictures[kind]}/data"
     if is_segmented:

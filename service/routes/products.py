@@ -60,7 +60,7 @@ def _bytes(request: Request, here: Context, row: dict[str, Any]) -> Response:
 
 
 def bytes_of(request: Request, here: Context, row: dict[str, Any], name: str, gone: str) -> Response:
-    """Answer with a stored file, whole or in part.
+    """Answer with a stored file, whole or in part; whole to whoever did not GET it.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def bytes_of(request: Request, here: Context, row: dict[str, Any], name: str, go
     """
     etag = f'"{row["sha256"]}"'
     headers = {"ETag": etag, "Cache-Control": _FOREVER}
-    if has_it(request.headers.get("if-none-match"), etag):
+    if request.method == "GET" and has_it(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
     path = here.files.find(row["path"])
     if path is None:

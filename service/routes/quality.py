@@ -62,7 +62,7 @@ def get_series(request: Request, here: Here, query: Annotated[QualityQuery, Quer
         here.db, query.instrument, time.start, time.end, bin_s=query.bin, limit=query.limit + 1
     )
     is_truncated = len(rows) > query.limit
-    points = [point for row in rows[-query.limit :] if (point := _point(row)) is not None]
+    points = [point for row in rows[-query.limit :] if (point := point_of(row)) is not None]
     if query.as_of is not None:
         points = _as_known_by(here, query.as_of, points)
     if form == "json":
@@ -82,7 +82,7 @@ def _as_known_by(here: Context, as_of: datetime, points: list[dict[str, Any]]) -
     ]
 
 
-def _point(row: dict[str, Any]) -> dict[str, Any] | None:
+def point_of(row: dict[str, Any]) -> dict[str, Any] | None:
     """Shape a row; None for a bin that lies outside the calendar, where a broken header put it."""
     point = {str(name): value for name, value in row.items()}  # the driver's names are no plain str
     if "start" in point:

@@ -21,7 +21,7 @@ router = APIRouter(tags=["operation"])
 
 
 class QueueShape(BaseModel):
-    """What waits on one queue; `composites` and `reprocessing` are of no one family."""
+    """What waits on one queue; `composites`, `cutouts` and `reprocessing` are of no one family."""
 
     queue: str
     family: str | None

@@ -31,6 +31,7 @@ from service.main import create_app
 from service.metrics import utc_now
 from tests.servers import PostgresServer
 from tests.service.corona import CH, NOON, central, found
+from tests.service.photosphere import cut_out, shown
 from tests.service.telescope import DAY, Telescope, in_thread
 
 _EXAMPLES = 10  # of each operation, of what it allows and of what it does not
@@ -48,6 +49,7 @@ def served(
     settings_ = load_settings(database_url=url, data_dir=tmp_path_factory.mktemp("openapi"))
     settings_.service.rate_limits.read = settings_.service.rate_limits.write = "1000000/second"
     settings_.service.worker_silence_s = 3600
+    settings_.cutouts.patience_s = settings_.cutouts.most_patience_s = 0  # nobody makes any
     db = Database(url)
     workers.sign_on(db, "w1", "worker", utc_now(), {"models": []})  # else nothing is ready, which is a 503
     telescope = Telescope(db, ProductFiles(settings_.product_dir))
@@ -56,6 +58,7 @@ def served(
     telescope.refuse()
     telescope.corona(found(CH, (central(), central(30, 6))), date_obs=NOON, with_picture=True)
     telescope.compose(DAY + timedelta(hours=9))
+    cut_out(telescope, shown(telescope))
     app = create_app(settings_)
     with in_thread(app) as address:
         yield app, address
