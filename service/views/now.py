@@ -16,6 +16,7 @@ from service.metrics import utc_now
 from service.newest import newest as newest_frames
 from service.shapes import frames_as_json
 from service.views.corona import Areas, CompositeTile, Overlay, areas, composite_tile, overlay
+from service.views.enhanced import Enhanced, enhanced
 
 _STRIP = 10
 _LISTED = 60
@@ -122,6 +123,7 @@ class Selected:
     overlay: Overlay | None
     not_looked: str | None
     """Why no regions were looked for, where they might have been."""
+    enhanced: Enhanced | None
 
 
 @dataclass(frozen=True)
@@ -278,9 +280,8 @@ def selected(here: Context, row: Mapping[str, Any], base: str, wish: Wish) -> Se
     found = results.of_frame(here.db, row["id"])
     made = next((item for item in found if item["analysis"] == "quality"), None)
     skipped = (item["payload"].get("skipped") for item in found if item["analysis"] == "segmentation")
-    preview = next(
-        (item for item in results.products_of(here.db, row["id"]) if item["kind"] == "preview"), None
-    )
+    products = results.products_of(here.db, row["id"])
+    preview = next((item for item in products if item["kind"] == "preview"), None)
     width, height = (preview["width"], preview["height"]) if preview else (None, None)
     return Selected(
         frame=frames_as_json(here.db, [row], base)[0],
@@ -290,6 +291,7 @@ def selected(here: Context, row: Mapping[str, Any], base: str, wish: Wish) -> Se
         is_pinned=wish.frame_id is not None,
         overlay=overlay(here, row["id"], width, height, wish.outlines),
         not_looked=next(skipped, None),
+        enhanced=enhanced(here, row["id"], products, base),
     )
 
 

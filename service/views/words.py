@@ -60,6 +60,17 @@ def percent(value: float) -> str:
     return f"{100 * value:.0f} %" if value >= 0.0995 else f"{100 * value:.2g} %"
 
 
+def powers(value: float) -> str:
+    """Large number with its power of ten, such as ``1.32 × 10²²``."""
+    if value == 0:
+        return "0"
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    return f"{mantissa} × 10{str(int(exponent)).translate(_RAISED)}"
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 def exact_share(value: float) -> str:
     """Part of a whole in percent; what is not quite all of it never looks as if it were."""
     if value in (0.0, 1.0):

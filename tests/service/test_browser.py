@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from observatory.analysis import Cause
+from tests.service import photosphere
 from tests.service.corona import AR, CH, NOON, central, found
 from tests.service.telescope import DAY, Telescope, on_sqlite
 
@@ -148,13 +150,16 @@ def test_a_phone_shows_it_without_scrolling_sideways(
     assert page.evaluate("document.documentElement.scrollWidth") == 375
 
 
-@pytest.mark.parametrize("path", ["/?instrument=kso-halpha", "/?instrument=aia-193"])
+@pytest.mark.parametrize(
+    "path", ["/?instrument=kso-halpha", "/?instrument=aia-193", "/?instrument=hmi-continuum"]
+)
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_all_words_have_contrast(
     telescope: Telescope, open_page: Callable[..., Any], scheme: str, path: str
 ) -> None:
     fill(telescope)
     fill_corona(telescope)
+    photosphere.with_pictures(telescope, photosphere.shown(telescope))
     telescope.observe(0.1, (Cause.CLOUD, 0.9), date_obs=datetime.now(UTC), is_simulated=True)
     telescope.refuse()
     page = open_page(path, color_scheme=scheme)
@@ -253,6 +258,57 @@ def test_outlines_are_switched_without_javascript_too(
     assert "outlines=none&outlines=AR" in page.url
     assert outlines_shown(page) == [False, True]
     assert page.get_attribute("#frame", "data-frame") == str(frame_id)
+
+
+def test_the_seam_between_before_and_enhanced_is_moved_by_key_and_by_pointer(
+    telescope: Telescope, open_page: Callable[..., Any]
+) -> None:
+    first, second = (photosphere.shown(telescope, with_picture=True) for _ in range(2))
+    for frame_id in (first, second):
+        photosphere.with_pictures(telescope, frame_id)
+    page = open_page(f"/?frame={second}", viewport={"width": 360, "height": 800})
+    page.wait_for_selector("#live[data-state=live]")
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    assert page.locator("img.before").bounding_box() == page.locator("img.after").bounding_box()
+    page.focus(".place")
+    page.keyboard.press("Home")
+    assert seam(page) == (0, "0 % before, 100 % enhanced")
+    page.keyboard.press("ArrowRight")
+    assert seam(page) == (1, "1 % before, 99 % enhanced")
+    box = page.locator(".place").bounding_box()
+    page.locator(".place").click(position={"x": 0.75 * box["width"], "y": 20})
+    at, words = seam(page)
+    assert at == pytest.approx(75, abs=1) and words.startswith(f"{at:.0f} % before")
+    page.focus("#chart")
+    page.keyboard.press("Home")
+    page.wait_for_selector(f"#frame[data-frame='{first}']")
+    assert seam(page) == (at, words)  # it stays from frame to frame
+    assert page.inner_text(".told .figure >> nth=0") == "3.6 % → 6.8 %"
+
+
+def seam(page: Any) -> tuple[float, str]:
+    """Where before ends, in percent of the picture's width, and what is said of it."""
+    clip = page.evaluate("getComputedStyle(document.querySelector('img.after')).clipPath")
+    found = re.fullmatch(r"inset\(0px 0px 0px ([\d.]+)%\)", clip)
+    return float(found[1]) if found else 0.0, page.get_attribute(".place", "aria-valuetext")
+
+
+def test_without_javascript_before_and_enhanced_lie_beside_each_other(
+    telescope: Telescope, open_page: Callable[..., Any]
+) -> None:
+    frame_id = photosphere.shown(telescope, with_picture=True)
+    photosphere.with_pictures(telescope, frame_id)
+    page = open_page(f"/?frame={frame_id}", java_script_enabled=False)
+    before, after = (page.locator(f"img.{side}").bounding_box() for side in ("before", "after"))
+    assert before["x"] + before["width"] <= after["x"] and before["y"] == after["y"]
+    assert not page.is_visible(".place")
+
+
+def test_a_frame_that_was_refused_says_why(telescope: Telescope, open_page: Callable[..., Any]) -> None:
+    photosphere.shown(telescope, {"refused": "<b>the continuum is negative</b>"})
+    page = open_page()
+    assert "Refused: <b>the continuum is negative</b>" in page.inner_text("#enhanced")
+    assert page.locator(".place").count() == 0
 
 
 def test_without_javascript_everything_is_there(telescope: Telescope, open_page: Callable[..., Any]) -> None:

@@ -96,6 +96,18 @@
     soon("panel", 80, () => panel(chosen, true));
   }
 
+  // ---- before and after: where the seam was put, it stays from frame to frame ----
+
+  let seam = 50;
+
+  function placeSeam() {
+    const input = document.querySelector(".sides .place"); // no id: htmx would give it back its old attributes
+    if (!input) return;
+    input.value = seam;
+    input.setAttribute("aria-valuetext", `${seam} % before, ${100 - seam} % enhanced`);
+    input.parentElement.style.setProperty("--at", `${seam}%`);
+  }
+
   // ---- the timeline ----
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -317,6 +329,7 @@
     points = $("points") ? JSON.parse($("points").textContent) : { t: [], score: [], bad: [], id: [] };
     chosen = $("frame") ? Number($("frame").dataset.frame) : null;
     drawChart();
+    placeSeam();
     tick();
   }
 
@@ -324,6 +337,11 @@
   document.addEventListener("change", (event) => {
     if (event.target.id === "show-map") isMapShown = event.target.checked;
     if (event.target.name === "outlines") onOutlines(event.target.form);
+  });
+  document.addEventListener("input", (event) => {
+    if (!event.target.matches(".sides .place")) return;
+    seam = Number(event.target.value);
+    placeSeam();
   });
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-select]");
@@ -334,6 +352,7 @@
   });
   document.addEventListener("htmx:afterSwap", () => {
     if ($("show-map")) $("show-map").checked = isMapShown;
+    placeSeam();
   });
   document.addEventListener("htmx:afterSettle", () => {
     if ($("frame")) chosen = Number($("frame").dataset.frame);
