@@ -135,7 +135,7 @@ def _parser(verb: str, family: str, options: type[Any]) -> argparse.ArgumentPars
     parser = argparse.ArgumentParser(
         prog=f"heliowatch models {verb} {family}",
         description=(options.__doc__ or "").splitlines()[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_HelpFormatter,
     )
     kinds = typing.get_type_hints(options)
     for field in dataclasses.fields(options):
@@ -156,6 +156,13 @@ def _parser(verb: str, family: str, options: type[Any]) -> argparse.ArgumentPars
         else:
             parser.add_argument(flag, type=kind, metavar=kind.__name__.upper(), **more)
     return parser
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Says defaults that say something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, "") else super()._get_help_string(action)
 
 
 def _plain(kind: Any) -> type[Any]:

@@ -280,3 +280,5 @@ def test_the_command_line_imports_and_says_where(tmp_path: Path, capsys: pytest.
     said = capsys.readouterr().out
     assert "FILE.hdf5" in said
     assert "--activation" in said
+    assert "(default: authors)" in said
+    assert "(default: None)" not in said
