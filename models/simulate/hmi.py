@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from models.hmi_enhancement.psf import HMI_PX_ARCSEC, KM_PER_ARCSEC, WACHTER, Psf, degrade
 from models.simulate.hmi_surface import Plane, Surface, SurfaceTiles, draw_plane, draw_tiles, look_at
 from models.simulate.photosphere import GRID_KM, photosphere
-from models.simulate.sunspots import Spot, draw_spot
+from models.simulate.sunspots import SpotGroup, draw_groups, draw_spot
 from observatory.analysis import Quantity
 from observatory.coordinates import SunView, hpc_to_pixel, rotate_carrington, stonyhurst_to_hpc, to_stonyhurst
 from observatory.frame import DateSource, Frame, Pointing, RowOrder
@@ -163,31 +163,6 @@ class HmiTelescope:
 
 
 @dataclass(frozen=True)
-class SpotGroup:
-    """A group of spots with its plage.
-
-    Attributes
-    ----------
-    id : int
-    latitude_deg, longitude_deg : float
-        Carrington longitude at the Sun's epoch.
-    size_deg : float
-        From the leading to the following side, on the Sun.
-    polarity : float
-        Sign of the leading side.
-    spots : tuple of Spot
-        Their x (westwards) and y (northwards) count from the group's middle.
-    """
-
-    id: int
-    latitude_deg: float
-    longitude_deg: float
-    size_deg: float
-    polarity: float
-    spots: tuple[Spot, ...] = field(repr=False)
-
-
-@dataclass(frozen=True)
 class SimulatedHmi:
     """One simulated frame and what is true of it; rows upwards.
 
@@ -256,7 +231,7 @@ class HmiSun:
     ) -> None:
         self.seed, self.epoch = seed, epoch
         random = np.random.default_rng((seed, 5))
-        self.groups = tuple(_draw_groups(random, activity) if groups is None else groups)
+        self.groups = tuple(draw_groups(random, activity) if groups is None else groups)
 
     def groups_at(self, date_obs: datetime) -> tuple[SpotGroup, ...]:
         """Groups with the Carrington longitudes that they have at a moment."""
@@ -422,45 +397,3 @@ def _kept(surface: Surface, telescope: HmiTelescope) -> NDArray[np.bool_]:
     upwards = np.square(np.arange(y0, y1, dtype=np.float32) - middle)
     radius = _CROP_PX * telescope.size_px / _FULL_SIDE
     return np.asarray(upwards[:, None] + across[None, :] < radius**2)
-
-
-def _draw_groups(random: np.random.Generator, activity: float) -> list[SpotGroup]:
-    """Groups in two belts; the leading side nearer to the equator (Hale 1919; Joy's law)."""
-    groups = []
-    for number in range(random.poisson(24 * activity)):
-        hemisphere = float(random.choice((-1.0, 1.0)))
-        latitude = hemisphere * float(np.clip(random.normal(16, 6), 4, 35))
-        size = float(np.clip(random.lognormal(np.log(5.0), 0.45), 2.0, 14.0))
-        polarity = hemisphere * (1.0 if random.random() < 0.97 else -1.0)
-        spots = tuple(_draw_group_spots(random, size, polarity, hemisphere))
-        longitude = float(random.uniform(0, 360))
-        groups.append(SpotGroup(number + 1, latitude, longitude, size, polarity, spots))
-    return groups
-
-
-def _draw_group_spots(
-    random: np.random.Generator, size_deg: float, polarity: float, hemisphere: float
-) -> list[Spot]:
-    extent_km = size_deg * 12142.0  # of a degree on the Sun
-    spots = []
-    for number in range(2 + random.poisson(0.5 * size_deg)):
-        side = 1.0 if number % 2 == 0 else -1.0  # leading is west
-        largest = extent_km * (0.22 if number == 0 else 0.13 if number == 1 else 0.06)
-        radius = float(np.clip(largest * random.lognormal(0.0, 0.3), 1500.0, 24000.0))
-        share = random.uniform(0.38, 0.47) if radius > 4000.0 else 1.0
-        umbra = radius * share / 1000.0
-        where = 0.36 if number < 2 else random.uniform(0.05, 0.45)
-        aside = random.normal(0, 0.03 if number < 2 else 0.1)
-        spots.append(
-            Spot(
-                x_km=side * where * extent_km,
-                y_km=(-hemisphere * side * 0.08 + aside) * extent_km,
-                radius_km=radius if share < 1 else radius * 0.6,
-                umbra_share=share,
-                darkness=float(np.clip(0.36 - 0.018 * umbra, 0.08, 0.45)),
-                field_kg=polarity * side * float(np.clip(2.0 + 0.14 * umbra, 1.6, 3.1)),
-                raggedness=random.uniform(0.08, 0.25),
-                seed=int(random.integers(2**31)),
-            )
-        )
-    return spots

@@ -8,7 +8,7 @@ Astrophys. Rev. 11, 153, sections 3 and 5), so that along the line of sight it f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import cv2
@@ -57,6 +57,31 @@ class Spot:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class SpotGroup:
+    """A group of spots with its plage.
+
+    Attributes
+    ----------
+    id : int
+    latitude_deg, longitude_deg : float
+        Carrington longitude at the Sun's epoch.
+    size_deg : float
+        From the leading to the following side, on the Sun.
+    polarity : float
+        Sign of the leading side.
+    spots : tuple of Spot
+        Their x (westwards) and y (northwards) count from the group's middle.
+    """
+
+    id: int
+    latitude_deg: float
+    longitude_deg: float
+    size_deg: float
+    polarity: float
+    spots: tuple[Spot, ...] = field(repr=False)
+
+
 def draw_spots(
     random: np.random.Generator, extent_km: tuple[float, float], spots: int, pores: int
 ) -> tuple[Spot, ...]:
@@ -90,6 +115,48 @@ def draw_spots(
         )
         sign = -sign
     return tuple(drawn)
+
+
+def draw_groups(random: np.random.Generator, activity: float) -> list[SpotGroup]:
+    """Groups in two belts; the leading side nearer to the equator (Hale 1919; Joy's law)."""
+    groups = []
+    for number in range(random.poisson(24 * activity)):
+        hemisphere = float(random.choice((-1.0, 1.0)))
+        latitude = hemisphere * float(np.clip(random.normal(16, 6), 4, 35))
+        size = float(np.clip(random.lognormal(np.log(5.0), 0.45), 2.0, 14.0))
+        polarity = hemisphere * (1.0 if random.random() < 0.97 else -1.0)
+        spots = tuple(_draw_group_spots(random, size, polarity, hemisphere))
+        longitude = float(random.uniform(0, 360))
+        groups.append(SpotGroup(number + 1, latitude, longitude, size, polarity, spots))
+    return groups
+
+
+def _draw_group_spots(
+    random: np.random.Generator, size_deg: float, polarity: float, hemisphere: float
+) -> list[Spot]:
+    extent_km = size_deg * 12142.0  # of a degree on the Sun
+    spots = []
+    for number in range(2 + random.poisson(0.5 * size_deg)):
+        side = 1.0 if number % 2 == 0 else -1.0  # leading is west
+        largest = extent_km * (0.22 if number == 0 else 0.13 if number == 1 else 0.06)
+        radius = float(np.clip(largest * random.lognormal(0.0, 0.3), 1500.0, 24000.0))
+        share = random.uniform(0.38, 0.47) if radius > 4000.0 else 1.0
+        umbra = radius * share / 1000.0
+        where = 0.36 if number < 2 else random.uniform(0.05, 0.45)
+        aside = random.normal(0, 0.03 if number < 2 else 0.1)
+        spots.append(
+            Spot(
+                x_km=side * where * extent_km,
+                y_km=(-hemisphere * side * 0.08 + aside) * extent_km,
+                radius_km=radius if share < 1 else radius * 0.6,
+                umbra_share=share,
+                darkness=float(np.clip(0.36 - 0.018 * umbra, 0.08, 0.45)),
+                field_kg=polarity * side * float(np.clip(2.0 + 0.14 * umbra, 1.6, 3.1)),
+                raggedness=random.uniform(0.08, 0.25),
+                seed=int(random.integers(2**31)),
+            )
+        )
+    return spots
 
 
 def add_spots(continuum: FloatArray, field_kg: FloatArray, spots: Sequence[Spot], pixel_km: float) -> None:
