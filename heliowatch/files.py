@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 import orjson
 
 from heliowatch.folders import make_folder
+from models.registry import sha256_of
 from models.runtime import Runtime
 from observatory.analysis import CauseProbability, Quality, Threshold
 from observatory.errors import UnusableInputError
@@ -170,6 +171,8 @@ class Desk:
         return FrameReport(name, frame.index, frame.instrument, frame.date_obs, quality)
 
     def _analyse(self, name: str, frame: Frame, family: str, start: Path) -> FrameReport:
+        if name != "array":  # the products that name their input name its bytes, too
+            frame = replace(frame, sha256=sha256_of(Path(name)))
         outcome = self._pipelines.of(family).run(frame, Stopwatch())
         report = FrameReport(name, frame.index, frame.instrument, frame.date_obs, outcome.quality)
         written = _write(report, frame, outcome, start)
@@ -214,13 +217,17 @@ def _stem(file: str) -> str:
     return Path(name).stem
 
 
+_ENDINGS = {"preview": ".preview.jpg", "enhanced": ".enhanced.fits", "compare": ".compare.jpg"}
+"""Of the pictures that `analyse` writes: further ones are there for the pages."""
+
+
 def _write(report: FrameReport, frame: Frame, outcome: Outcome, start: Path) -> list[Path]:
     if report.frame:
         start = start.with_name(f"{start.name}.{report.frame:03d}")
     written = []
     for picture in outcome.pictures:
-        if picture.kind == "preview":
-            written.append(_save(_beside(start, f".preview{picture.suffix}"), picture.data))
+        if picture.kind in _ENDINGS:
+            written.append(_save(_beside(start, _ENDINGS[picture.kind]), picture.data))
     if outcome.quality is not None and outcome.quality.region_map is not None:
         written.append(_save(_beside(start, ".region-map.png"), region_mask_png(frame, outcome.quality)))
     if outcome.segmentations:
