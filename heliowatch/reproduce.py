@@ -22,7 +22,7 @@ from models.runtime import Runtime
 from observatory.analysis import ModelIdentity, Region
 from observatory.errors import HeliowatchError, ModelError, SettingsError, UnusableInputError
 from observatory.settings import Device, Settings
-from observatory.storage import catalogue, provenance, region_catalogue
+from observatory.storage import catalogue, enhancements, provenance, region_catalogue
 from observatory.storage.frames import text_path
 from observatory.storage.session import Database
 from workers.pipelines import Pipelines
@@ -148,6 +148,8 @@ class Reproducer:
             return replace(report, error=str(error))
 
     def _compare(self, row: Mapping[str, Any]) -> Iterator[Compared]:
+        if is_skipped(row["analysis"], row["payload"]):
+            return
         frame = catalogue.get(self._db, row["frame_id"])
         assert frame is not None  # results go with their frames
         if frame["family"] is None or frame["instrument"] is None:
@@ -243,6 +245,11 @@ def _not_installed(row: Mapping[str, Any], installed: ModelIdentity | None) -> s
     )
 
 
+def is_skipped(analysis: str, payload: Mapping[str, Any]) -> bool:
+    """Whether a result only says that nothing was computed, for want of time or by the settings of then."""
+    return analysis == enhancements.ANALYSIS and "skipped" in payload
+
+
 def _numbers_of(region: Region) -> dict[str, Any]:
     values = {name: getattr(region, name) for name in _REGION_NUMBERS}
     return {
@@ -328,7 +335,7 @@ def _verdict(report: Report) -> str:
     if report.error is not None:
         return f"✗ {report.error}"
     if report.is_reproduced:
-        return "✓ the same"
+        return "✓ the same" if report.compared else "– nothing was computed"
     told = ", ".join(f"{item.name}: {item.then} → {item.now}" for item in report.differing[:3])
     more = len(report.differing) - 3
     return f"✗ {told}{f' and {more} more' if more > 0 else ''}"
