@@ -131,7 +131,7 @@ def rice_image(values: NDArray[np.floating], quantised: Quantised, name: str, ca
 
 
 def _rice_tiles(rows: NDArray[np.floating], quantised: Quantised) -> list[bytes]:
-    return [imagecodecs.rcomp_encode(row, nblock=_RICE_BLOCK) for row in quantised.of(rows)]
+    return [bytes(imagecodecs.rcomp_encode(row, nblock=_RICE_BLOCK)) for row in quantised.of(rows)]
 
 
 def _plain(
