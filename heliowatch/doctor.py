@@ -123,7 +123,7 @@ def _models(settings: Settings) -> str:
 def _device(settings: Settings) -> str:
     from workers.pipelines import Pipelines
 
-    runtime = Runtime(device=settings.runtime.device.value)
+    runtime = Runtime(device=settings.runtime.device.value, networks=settings.enhancement.networks)
     made = Pipelines(runtime).all()  # makes every network ready, as a worker does when it starts
     return f"{settings.runtime.device.value} asked for, {runtime.provider} given; {len(made)} pipelines ready"
 

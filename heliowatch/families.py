@@ -49,7 +49,9 @@ def _listed(settings: Settings) -> list[dict[str, Any]]:
         }
         for model in registry.find_models().values()
     ]
-    without_network = [model for model in _at_work() if model.name not in {row["name"] for row in rows}]
+    without_network = [
+        model for model in _at_work(settings) if model.name not in {row["name"] for row in rows}
+    ]
     rows += [_row(model, is_installed=True) for model in without_network]
     installed = {(row["name"], row["version"], row["sha256"]) for row in rows}
     rows += [_row(ModelIdentity(*key), is_installed=False) for key in sorted(seen - installed)]
@@ -68,13 +70,14 @@ def _cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _at_work() -> list[ModelIdentity]:
+def _at_work(settings: Settings) -> list[ModelIdentity]:
     """Models that the pipelines run, those without a network among them; none when one is altered."""
     from models.runtime import Runtime
     from workers.pipelines import Pipelines
 
     try:
-        return [model for pipeline in Pipelines(Runtime()).all() for model in pipeline.models]
+        pipelines = Pipelines(Runtime(networks=settings.enhancement.networks))
+        return [model for pipeline in pipelines.all() for model in pipeline.models]
     except ModelError as error:
         typer.echo(f"{error}", err=True)
         return []

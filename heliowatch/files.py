@@ -108,7 +108,9 @@ class Desk:
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or load_settings()
         runtime = Runtime(
-            device=self.settings.runtime.device.value, intra_op_threads=self.settings.runtime.threads
+            device=self.settings.runtime.device.value,
+            intra_op_threads=self.settings.runtime.threads,
+            networks=self.settings.enhancement.networks,
         )
         self._pipelines = Pipelines(runtime)
 

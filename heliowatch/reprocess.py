@@ -111,7 +111,11 @@ def families_of(settings: Settings, model: str) -> list[str]:
     SettingsError
         When it is not installed.
     """
-    runtime = Runtime(device=settings.runtime.device.value, intra_op_threads=settings.runtime.threads)
+    runtime = Runtime(
+        device=settings.runtime.device.value,
+        intra_op_threads=settings.runtime.threads,
+        networks=settings.enhancement.networks,
+    )
     found: dict[str, list[str]] = {}
     for pipeline in Pipelines(runtime).all():
         for known in pipeline.models:

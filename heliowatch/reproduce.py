@@ -123,7 +123,9 @@ class Reproducer:
         _compute_as_workers_do()
         self._settings, self._db, self._tolerance = settings, db, tolerance
         self._runtime = Runtime(
-            device=settings.runtime.device.value, intra_op_threads=settings.runtime.threads
+            device=settings.runtime.device.value,
+            intra_op_threads=settings.runtime.threads,
+            networks=settings.enhancement.networks,
         )
         self._installed = Pipelines(self._runtime)
         self._former: dict[tuple[str, str, str], Pipeline] = {}

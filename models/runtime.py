@@ -75,6 +75,8 @@ class Runtime:
         Threads within one call. Processes beside each other gain more than threads within.
     arena : bool
         Keep ONNX Runtime's memory pool. False saves memory with large tiles at no cost in time.
+    networks : sequence of Path
+        Folders of networks that families use in place of those that ship.
     available_providers : callable, optional
         For tests: what this installation can do.
     session_factory : callable, optional
@@ -87,6 +89,7 @@ class Runtime:
         intra_op_threads: int = 1,
         *,
         arena: bool = True,
+        networks: Sequence[Path] = (),
         available_providers: Callable[[], Sequence[str]] | None = None,
         session_factory: Callable[[str, Any, list[Any]], Any] | None = None,
     ) -> None:
@@ -97,6 +100,7 @@ class Runtime:
         self.provider = PROVIDERS[name]
         self.intra_op_threads = intra_op_threads
         self.arena = arena
+        self.networks = tuple(networks)
         self._card = int(index) if index.isdigit() else 0
         self._available = available_providers
         self._factory = session_factory

@@ -138,6 +138,11 @@ class EnhancementSettings(BaseModel, extra="forbid"):
         le=1,
         description="of a worker process's time that full disks may take on a CPU; one that is passed over says so",
     )
+    networks: list[Path] = Field(
+        default_factory=list,
+        description="folders with manifest.toml and network, in place of the shipped ones: one for each quantity, "
+        "as `models import hmi_enhancement` or a training writes them",
+    )
 
 
 _Rate = Annotated[str, Field(pattern=r"^[1-9]\d{0,8}/(second|minute|hour|day)$")]

@@ -48,7 +48,9 @@ class Context:
     def runtime(self) -> Runtime:
         """Inference sessions of this process, on the device that the settings ask for."""
         return Runtime(
-            device=self.settings.runtime.device.value, intra_op_threads=self.settings.runtime.threads
+            device=self.settings.runtime.device.value,
+            intra_op_threads=self.settings.runtime.threads,
+            networks=self.settings.enhancement.networks,
         )
 
     @cached_property

@@ -14,12 +14,15 @@ import pytest
 import torch
 from torch.nn import functional
 
+import models
 from heliowatch import families
 from models.hmi_enhancement.keras_import import import_weights
 from models.hmi_enhancement.keras_weights import Normalisation, evaluate, published_shapes, read_weights
 from models.hmi_enhancement.options import ImportOptions
+from models.hmi_enhancement.stand_ins import stand_ins
 from models.registry import read_manifest
 from models.runtime import Runtime
+from observatory.analysis import Quantity
 from observatory.errors import ModelError
 
 FILTERS, DEPTH = 8, 2
@@ -282,3 +285,21 @@ def test_the_command_line_imports_and_says_where(tmp_path: Path, capsys: pytest.
     assert "--activation" in said
     assert "(default: authors)" in said
     assert "(default: None)" not in said
+
+
+def test_imported_networks_stand_in_for_the_shipped_ones(tmp_path: Path):
+    path = weights_file(tmp_path / "w.hdf5")
+    for quantity in ("continuum", "field"):
+        import_weights(ImportOptions(path, tmp_path / quantity, quantity=quantity))
+    found = stand_ins([tmp_path / "field", tmp_path / "continuum"])
+    assert {quantity.value: model.path.parent.name for quantity, model in found.items()} == {
+        "continuum": "continuum",
+        "field": "field",
+    }
+    with pytest.raises(ModelError, match=r"two for field"):
+        stand_ins([tmp_path / "field", tmp_path / "field"])
+    with pytest.raises(ModelError, match="does not tell quantity, noise"):
+        stand_ins([Path(models.__file__).parent / "aia_segmentation"])
+    found[Quantity.FIELD].path.write_bytes(b"altered")
+    with pytest.raises(ModelError, match="altered"):
+        stand_ins([tmp_path / "field"])
