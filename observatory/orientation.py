@@ -12,6 +12,24 @@ PreviewAffine = tuple[float, float, float, float, float, float]
 LEAST_ROLL_DEG = 0.2  # less is not worth turning: less than a pixel at the limb of a preview
 
 
+_WHOLE_DISK = 1.1  # diameters of the frame's longer side: larger disks are seen in part, by cut-outs
+
+
+def turning_point(frame: Frame) -> tuple[float, float]:
+    """Pixel (x, y) about which a frame is turned to have north up.
+
+    The disk's centre, which then stays where it is; of a cut-out the middle, or the turn would carry the
+    picture out of itself.
+    """
+    middle = (frame.width - 1) / 2, (frame.height - 1) / 2
+    disk = frame.pointing
+    if disk is None or 2 * disk.radius_px > _WHOLE_DISK * max(frame.width, frame.height):
+        return middle
+    x, y = disk.center_x_px, disk.center_y_px
+    is_inside = 0 <= x < frame.width and 0 <= y < frame.height
+    return (x, y) if is_inside else middle
+
+
 def preview_affine(frame: Frame) -> PreviewAffine:
     """Where a pixel of the frame lies in its preview, as shares of the preview's width and height.
 
@@ -33,7 +51,7 @@ def preview_affine(frame: Frame) -> PreviewAffine:
         return (1 / width, 0.0, 0.5 / width, 0.0, -1 / height, (height - 0.5) / height)
     # CROTA2: north lies this far clockwise from up, so the picture is turned counter-clockwise.
     cos, sin = math.cos(math.radians(roll_deg)), math.sin(math.radians(roll_deg))
-    centre_x, centre_y = pointing.center_x_px, pointing.center_y_px
+    centre_x, centre_y = turning_point(frame)
     return (
         cos / width,
         -sin / width,

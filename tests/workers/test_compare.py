@@ -10,6 +10,7 @@ from PIL import Image
 
 from observatory.analysis import Quantity
 from observatory.frame import Frame, Pointing, RowOrder
+from observatory.orientation import preview_affine
 from tests.workers.enhancements import enhancement_of, frame_of, granules
 from workers.products.compare import SIDE_PX, Comparison, compare
 from workers.products.preview import orient, preview_pixels
@@ -46,6 +47,17 @@ def test_they_are_turned_as_the_preview_is(order: RowOrder, roll_deg: float | No
     shrunk = np.asarray(Image.fromarray(before).resize((96, 96), Image.Resampling.BOX), float)[24:72, 24:72]
     wanted = preview_pixels(frame).astype(float)[24:72, 24:72]
     assert np.corrcoef(shrunk.ravel(), wanted.ravel())[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("roll_deg", [179.93, 30.0])
+def test_a_cut_out_beside_the_disks_centre_is_turned_within_its_own_field(roll_deg: float):
+    beside = Pointing(-800.0, 1500.0, 1900.0, 960.0, roll_deg, "header")
+    frame = frame_of(granules(96, 96), pointing=beside)
+    shown = preview_pixels(frame).astype(float)[24:72, 24:72]
+    shrunk = Image.fromarray(compared(frame).before).resize((96, 96), Image.Resampling.BOX)
+    assert np.corrcoef(np.asarray(shrunk, float)[24:72, 24:72].ravel(), shown.ravel())[0, 1] > 0.95
+    a, b, c, d, e, f = preview_affine(frame)
+    assert (47.5 * (a + b) + c, 47.5 * (d + e) + f) == pytest.approx((0.5, 0.5))
 
 
 @pytest.mark.parametrize("size", [(20, 16), (200, 200), (377, 744), (1100, 1100)])

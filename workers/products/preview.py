@@ -17,7 +17,7 @@ from PIL import Image
 
 from observatory.analysis import Quality
 from observatory.frame import Frame, RowOrder
-from observatory.orientation import LEAST_ROLL_DEG
+from observatory.orientation import LEAST_ROLL_DEG, turning_point
 from observatory.robust import quantile
 
 PREVIEW_SIDE_PX = 1024
@@ -164,10 +164,8 @@ def orient(frame: Frame, picture: np.ndarray) -> np.ndarray:
     if roll is None or abs(roll) < LEAST_ROLL_DEG or frame.pointing is None:
         return upright
     scale = upright.shape[1] / frame.width
-    centre = (
-        (frame.pointing.center_x_px + 0.5) * scale - 0.5,
-        upright.shape[0] - 1 - ((frame.pointing.center_y_px + 0.5) * scale - 0.5),
-    )
+    x, y = turning_point(frame)
+    centre = ((x + 0.5) * scale - 0.5, upright.shape[0] - 1 - ((y + 0.5) * scale - 0.5))
     # CROTA2: north lies this far clockwise from up; cv2 turns counter-clockwise for positive angles.
     turn = cv2.getRotationMatrix2D(centre, roll, 1.0)
     return np.asarray(
