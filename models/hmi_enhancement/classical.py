@@ -227,6 +227,6 @@ def load(path: Path, psf: str) -> Classical:
             iterations, centre = stored[f"{psf}_facts"]
             return Classical(stored[f"{psf}_wiener"], stored[f"{psf}_linear"], int(iterations), float(centre))
     except KeyError as error:
-        raise ModelError(f"{path} was not fitted for {psf}: train with --psf {psf} or both") from error
+        raise ModelError(f"{path} was not fitted for {psf}: train the family again") from error
     except (OSError, ValueError) as error:
         raise ModelError(f"{path} cannot be read ({error}): restore it, or train the family again") from error

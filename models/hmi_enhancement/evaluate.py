@@ -16,7 +16,7 @@ from models.hmi_enhancement import classical
 from models.hmi_enhancement.comparison import contrast, flux_error, inner, psnr_db, ssim
 from models.hmi_enhancement.data import quantity_of, read_truth, rows_of
 from models.hmi_enhancement.options import EvaluateOptions
-from models.hmi_enhancement.psf import PSFS, Psf, degrade, redegrade
+from models.hmi_enhancement.psf import PSFS, WACHTER, Psf, degrade, redegrade
 from models.registry import ModelDescription, read_manifest, sha256_of
 from models.runtime import Runtime
 from observatory.analysis import Quantity
@@ -50,22 +50,23 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         When a network is missing or altered.
     """
     quantity = quantity_of(options.quantity)
-    if options.psf not in PSFS:
+    if options.psf not in ("", *PSFS):
         raise UnusableInputError(f"psf {options.psf}: there are {' and '.join(PSFS)}")
     if not 0 <= options.noise < 1:
         raise UnusableInputError(f"noise {options.noise:g}: it is rms in quiet Suns or kG, 0 to 1")
     if options.format not in ("json", "table"):
         raise UnusableInputError(f"format {options.format}: there are json and table")
     truth = read_truth(options.truth, options.pixel_km, quantity, options.rows)
-    psf = PSFS[options.psf]
+    shipped = read_manifest(options.networks / quantity / "manifest.toml")
+    name = options.psf or str(shipped.parameters["psf"])
+    psf = PSFS.get(name, WACHTER)  # of both functions it is the measured one
     random = np.random.default_rng(options.seed)
     case = Case(quantity, psf, *degrade(truth.pixels, options.pixel_km, psf, options.noise, random))
-    shipped, methods = methods_of(options, quantity, psf)
-    pictures = {name: method(case.observed) for name, method in methods.items()}
+    pictures = {name: method(case.observed) for name, method in methods_of(options, shipped, psf).items()}
     result: dict[str, Any] = {
         "truth": truth.name,
         "quantity": str(quantity),
-        "psf": options.psf,
+        "psf": name_of(psf),
         "noise": options.noise,
         "input_px": list(case.observed.shape),
         "model": shipped.identity.label,
@@ -106,26 +107,27 @@ class Case:
         return {name: round(value, 6) for name, value in figures.items()}
 
 
-def methods_of(
-    options: EvaluateOptions, quantity: Quantity, psf: Psf
-) -> tuple[ModelDescription, dict[str, Method]]:
-    """The shipped network's description, and all methods by name, the simplest first."""
+def name_of(psf: Psf) -> str:
+    """Name of a point spread function."""
+    return next(name for name, known in PSFS.items() if known == psf)
+
+
+def methods_of(options: EvaluateOptions, shipped: ModelDescription, psf: Psf) -> dict[str, Method]:
+    """All methods by name, the simplest first."""
     runtime = Runtime(options.device, options.threads)
-    folder = options.networks / quantity
-    shipped = read_manifest(folder / "manifest.toml")
-    fitted = classical.load(folder / classical.FILE, options.psf)
+    fitted = classical.load(shipped.path.parent / classical.FILE, name_of(psf))
     methods: dict[str, Method] = {
         "bicubic": classical.bicubic,
         "wiener": fitted.wiener_of,
         "linear": fitted.linear_of,
         "richardson-lucy": lambda observed: fitted.richardson_lucy_of(observed, psf),
     }
-    suffix = "" if quantity is Quantity.CONTINUUM else "_field"
+    suffix = "_field" if shipped.parameters["quantity"] == Quantity.FIELD else ""
     published = options.networks / f"published{suffix}" / "manifest.toml"
     if published.exists():
         methods["published"] = network_method(read_manifest(published), runtime)
     methods["shipped"] = network_method(shipped, runtime)
-    return shipped, methods
+    return methods
 
 
 def network_method(model: ModelDescription, runtime: Runtime) -> Method:

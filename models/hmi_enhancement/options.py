@@ -88,7 +88,9 @@ class EvaluateOptions:
     pixel_km: float = field(default=48.0, metadata={"help": "side of its pixels on the Sun"})
     rows: str = field(default="", metadata={"help": "FIRST:END, the part that counts (default: all)"})
     quantity: str = field(default="continuum", metadata={"help": "continuum or field"})
-    psf: str = field(default="wachter", metadata={"help": "wachter or authors"})
+    psf: str = field(
+        default="", metadata={"help": "wachter or authors (default: the shipped network's; wachter for both)"}
+    )
     noise: float = field(default=1e-3, metadata={"help": "rms added to the input, in quiet Suns or kG"})
     seed: int = field(default=1, metadata={"help": "of the noise"})
     networks: Path = field(

@@ -31,6 +31,7 @@ BEST = "best.pt"  # the checkpoint of the best validation
 EPOCH = 100  # steps: patches are drawn at random, so the data have no end of their own
 SCHEDULES = ("cosine", "exponential", "constant")
 _WARM_UP = 50  # steps
+_FITTED = 16  # simulated pictures are enough for filters
 
 #: What the networks subtract and divide by: the quiet Sun and its contrast, no field and 100 G.
 CENTRES = {Quantity.CONTINUUM: 1.0, Quantity.FIELD: 0.0}
@@ -178,7 +179,7 @@ def train(options: TrainOptions) -> Path:
         {"name": path.name, "sha256": sha256_of(path), "rows": options.rows}
         for path in data.paths_of(options.truth)
     ]
-    fitted = fit_classical(options, sources, config.centre)
+    fitted = fit_classical(options, truths, config.centre)
     if options.action == "continue":
         trainer.resume(checkpoint)
     else:
@@ -241,27 +242,24 @@ def drawing_of(options: TrainOptions) -> Drawing:
     )
 
 
-def fit_classical(options: TrainOptions, sources: Sequence[Source], centre: float) -> Classical:
+def fit_classical(options: TrainOptions, truths: Sequence[Truth], centre: float) -> Classical:
     """Fit the filters for each point spread function; returns those for all that train together.
 
-    They see the truth at its own size, or the simulated pictures when there is no truth.
+    They see the truths at their own size, or simulated pictures when there is no truth.
     """
-    real = [source for source in sources if not source.is_simulated]
-    sources = [source for source in real or sources if source.size == 1] or sources
     path = options.output / classical.FILE
     how = Drawing(options.patch, options.noise, centre=centre)
-    names = [name for name in PSFS if options.psf in (name, "both")]
-    side = max(3, options.linear)
+    known = [truth for truth in truths if not truth.is_simulated] or truths[:_FITTED]
+    sources = {name: [data.source_of(truth, psf) for truth in known] for name, psf in PSFS.items()}
     if options.action == "start" or not path.exists():
-        parts = {n: [s for s in sources if s.psf == PSFS[n]] for n in names}
-        fitted = {n: classical.fit(parts[n], PSFS[n], how, options.seed) for n in names}
-        classical.save(path, fitted)
-    only = classical.load(path, names[0])
-    if len(names) == 1 and side == only.linear.shape[-1]:
-        return only
-    random = np.random.default_rng((options.seed, 7))
-    observed, target = (part[:, 0] - centre for part in data.drawn(sources, how, 80, random))
-    return replace(only, linear=classical.fit_linear(observed, target, side))
+        classical.save(path, {n: classical.fit(sources[n], PSFS[n], how, options.seed) for n in PSFS})
+    trained = [name for name in PSFS if options.psf in (name, "both")]
+    fitted, side = classical.load(path, trained[0]), max(3, options.linear)
+    if len(trained) == 1 and side == fitted.linear.shape[-1]:
+        return fitted
+    random, together = np.random.default_rng((options.seed, 7)), [s for n in trained for s in sources[n]]
+    observed, target = (part[:, 0] - centre for part in data.drawn(together, how, 80, random))
+    return replace(fitted, linear=classical.fit_linear(observed, target, side))
 
 
 def loop(trainer: Trainer, sources: Sequence[Source], held: Sequence[Pair], how: Drawing) -> None:

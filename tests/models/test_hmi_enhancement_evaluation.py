@@ -155,8 +155,20 @@ def test_an_altered_network_is_not_measured(truth: Path, networks: Path, tmp_pat
     (tmp_path / "continuum" / classical.FILE).write_bytes(stored)
     with pytest.raises(ModelError, match="altered"):
         evaluation.evaluate(asked(truth, tmp_path))
-    with pytest.raises(ModelError, match="--psf authors"):
+    with pytest.raises(ModelError, match="not fitted for authors"):
         evaluation.evaluate(replace(asked(truth, tmp_path), psf="authors"))
+
+
+def test_the_networks_own_point_spread_function_is_taken_unless_another_is_asked_for(
+    truth: Path, networks: Path, fitted: classical.Classical, tmp_path: Path
+) -> None:
+    write_nearest(tmp_path / "continuum", "continuum", "")
+    classical.save(tmp_path / "continuum" / classical.FILE, {"wachter": fitted, "authors": fitted})
+    manifest = tmp_path / "continuum/manifest.toml"
+    manifest.write_text(manifest.read_text().replace('"wachter"', '"authors"'))
+    assert evaluation.evaluate(asked(truth, networks))["psf"] == "wachter"
+    assert evaluation.evaluate(asked(truth, tmp_path))["psf"] == "authors"
+    assert evaluation.evaluate(replace(asked(truth, tmp_path), psf="wachter"))["psf"] == "wachter"
 
 
 @pytest.mark.parametrize(
