@@ -1,0 +1,210 @@
+"""Measure the model: good frames called degraded, injected defects found, real and simulated."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.hmi_quality.defects import DEFECTS, canvas_of, spoilt
+from models.hmi_quality.inference import HmiQuality
+from models.hmi_quality.options import EvaluateOptions
+from models.hmi_quality.plane import plane_of
+from models.simulate.hmi import HmiSun, HmiTelescope
+from models.simulate.hmi_defects import HMI_DEFECTS, spoil_hmi
+from observatory.analysis import Cause, Quality
+from observatory.errors import ModelError, UnusableInputError
+from observatory.frame import Frame
+from observatory.instruments import Limits, read_file
+from observatory.instruments.hmi import OtherProductError
+
+_FORMATS = {".fits", ".fz", ".fts", ".jp2", ".jpg", ".png"}
+_GOOD = ("sdo_boxes/hmi_continuum", "hmi")
+_FIRST_DAY = datetime(2011, 2, 3, tzinfo=UTC)
+_DAYS_APART = 379  # a prime: the Sun's size and tilt go through all they can be
+#: Defects of the simulator that pixels can show, with what may be named. A roll that the header does
+#: not state cannot be seen.
+_ALSO: dict[Cause, set[Cause]] = {Cause.NO_TARGET: {Cause.UNDEREXPOSED}}
+_SEEN: dict[Cause, set[Cause]] = {
+    cause: {cause} | _ALSO.get(cause, set()) for cause in HMI_DEFECTS if cause is not Cause.TRACKING
+}
+
+LeftOut = dict[str, str]
+"""``file`` and ``error`` of what could not be used."""
+
+
+def evaluate(options: EvaluateOptions) -> dict[str, Any]:
+    """Good frames called degraded, and the share of injected defects found and named.
+
+    Returns
+    -------
+    dict
+        ``real`` and ``simulated``, each as `measure` gives it.
+
+    Raises
+    ------
+    ModelError
+        When there is no frame.
+    """
+    left_out: list[LeftOut] = []
+    real = list(good_frames(folders_of(options.data), left_out)) if _has_data(options.data) else []
+    if not real and not options.simulated:
+        raise ModelError(f"no HMI frames to measure on; {len(left_out)} files or folders are of no use")
+    model = HmiQuality()
+    simulated = simulated_frames(options.simulated, options.size_px, options.seed)
+    return {
+        "real": measure(real, model, options.every, options.seed),
+        "simulated": measure(simulated, model, 1, options.seed),
+        "left_out": left_out,
+    }
+
+
+def good_frames(folders: Sequence[Path], left_out: list[LeftOut] | None = None) -> Iterator[Frame]:
+    """All frames of HMI in folders, by name.
+
+    Parameters
+    ----------
+    left_out : list, optional
+        What cannot be read, or is no frame of HMI's, is added to it: ``file`` and ``error``. Other
+        segments of a SHARP are passed over.
+    """
+    left_out = [] if left_out is None else left_out
+    for folder in folders:
+        if not folder.is_dir():
+            left_out.append({"file": str(folder), "error": "there is no such folder"})
+        for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in _FORMATS):
+            try:
+                opened = read_file(path, Limits())
+                if opened.kind.family == "hmi":
+                    yield opened.frame()
+                else:
+                    left_out.append({"file": str(path), "error": f"is of {opened.instrument}"})
+            except OtherProductError:
+                continue
+            except UnusableInputError as error:
+                left_out.append({"file": str(path), "error": str(error)})
+
+
+def simulated_frames(suns: int, size_px: int, seed: int) -> Iterator[Frame]:
+    """Good full disks, a continuum and a field of each Sun, on days years apart."""
+    random = np.random.default_rng((seed, 3))
+    for number in range(suns):
+        offset = random.uniform(-12, 12, 2) * size_px / 4096
+        telescope = HmiTelescope(
+            size_px=size_px,
+            center_offset_px=(float(offset[0]), float(offset[1])),
+            roll_deg=180.0 + float(random.normal(0, 0.07)),
+            cadence_s=int(random.choice((45, 720))),
+            crop_at_limb=bool(random.integers(0, 2)),
+        )
+        sun = HmiSun(1000 * seed + number, float(random.uniform(0, 1)))
+        for taken in sun.pair(_FIRST_DAY + timedelta(days=number * _DAYS_APART % 4800), telescope):
+            yield taken.frame()
+
+
+def folders_of(data: Path | None) -> list[Path]:
+    """The folder asked for, else those of the test data that hold good frames of HMI.
+
+    Raises
+    ------
+    ModelError
+        When neither is there.
+    """
+    if data is not None:
+        return [data]
+    named = os.environ.get("HELIOWATCH_TEST_DATA")
+    if not named or not Path(named).is_dir():
+        raise ModelError("no frames: name a folder of good ones with --data, or set HELIOWATCH_TEST_DATA")
+    return [Path(named) / folder for folder in _GOOD]
+
+
+def _has_data(data: Path | None) -> bool:
+    return data is not None or bool(os.environ.get("HELIOWATCH_TEST_DATA"))
+
+
+def measure(frames: Iterable[Frame], model: HmiQuality, every: int, seed: int) -> dict[str, Any]:
+    """Judge good frames, and every n-th one (patches all) again with each defect laid over it.
+
+    Returns
+    -------
+    dict
+        Among it ``defects`` (`DEFECTS`, with which the thresholds were set) and
+        ``defects_of_the_simulator`` (which set nothing; of numbers with a disk only): for each, how
+        many were called degraded and for how many a right cause was named.
+    """
+    degraded: list[str] = []
+    scores: list[float] = []
+    ours, simulators = Tally(model), Tally(model)
+    random = np.random.default_rng(seed)
+    for number, frame in enumerate(frames):
+        quality = model.analyse(frame)
+        scores.append(quality.score)
+        if quality.is_degraded:
+            degraded.append(frame.file_name or f"number {number}")
+        if number % every and min(frame.pixels.shape[:2]) < 4096 and frame.pixels.dtype == np.uint8:
+            continue
+        if min(frame.pixels.shape[:2]) >= 96:
+            _with_ours(frame, ours, random)
+            _with_the_simulators(frame, simulators, random)
+    return {
+        "good": len(scores),
+        "good_called_degraded": degraded,
+        "lowest_score": min(scores, default=None),
+        "defects": ours.shares,
+        "defects_of_the_simulator": simulators.shares,
+    }
+
+
+def _with_ours(frame: Frame, tally: Tally, random: np.random.Generator) -> None:
+    canvas, quantity = canvas_of(frame), plane_of(frame).quantity
+    for name, defect in DEFECTS.items():
+        if quantity not in defect.quantities or (canvas.is_patch and not defect.on_patches):
+            continue
+        if defect.named == {Cause.UNDEREXPOSED} and frame.unit is None and not canvas.is_picture:
+            continue  # nothing says how bright a frame without a unit should be
+        tally.add(f"{name} ({quantity.value})", spoilt(frame, defect, random), defect.named)
+
+
+def _with_the_simulators(frame: Frame, tally: Tally, random: np.random.Generator) -> None:
+    plane = plane_of(frame)
+    if frame.pointing is None or plane.is_picture:
+        return
+    for cause, named in _SEEN.items():
+        if plane.is_field and cause is Cause.DEFOCUS:
+            continue
+        pixels = spoil_hmi(plane.pixels, frame.pointing, cause, random).pixels
+        tally.add(f"{cause.value} ({plane.quantity.value})", replace(frame, pixels=pixels), named)
+
+
+class Tally:
+    """Counts how many spoilt frames are found and named, by defect."""
+
+    def __init__(self, model: HmiQuality) -> None:
+        self._model = model
+        self._total, self._found, self._named = Counter[str](), Counter[str](), Counter[str]()
+
+    def add(self, name: str, frame: Frame, causes: Collection[Cause]) -> Quality:
+        """Judge a spoilt frame, of which one of the causes is to be named."""
+        quality = self._model.analyse(frame)
+        self._total[name] += 1
+        self._found[name] += quality.is_degraded
+        self._named[name] += any(cause.cause in causes for cause in quality.causes)
+        return quality
+
+    @property
+    def shares(self) -> dict[str, dict[str, float]]:
+        """Counts and shares by defect."""
+        return {
+            name: {
+                "n": count,
+                "found": round(self._found[name] / count, 3),
+                "named": round(self._named[name] / count, 3),
+            }
+            for name, count in self._total.items()
+        }

@@ -1,0 +1,35 @@
+"""What can be asked of this family from the command line: one frozen dataclass per verb."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Nothing: this family has no network."""
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Count good frames called degraded and injected defects found, in real and simulated frames."""
+
+    data: Path | None = field(
+        default=None,
+        metadata={"help": "folder of good frames (default: HELIOWATCH_TEST_DATA's of HMI)"},
+    )
+    every: int = field(default=10, metadata={"help": "inject defects into every n-th real frame"})
+    simulated: int = field(default=6, metadata={"help": "simulated Suns, each a continuum and a field"})
+    size_px: int = field(default=1024, metadata={"help": "side of the simulated frames; HMI's is 4096"})
+    seed: int = field(default=1, metadata={"help": "seed of the Suns and of the injections"})
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Calibrate the p-value on good pictures and write it beside the thresholds."""
+
+    data: Path | None = field(
+        default=None,
+        metadata={"help": "folder of good frames (default: HELIOWATCH_TEST_DATA's of HMI)"},
+    )
