@@ -14,12 +14,14 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from observatory.frame import DateSource
+from observatory.settings import CutoutSettings
 from observatory.storage import audit, cutouts, queues, workers
 from observatory.storage.audit import AuditFilter
 from observatory.storage.cutouts import CutoutStatus
 from observatory.storage.frames import Status
 from service.broker import ENHANCE as TASK
 from service.broker import TaskSender
+from service.waiting import Patience, patience
 from tests.servers import RedisServer
 from tests.service.photosphere import FITS, RUNNING, CutoutWorker, shown
 from tests.service.telescope import Telescope, on_sqlite
@@ -272,6 +274,33 @@ def test_the_service_sends_what_a_worker_on_redis_hears(app: FastAPI, redis_serv
         message.ack()
     assert message.headers["task"] == TASK
     assert message.payload[0] == [4711]
+
+
+@on_sqlite
+def test_within_one_process_the_worker_beside_it_hears(app: FastAPI) -> None:
+    settings = app.state.context.settings
+    workers_app = make_app(settings)
+    assert settings.is_embedded and TaskSender(settings)(TASK, 4711, queues.CUTOUTS)
+    with workers_app.connection_for_read() as connection:
+        assert connection.default_channel._size(CUTOUTS) == 1
+        connection.default_channel._purge(CUTOUTS)
+
+
+@pytest.mark.parametrize(
+    ("prefer", "seconds", "applied"),
+    [
+        (None, 20, None),
+        ("wait=5", 5, "wait=5"),
+        ("respond-async, wait=7", 7, "wait=7"),
+        ("WAIT = 7 , handling=lenient", 7, "wait=7"),
+        ("respond-async", 0, "respond-async"),
+        ("wait=86400", 60, "wait=60"),
+        ("wait=-1", 20, None),
+        ("wait=soon, return=minimal,,", 20, None),
+    ],
+)
+def test_a_client_says_how_long_it_waits(prefer: str | None, seconds: float, applied: str | None) -> None:
+    assert patience(prefer, 20, CutoutSettings()) == Patience(seconds, applied)
 
 
 @on_sqlite
