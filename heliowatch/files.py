@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,6 +23,7 @@ from observatory.frame import Frame, RowOrder
 from observatory.instruments import Opened, instrument_names, kind_of, kinds, read_file
 from observatory.regions import mask, region_json
 from observatory.settings import Settings, load_settings
+from observatory.storage.enhancements import ANALYSIS as ENHANCEMENT
 from observatory.storage.results import quality_payload
 from workers.pipelines import Pipelines
 from workers.pipelines.base import Outcome, Stopwatch
@@ -49,6 +50,9 @@ class FrameReport:
         Why the input could not be used.
     products : tuple of Path
         What `analyse` wrote.
+    enhancement : Mapping | None
+        What `analyse` says of the frame's enhancement, its numbers or why there is none; None for
+        frames of other kinds.
     """
 
     file: str
@@ -58,6 +62,7 @@ class FrameReport:
     quality: Quality | None = None
     error: str | None = None
     products: tuple[Path, ...] = ()
+    enhancement: Mapping[str, Any] | None = None
 
     @property
     def score(self) -> float | None:
@@ -94,6 +99,7 @@ class FrameReport:
             "p_value": said.get("p_value"),
             "causes": said.get("causes", []),
             "model": said.get("model"),
+            **({} if self.enhancement is None else {"enhancement": dict(self.enhancement)}),
         }
 
 
@@ -178,9 +184,8 @@ class Desk:
         outcome = self._pipelines.of(family).run(frame, Stopwatch())
         report = FrameReport(name, frame.index, frame.instrument, frame.date_obs, outcome.quality)
         written = _write(report, frame, outcome, start)
-        return FrameReport(
-            name, frame.index, frame.instrument, frame.date_obs, outcome.quality, products=tuple(written)
-        )
+        enhancement = next((item.payload for item in outcome.findings if item.analysis == ENHANCEMENT), None)
+        return replace(report, products=tuple(written), enhancement=enhancement)
 
 
 def _array_frame(pixels: np.ndarray, instrument: str | None) -> tuple[Frame, str]:

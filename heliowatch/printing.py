@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 
+from heliowatch.enhancement_words import in_words
 from heliowatch.files import FrameReport
 
 _COLUMNS = (
@@ -92,4 +93,5 @@ def verdict(report: FrameReport) -> str:
     if report.quality is None:
         return "read; no score for this kind yet"
     causes = ", ".join(f"{item.cause.value} {item.probability:.0%}" for item in report.causes)
-    return f"⚠ degraded: {causes or 'unknown'}" if report.is_degraded else "✓ clear"
+    words = f"⚠ degraded: {causes or 'unknown'}" if report.is_degraded else "✓ clear"
+    return words if report.enhancement is None else f"{words}; {in_words(report.enhancement)}"
