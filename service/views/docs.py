@@ -48,9 +48,26 @@ def _entry(path: str, method: str, operation: dict[str, Any], description: dict[
                 "description": _with_code(parameter.get("description", "")),
             }
             for parameter in operation.get("parameters", ())
-        ],
+        ]
+        + _members(operation, description),
         "fields": _fields(operation, description),
     }
+
+
+def _members(operation: dict[str, Any], description: dict[str, Any]) -> list[dict[str, Any]]:
+    """Members of the JSON body that an operation takes, as parameters."""
+    content = operation.get("requestBody", {}).get("content", {})
+    name = content.get("application/json", {}).get("schema", {}).get("$ref", "").rpartition("/")[2]
+    schema = description.get("components", {}).get("schemas", {}).get(name, {})
+    return [
+        {
+            "name": member,
+            "place": "body",
+            "is_required": member in schema.get("required", ()),
+            "description": _with_code(told.get("description", "")),
+        }
+        for member, told in schema.get("properties", {}).items()
+    ]
 
 
 def _fields(operation: dict[str, Any], description: dict[str, Any]) -> list[str]:

@@ -255,6 +255,15 @@ def test_who_may_not_write_may_not_spend_a_workers_time(client: TestClient, tele
 
 
 @on_sqlite
+def test_the_reference_says_what_to_send(client: TestClient) -> None:
+    operation = (
+        client.get("/docs").text.partition("POST</span> <code>/api/v1/enhance<")[2].partition("</section>")[0]
+    )
+    for word in ("<code>frame</code>", "field_of_view", "width_arcsec", "respond-async", "the scope"):
+        assert word in operation
+
+
+@on_sqlite
 def test_the_audit_log_says_who_had_what_enhanced(local: TestClient, telescope: Telescope) -> None:
     frame_id = shown(telescope)
     ask(local, frame_id)
