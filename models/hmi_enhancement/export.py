@@ -85,7 +85,9 @@ def export(options: ExportOptions) -> Path:
         When the checkpoint is missing, or ONNX Runtime does not reproduce torch.
     """
     network, state = load_network(options.checkpoint)
-    training = state["options"]
+    # Sizes are written even where they were the defaults of that time.
+    sizes = {"channels": network.config.channels, "depth": network.config.depth}
+    training = state["options"] | sizes
     quantity = Quantity(training["quantity"])
     known = Provenance(
         quantity=quantity,

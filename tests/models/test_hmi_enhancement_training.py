@@ -127,7 +127,12 @@ def test_a_run_logs_draws_exports_and_continues(truth: Path, tmp_path: Path) -> 
     model = read_manifest(tmp_path / "manifest.toml")
     model.verify()
     command = model.training_command
-    assert "--model efficient" in command and "--psf both" in command and "--truth scene.npy" in command
+    assert (
+        "--model efficient" in command
+        and "--channels 4 --depth 1" in command
+        and "--psf both" in command
+        and "--truth scene.npy" in command
+    )
     assert str(tmp_path) not in command and "--steps 7" in command
     assert load_network(tmp_path / "checkpoint.pt")[1]["step"] == 7
     assert {classical.load(tmp_path / "classical.npz", name).centre for name in ("wachter", "authors")} == {
