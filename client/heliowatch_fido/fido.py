@@ -27,6 +27,7 @@ from heliowatch_fido.names import CAUSES, INSTRUMENTS, PRODUCTS, STATUSES
 from heliowatch_fido.spans import closed_span
 from heliowatch_fido.transport import Connection
 
+_SUFFIXES = {"region-map": ".png", "enhanced": ".fits"}
 _OURS = (ours.Server, ours.Quality, ours.Cause, ours.Status, ours.Product)
 _UNDERSTOOD = (a.Time, a.Instrument, a.Wavelength, *_OURS)
 _MOST_ROWS = 100_000
@@ -218,7 +219,7 @@ class HeliowatchClient(BaseClient):
         """File names, no two alike but of the same bytes."""
         names = [safe_name(str(row["File"]), f"frame-{row['ID']}") for row in found]
         if product != "original":
-            suffix = ".png" if product == "region-map" else ".jpg"
+            suffix = _SUFFIXES.get(product, ".jpg")
             return distinct_names(
                 [f"{name.partition('.')[0]}.{product}{suffix}" for name in names], found["ID"]
             )

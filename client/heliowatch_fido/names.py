@@ -53,4 +53,5 @@ PRODUCTS: dict[str, str] = {
     "original": "the file that the frame came in",
     "preview": "a picture of the frame",
     "region-map": "the regions that were found, as a picture",
+    "enhanced": "the frame deconvolved, with twice as many pixels each way, as FITS",
 }

@@ -171,7 +171,7 @@ FIELDS = (
 
 ORIGINALS, PRODUCTS = "originals", "products"
 SUN, EARTH = "Sun", "Earth"
-_LOOKS = {"preview": 3, "enhanced": 3, "compare": 3}
+_LOOKS = dict.fromkeys(("preview", "enhanced", "compare", "compare-before", "compare-after"), 3)
 _ANALYSED = 4
 #: All that these columns ever hold.
 POSSIBLE: Mapping[str, frozenset[str]] = {

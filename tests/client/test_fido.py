@@ -24,6 +24,7 @@ from observatory.storage import keys
 from observatory.storage.frames import Status
 from service.main import create_app
 from tests.client.conftest import AIA, GONG, House
+from tests.service import photosphere
 from tests.service.telescope import in_thread
 
 DAY = a.Time("2026-06-01", "2026-06-02")
@@ -103,6 +104,16 @@ def test_fetch_brings_previews_where_they_are_asked_for(chosen: House, tmp_path:
     (file,) = Fido.fetch(found, path=tmp_path, progress=False)
     assert Path(file).name == "20150807192114Mh.preview.jpg"
     assert Path(file).read_bytes()[:2] == b"\xff\xd8"
+
+
+def test_fetch_brings_the_enhanced_frame_as_fits(chosen: House, tmp_path: Path) -> None:
+    at = datetime(2026, 7, 1, 12, tzinfo=UTC)  # a day of its own: others count what theirs has
+    photosphere.with_pictures(chosen.telescope, photosphere.shown(chosen.telescope, date_obs=at))
+    asked = a.Instrument("hmi-continuum"), a.heliowatch.Product("enhanced")
+    found = Fido.search(a.Time("2026-07-01", "2026-07-02"), *asked)
+    (file,) = Fido.fetch(found, path=tmp_path, progress=False)
+    assert Path(file).name.endswith(".enhanced.fits")
+    assert Path(file).read_bytes() == photosphere.FITS
 
 
 def test_a_file_that_is_gone_is_an_error_of_its_own(chosen: House, tmp_path: Path) -> None:
