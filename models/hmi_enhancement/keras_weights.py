@@ -240,7 +240,7 @@ def _config(stated: Any) -> _Config:
     epsilons = {
         config["name"]: float(config["epsilon"])
         for kind, config in layers
-        if kind == "BatchNormalization" and "epsilon" in config
+        if str(kind).startswith("BatchNormalization") and "epsilon" in config
     }
     return _Config(next(iter(activations), None), next(iter(noises), None), epsilons)
 
