@@ -37,6 +37,7 @@ PUBLISHED = "hmi_enhancement_published"
 FULL_DISK_PX = 4096
 TILES_PX = (128, 256, 512)
 _TRIED_PX = 512 * 512  # input pixels on which a size of tiles is tried
+_REACH_ROWS = 20  # of the truth: what trained is blurred over the border, too
 _MHD = Path("hmi") / "mhd" / "continuum_48km_left.npy"
 
 
@@ -173,7 +174,7 @@ def figures(truth: Path | None, rows: str) -> list[str]:
     with (NETWORKS / "continuum" / "manifest.toml").open("rb") as manifest:
         trained = tomllib.load(manifest)["training"].get("truths", [])
     ends = [entry["rows"].partition(":")[2] for entry in trained if entry["name"] == truth.name]
-    rows = rows or (f"{ends[0]}:" if ends and ends[0] else "")
+    rows = rows or (f"{int(ends[0]) + _REACH_ROWS}:" if ends and ends[0] else "")
     found = evaluate(EvaluateOptions(truth, rows=rows, threads=os.cpu_count() or 1))
     said = [f"{truth.name}, rows {rows or 'all'}{' (TRAINED ON)' if found['trained_on'] else ''}"]
     for entry in found["methods"]:
