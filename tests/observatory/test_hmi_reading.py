@@ -15,6 +15,7 @@ from observatory.errors import AmbiguousInstrumentError, MissingKeywordError, Un
 from observatory.frame import DateSource, Frame
 from observatory.instruments import Limits, Opened, open_bytes, read_file
 from observatory.instruments.hmi import OtherProductError
+from observatory.photosphere_view import view_of
 from tests.making import fits_bytes, tiled_fits_bytes
 from tests.photospheric import BAD_INPUTS, continuum_disk, disk_bytes, disk_cards, field_disk, granules
 
@@ -243,6 +244,19 @@ def test_a_real_sharp_patch_has_no_disk_and_keeps_its_map(real_frames: Path):
         read_file(folder / "hmi.sharp_cea_720s.377.20110215_020000_TAI.Br.fits", Limits())
     with pytest.raises(OtherProductError, match="bitmap"):
         read_file(folder / "hmi.sharp_cea_720s.377.20110215_020000_TAI.bitmap.fits", Limits())
+
+
+def test_the_map_of_a_sharp_patch_lies_on_the_sun_where_sunpy_puts_it(real_frames: Path):
+    name = "hmi.sharp_cea_720s.377.20110215_020000_TAI.continuum.fits"
+    path = real_frames / "hmi/sharp_377" / name
+    frame, theirs = read_file(path, Limits()).frame(), sunpy_map(path)
+    view = view_of(frame)
+    assert view is not None
+    l0, b0 = np.deg2rad(frame.header["CRLN_OBS"]), np.deg2rad(frame.header["CRLT_OBS"])
+    for x, y in ((0, 0), (372, 188), (743, 376), (100, 300)):
+        longitude, latitude = np.deg2rad(theirs.wcs.pixel_to_world_values(x, y))
+        mu = np.sin(latitude) * np.sin(b0) + np.cos(latitude) * np.cos(b0) * np.cos(longitude - l0)
+        assert np.sqrt(view.mu_squared((x, y, x + 1, y + 1))[0, 0]) == pytest.approx(mu, abs=1e-4)
 
 
 def test_the_real_full_disks_lie_where_their_limbs_are(real_frames: Path):
