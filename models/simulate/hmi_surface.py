@@ -13,10 +13,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
-from scipy.special import ndtri
 
-from models.simulate.photosphere import cut, noise
+from models.simulate.photosphere import cut, deviate, noise
 from observatory.coordinates import RSUN_MM
 from observatory.frame import Pointing
 
@@ -106,10 +104,10 @@ def draw_tiles(random: np.random.Generator, pixel_km: float, side: int) -> Surfa
 def _with_spectrum(random: np.random.Generator, amplitude: FloatArray) -> FloatArray:
     side = amplitude.shape[0]
     white = random.standard_normal((side, side), dtype=np.float32)
-    spectrum = fft.rfft2(white)
+    spectrum = np.fft.rfft2(white)
     spectrum *= amplitude
     spectrum[0, 0] = 0
-    return np.asarray(fft.irfft2(spectrum, (side, side)), np.float32)
+    return np.asarray(np.fft.irfft2(spectrum, (side, side)), np.float32)
 
 
 def draw_plane(random: np.random.Generator, plage: Sequence[tuple[float, float, float, float]]) -> Plane:
@@ -139,7 +137,7 @@ def draw_plane(random: np.random.Generator, plage: Sequence[tuple[float, float, 
         wanted = np.float32(polarity) * across * 6.0 + 0.4 * ragged[rows, columns]
         sign[rows, columns] += np.minimum(2.0 * cover, 1.0) * (wanted - sign[rows, columns])
     share = np.clip(mean / np.float32(_PATCH_KG), 1e-4, 0.97)
-    return Plane(ndtri(share).astype(np.float32), np.clip(4.0 * sign, -1.0, 1.0).astype(np.float32))
+    return Plane(deviate(share), np.clip(4.0 * sign, -1.0, 1.0).astype(np.float32))
 
 
 @dataclass(frozen=True)
