@@ -18,7 +18,7 @@ from astropy.wcs import WCS
 
 import observatory
 from observatory.analysis import EnhancementNumbers, Quantity
-from observatory.frame import Frame, RowOrder
+from observatory.frame import DateSource, Frame, RowOrder
 from observatory.instruments import Limits, open_bytes
 from tests.observatory.test_rescaling import FULL_DISK, SHARP
 from tests.workers.enhancements import MODEL, enhancement_of, frame_of, granules
@@ -146,12 +146,18 @@ def test_rows_count_upwards_whatever_the_input(written: Written):
 
 def test_a_picture_without_world_coordinates_gets_none(written: Written):
     when = datetime(2014, 9, 5, 12, 30, tzinfo=UTC)
-    bare = frame_of((granules(90, 120) / 300).astype(np.uint8), {}, date_obs=when)
+    told = {"date_obs": when, "date_obs_source": DateSource.FILE_NAME}
+    bare = frame_of((granules(90, 120) / 300).astype(np.uint8), {}, **told)
     header = written(bare)[1].header
     assert not WCS(header).has_celestial
     assert not [key for key in header if key.startswith(("CRPIX", "CTYPE", "CDELT"))]
     assert "BUNIT" not in header  # the bytes of a picture are in no unit
     assert header["DATE-OBS"] == "2014-09-05T12:30:00.000"
+
+
+def test_the_time_of_a_file_is_no_time_of_an_observation(written: Written):
+    told = {"date_obs": datetime(2026, 1, 1, tzinfo=UTC), "date_obs_source": DateSource.FILE_TIME}
+    assert "DATE-OBS" not in written(frame_of(granules(90, 120), {}, **told))[1].header
 
 
 def test_the_inputs_words_are_kept_where_they_still_hold(written: Written):

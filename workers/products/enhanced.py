@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import observatory
 from observatory.analysis import Enhancement, Quantity
-from observatory.frame import Frame, RowOrder
+from observatory.frame import DateSource, Frame, RowOrder
 from observatory.photosphere import to_kilogauss
 from observatory.rescaling import is_wcs_word, rescaled_wcs
 from workers.products.fits_writing import (
@@ -160,7 +160,8 @@ def _image_cards(frame: Frame, enhancement: Enhancement, found: _Statistics) -> 
     for key, value in frame.header.items():
         if not _UNTRUE.fullmatch(key) and not is_wcs_word(key):
             yield from _kept(key, value)
-    if frame.date_obs is not None and "DATE-OBS" not in frame.header:
+    is_told = frame.date_obs_source in (DateSource.HEADER, DateSource.FILE_NAME)
+    if frame.date_obs is not None and is_told and "DATE-OBS" not in frame.header:
         yield "DATE-OBS", frame.date_obs.replace(tzinfo=None).isoformat(timespec="milliseconds"), "UTC"
     yield from _wcs_cards(frame, enhancement, FACTOR)
     yield "DATAVALS", found.count, "pixels with data"
