@@ -54,6 +54,7 @@ HMI = FULL_DISK | {
     "LONG": "cut off by the next card&",
     "PLACE": "Kanzelhöhe\n",
     "PRSTEP1": "CALIBRATION",
+    "DATE_S": "2012-09-05T09:06:43Z",
 }
 HEADERS = {"full disk": HMI, "SHARP": HMI | {"CRDER1": 0.0} | SHARP}
 
@@ -174,6 +175,7 @@ def test_the_inputs_words_are_kept_where_they_still_hold(written: Written):
         "CROTA2",
     ):
         assert header[key] == HMI[key], key
+    assert header["DATE_S"] == "2012-09-05T09:06:43"  # the standard's dates end without a Z
     assert header["PLACE"] == "Kanzelh\\xf6he\\n"
     assert not {"DATE", "DATAMEDN", "CRDER1", "LONG", "ODD&"} & set(header)
     assert header["CDELT1"] == HMI["CDELT1"] / 2
@@ -214,6 +216,16 @@ def test_a_field_is_rounded_below_its_noise_in_its_own_unit(
     assert 0.2 * scale <= step(image) <= 0.5 * scale  # of a noise of 8 G
     assert np.abs(image.data - made.pixels).max() <= 0.51 * step(image)
     assert image.header["HWFLUXA"] == 1.01e21
+
+
+def test_a_disk_in_a_dark_sky_is_rounded_by_the_disks_noise(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(enhanced, "_SMALL_PX", 0)
+    pixels = granules(90, 120)
+    pixels[:50] = 1.0
+    frame = frame_of(pixels, HMI)
+    image = opened(enhanced_fits(frame, enhancement_of(frame)).data)[1]
+    assert 1.0 <= step(image) <= 60_000 * 0.001 / 16
+    assert image.data.dtype.itemsize == 4  # 32-bit reals, as those who read it want
 
 
 @pytest.mark.parametrize("noise", [0.0, float("nan")])

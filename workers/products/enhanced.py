@@ -23,6 +23,7 @@ from observatory.analysis import Enhancement, Quantity
 from observatory.frame import DateSource, Frame, RowOrder
 from observatory.photosphere import to_kilogauss
 from observatory.rescaling import is_wcs_word, rescaled_wcs
+from observatory.robust import quantile
 from workers.products.fits_writing import (
     Card,
     Quantised,
@@ -42,6 +43,7 @@ _SMALL_PX = 1 << 20  # of the result: below it plain reals cost less than 4 MB
 _STEPS_IN_NOISE = 16  # the rounding then adds 0.02 % to the variance of the input's noise
 _FINEST = 1 << 29  # steps in the largest value: what 32 bits hold
 _NOISELESS = 1e-4  # of the span: what a frame without noise is rounded to a sixteenth of
+_BRIGHT = 0.75  # share of the pixels that are darker than the quiet Sun: spots, limb, sky
 _LINE = 72  # letters in a COMMENT or HISTORY card
 _OF_PIXELS = (
     "a network that learned on simulations: the detail is what such a Sun most likely shows at this "
@@ -130,7 +132,8 @@ def _network_unit(frame: Frame, enhancement: Enhancement) -> float:
     if enhancement.quantity is Quantity.FIELD:
         return to_kilogauss(frame, (0, 0, 1, 1)).unit_scale
     sample = enhancement.pixels[::16, ::16] if enhancement.pixels.size > _SMALL_PX else enhancement.pixels
-    return float(np.nanmedian(sample)) if np.isfinite(sample).any() else 1.0
+    known = sample[np.isfinite(sample)]
+    return quantile(known, _BRIGHT) if known.size else 1.0
 
 
 @dataclass(frozen=True)
@@ -196,7 +199,7 @@ def _kept(key: str, value: Any) -> Iterator[Card]:
     if isinstance(value, str):
         if value.endswith("&"):
             return
-        value = _ascii(value)
+        value = _ascii(value.removesuffix("Z") if key.startswith("DATE") else value)  # FITS's dates are UTC
     yield key, value, ""
 
 
