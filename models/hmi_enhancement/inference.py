@@ -30,7 +30,7 @@ from observatory.sun import fit_limb
 
 FloatArray = NDArray[np.float32]
 
-_TILE_PX = {True: 512, False: 256}  # on a GPU or not: measured
+_TILE_PX = {True: 512, False: 384}  # on a GPU or not; smaller ones overlap more, larger ones cost memory
 _BATCH = {True: 8, False: 1}
 _ALIGN_PX = 2  # strides of the published networks
 _FULL_DISK_PX = 1024  # a frame of this side without pointing may show a limb

@@ -153,7 +153,7 @@ def enhance_tiled(
         cuts = [_cut(image, tile.y - rows.margin, tile.x - columns.margin, rows, columns) for tile in batch]
         # A batch that is short would be another shape, for which the runtime plans anew.
         cuts += cuts[-1:] * (tiling.batch - len(cuts))
-        made = run(np.stack(cuts)[:, None])
+        made = np.require(run(np.stack(cuts)[:, None]), np.float32, "W")
         for tile, one in zip(batch, made, strict=False):
             _add(out, one[0], tile, rows, columns, lock)
 
@@ -193,13 +193,11 @@ def _add(
     (y0, y1), (x0, x1) = rows.part(tile.y), columns.part(tile.x)
     top, left = 2 * (y0 - tile.y + rows.margin), 2 * (x0 - tile.x + columns.margin)
     part = made[top : top + 2 * (y1 - y0), left : left + 2 * (x1 - x0)]
-    along, across = rows.weights(tile.y), columns.weights(tile.x)
-    if along.min() < 1.0:
-        part = part * along[:, None]
-    if across.min() < 1.0:
-        part = part * across[None, :]
+    for weights, lines in ((rows.weights(tile.y), part), (columns.weights(tile.x), part.T)):
+        sloping = np.flatnonzero(weights < 1.0)
+        lines[sloping] *= weights[sloping, None]
+    target = out[2 * y0 : 2 * y1, 2 * x0 : 2 * x1]
     with lock:  # ramps of neighbours meet
-        target = out[2 * y0 : 2 * y1, 2 * x0 : 2 * x1]
         np.add(target, part, out=target)
 
 

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.hmi_enhancement.psf import Psf, redegrading_kernel
+from models.hmi_enhancement.psf import HMI_PX_ARCSEC, TARGET_PX_ARCSEC, Psf
 from observatory.photosphere import strips
 
 FloatArray = NDArray[np.float32]
@@ -25,10 +25,12 @@ _WITHIN = 2.0  # times the noise: the difference is no more than that
 _BEYOND = 6.0  # times the noise: nothing is trusted
 _LOCAL_PX = 1.5  # the difference is its rms over a Gaussian of this width
 _EDGE_PX = 5  # beyond a gap or an edge nobody knows what shone in: trust comes back within this
+_SMALL_PX = 32  # hardly more than edges
 _STRIP = 512
 _HALF = 12  # of the kernel at the frame's sampling
 _MARGIN = 20  # rows that a strip needs above and below: the kernel's half and the Gaussian's
 _FREQUENCIES = 48
+_STEPS = 4  # in a fine pixel, of the functions that are transformed
 _TAP_WIDTH_PX = 1.15  # of the four taps, found by least squares to leave least to the kernel
 
 # Fourth differences along both axes see frequencies that HMI's telescope does not pass.
@@ -45,7 +47,7 @@ class Comparison:
     ----------
     trust : ndarray (h, w), float32 in 0-1
     residual : float
-        Rms of the differences where there is data, in the unit of the network.
+        Rms of the differences where there is data and none missing nearby, in the unit of the network.
     """
 
     trust: FloatArray
@@ -76,14 +78,14 @@ def compare(
         seen = degraded_again(
             enhanced[2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop], psf
         )
-        difference = (seen - given)[inner]
-        certain = is_certain[rows, columns][inner]
-        squared = np.where(is_certain[rows, columns], np.square(seen - given), np.float32(0))
+        certain = is_certain[rows, columns]
+        squared = np.where(certain, np.square(seen - given), np.float32(0))
         local = np.sqrt(cv2.GaussianBlur(squared, (0, 0), _LOCAL_PX))[inner]
         target = slice(rows.start + inner[0].start, rows.start + inner[0].stop)
-        trust[target, columns] = _trust_of(local / np.float32(noise)) * certain
-        total += float(np.square(difference, dtype=np.float32)[certain].sum(dtype=np.float64))
-        count += int(certain.sum())
+        trust[target, columns] = _trust_of(local / np.float32(noise)) * certain[inner]
+        counted = _inside(certain, is_small=min(height, width) < _SMALL_PX)[inner]
+        total += float(squared[inner][counted].sum(dtype=np.float64))
+        count += int(counted.sum())
     _fade_at_edges(trust, is_certain)
     return Comparison(trust, (total / count) ** 0.5 if count else 0.0)
 
@@ -91,9 +93,9 @@ def compare(
 def degraded_again(enhanced: FloatArray, psf: Psf) -> FloatArray:
     """What HMI would measure of an enhanced picture (2 h, 2 w): `psf.redegrade`, fast and nearly."""
     taps, kernel = _two_steps(psf)
-    padded = cv2.copyMakeBorder(enhanced, 1, 1, 1, 1, cv2.BORDER_REFLECT)
-    fine = cv2.sepFilter2D(padded, cv2.CV_32F, taps, taps, anchor=(1, 1), borderType=cv2.BORDER_REFLECT)
-    coarse = np.ascontiguousarray(fine[1:-1:2, 1:-1:2])
+    # Four taps from one before to two after a pixel: of every second one, about the corner of four.
+    fine = cv2.sepFilter2D(enhanced, cv2.CV_32F, taps, taps, anchor=(1, 1), borderType=cv2.BORDER_REFLECT)
+    coarse = np.ascontiguousarray(fine[::2, ::2])
     return np.asarray(cv2.filter2D(coarse, cv2.CV_32F, kernel, borderType=cv2.BORDER_REFLECT), np.float32)
 
 
@@ -154,6 +156,15 @@ def _trust_of(ratio: FloatArray) -> FloatArray:
     return np.asarray(share * share * (3 - 2 * share), np.float32)
 
 
+def _inside(certain: BoolArray, *, is_small: bool) -> BoolArray:
+    """What lies away from gaps and edges, beyond which the way back would have to look."""
+    if is_small:
+        return certain
+    side = 2 * _EDGE_PX + 1
+    kernel = np.ones((side, side), np.uint8)
+    return np.asarray(cv2.erode(certain.view(np.uint8), kernel, borderValue=0) > 0)
+
+
 def _fade_at_edges(trust: FloatArray, is_certain: BoolArray) -> None:
     """Lower trust near gaps and edges, to 0 at them, in place; one lost pixel costs little."""
     known = is_certain.view(np.uint8) * np.uint8(255)
@@ -165,34 +176,45 @@ def _fade_at_edges(trust: FloatArray, is_certain: BoolArray) -> None:
 
 
 def prepare(psf: Psf) -> None:
-    """Fit the way back ahead of the first frame: half a second."""
+    """Fit the way back ahead of the first frame."""
     _two_steps(psf)
 
 
 @lru_cache(maxsize=4)
 def _two_steps(psf: Psf) -> tuple[FloatArray, FloatArray]:
-    """Four taps at the fine sampling and a kernel (25, 25) at the coarse one; each of sum 1."""
-    exact = redegrading_kernel(psf)
-    half = exact.shape[0] // 2
+    """Four taps at the fine sampling and a kernel (25, 25) at the coarse one; each of sum 1.
+
+    As `psf.redegrading_kernel`, least squares to the ratio of the two transfer functions with the
+    weight of what a picture of granulation holds at each frequency.
+    """
     at = np.arange(2) + 0.5
     taps = np.exp(-0.5 * np.square(at / _TAP_WIDTH_PX))
     taps /= 2 * taps.sum()
-    frequency = (np.arange(_FREQUENCIES) + 0.5) / (2 * _FREQUENCIES)
-    waves = 2 * np.cos(2 * np.pi * frequency[:, None] * (np.arange(half) + 0.5))
-    wanted = waves @ exact[half:, half:] @ waves.T
+    frequency = (np.arange(_FREQUENCIES) + 0.5) / (2 * _FREQUENCIES)  # cycles per fine pixel
+    low = _transfer(psf.kernel(TARGET_PX_ARCSEC / _STEPS, HMI_PX_ARCSEC), frequency)
+    high = _transfer(psf.twice().kernel(TARGET_PX_ARCSEC / _STEPS, TARGET_PX_ARCSEC), frequency)
     passed = np.outer(*(2 * [2 * np.cos(2 * np.pi * frequency[:, None] * at) @ taps]))
-    weight = 1 / (0.02**2 + frequency[:, None] ** 2 + frequency[None, :] ** 2) ** 0.75
-    weight *= np.exp(-0.5 * (np.hypot(frequency[:, None], frequency[None, :]) / 0.25) ** 2)
+    power = 1 / (0.02**2 + frequency[:, None] ** 2 + frequency[None, :] ** 2) ** 1.5
+    weight = np.sqrt(power) * high
     shift = np.arange(_HALF + 1)
     cosine = np.cos(4 * np.pi * frequency[:, None] * shift) * np.where(shift == 0, 1, 2)
     y, x = np.triu_indices(_HALF + 1)
-    design = np.einsum("fi,gi->fgi", cosine[:, y], cosine[:, x])
-    design += np.einsum("fi,gi->fgi", cosine[:, x], cosine[:, y])
+    design = cosine[:, None, y] * cosine[None, :, x] + cosine[:, None, x] * cosine[None, :, y]
     design *= np.where(y == x, 0.5, 1.0) * (weight * passed)[..., None]
-    solved, *_ = np.linalg.lstsq(design.reshape(-1, y.size), (weight * wanted).ravel(), rcond=1e-9)
+    rows = design.reshape(-1, y.size)
+    normal = rows.T @ rows
+    normal[np.diag_indices_from(normal)] += 1e-10 * np.trace(normal) / y.size
+    solved = np.linalg.solve(normal, rows.T @ (weight * low / high).ravel())
     quarter = np.zeros((_HALF + 1, _HALF + 1))
     quarter[y, x] = quarter[x, y] = solved
     mirrored = np.abs(np.arange(-_HALF, _HALF + 1))
     kernel = quarter[np.ix_(mirrored, mirrored)]
     whole = np.concatenate([taps[::-1], taps])
     return whole.astype(np.float32), (kernel / kernel.sum()).astype(np.float32)
+
+
+def _transfer(kernel: NDArray[np.floating], frequency: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Transfer function of a symmetric kernel of quarter steps at frequencies per fine pixel along both axes."""
+    half = kernel.shape[0] // 2
+    waves = np.cos(2 * np.pi * frequency[:, None] / _STEPS * np.arange(-half, half + 1)[None, :])
+    return np.asarray(waves @ kernel @ waves.T)
