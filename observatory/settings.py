@@ -369,6 +369,20 @@ class CutoutSettings(BaseModel, extra="forbid"):
     keep_days: float = Field(default=30.0, gt=0, description="after which what nobody asked for is removed")
 
 
+class AlertSettings(BaseModel, extra="forbid"):
+    """Rules by which alerts fire, and how closely they are watched."""
+
+    rules: Path | None = Field(
+        default=None, description="the file of the rules; a changed one counts at once, unless it is broken"
+    )
+    poll_s: float = Field(default=0.5, gt=0, le=60, description="seconds between looks at what happened")
+    lease_s: float = Field(
+        default=10.0, ge=1, description="silence after which another process does the watching"
+    )
+    batch: int = Field(default=500, ge=1, le=5000, description="events of one transaction")
+    keep_days: float = Field(default=400.0, gt=0, description="how long ended alerts are kept")
+
+
 class LogSettings(BaseModel, extra="forbid"):
     """How we log."""
 
@@ -426,6 +440,7 @@ class Settings(BaseSettings):
     films: FilmSettings = Field(default_factory=FilmSettings)
     cutouts: CutoutSettings = Field(default_factory=CutoutSettings)
     publisher: PublisherSettings = Field(default_factory=PublisherSettings)
+    alerts: AlertSettings = Field(default_factory=AlertSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @model_validator(mode="after")
