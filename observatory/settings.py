@@ -26,6 +26,7 @@ from pydantic_settings import (
 from observatory.errors import SettingsError, UnknownInstrumentError
 from observatory.instruments import instrument_names, kind_of
 from observatory.instruments.formats import Limits
+from observatory.notification_settings import NotificationSettings
 from observatory.observing import Plan
 from observatory.observing_settings import ObservingSettings
 
@@ -441,6 +442,7 @@ class Settings(BaseSettings):
     cutouts: CutoutSettings = Field(default_factory=CutoutSettings)
     publisher: PublisherSettings = Field(default_factory=PublisherSettings)
     alerts: AlertSettings = Field(default_factory=AlertSettings)
+    notifications: NotificationSettings = Field(default_factory=NotificationSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @model_validator(mode="after")
