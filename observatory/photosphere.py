@@ -31,6 +31,11 @@ _RINGS = 48
 _FIT_MU = 0.15  # rings nearer to the limb have few pixels and the limb's own blur
 _WIDE_MU = 0.35  # a patch that spans so much says its limb darkening itself
 _LUT = 1 << 16
+_BINS = 512
+# A quiet part that is small beside a spot: how much brighter than the spot's peak it is, the valley
+# between them, and its share of all pixels.
+_APART, _VALLEY, _LEAST_SHARE, _LEAST_PX = 1.15, 0.92, 0.05, 60
+_WIDEST = 0.07  # spread of the quiet Sun, shares of its brightness
 _MOST_NEGATIVE = 0.01  # share of a continuum's pixels on the disk
 _GAUSS_KG = 1e-3
 _STRONGEST_KG = 8.0  # 6.25 kG is the strongest that has been measured (Okamoto & Sakurai 2018, ApJ 852, L16)
@@ -267,8 +272,8 @@ def fitted(values: FloatArray, mu_squared: FloatArray) -> QuietSun:
 def quiet_level(values: FloatArray) -> float:
     """Brightness of the quiet Sun among pixels that may be mostly spot.
 
-    The brightest peak of the histogram that is no accident, then the mean of what is within 2.5
-    standard deviations of it: spots are darker, and faculae too few to matter.
+    The brightest peak of the histogram that is no accident, then the mean of what is near it: spots
+    are darker, and faculae too few to matter.
 
     Raises
     ------
@@ -280,30 +285,42 @@ def quiet_level(values: FloatArray) -> float:
     _check_positive(kept)
     kept = kept[kept > 0]
     kept = kept[:: max(1, kept.size // 200_000)]
-    centre = _brightest_peak(kept)
+    centre, is_beside_spot = _quiet_peak(kept)
     above = kept[kept > centre]
     spread = 1.4826 * float(np.median(above - centre)) if above.size else 0.0
+    # What is darker than a quiet part beside a large spot is spot.
+    below = 2.0 if is_beside_spot else 2.5
     for _ in range(6):
-        near = kept[np.abs(kept - centre) <= max(2.5 * spread, 1e-6 * centre)]
+        spread = min(max(spread, 1e-3 * centre), _WIDEST * centre)
+        near = kept[(kept >= centre - below * spread) & (kept <= centre + 2.5 * spread)]
         if near.size < 8:
             break
-        centre, spread = float(near.mean()), max(float(near.std()) * 1.1, 1e-3 * centre)
+        centre, spread = float(near.mean()), float(near.std()) * 1.1
     return centre
 
 
-def _brightest_peak(values: FloatArray) -> float:
+def _quiet_peak(values: FloatArray) -> tuple[float, bool]:
+    """Brightness of the quiet Sun's peak in the histogram, and whether a spot's is higher."""
     top = float(np.quantile(values, 0.998)) * 1.05
-    bins = 512
-    counts, edges = np.histogram(values, bins=bins, range=(0.0, top))
+    counts, edges = np.histogram(values, bins=_BINS, range=(0.0, top))
+    middles = (edges[1:] + edges[:-1]) / 2
     # Fewer pixels, wider smoothing: or each granule would make a peak of its own.
-    width = bins * (0.012 if values.size > 20_000 else 0.025)
+    highest = int(np.argmax(_smoothed(counts, 0.012 if values.size > 20_000 else 0.025)))
+    fine = _smoothed(counts, 0.012)
+    inner = fine[1:-1]
+    peaks = 1 + np.flatnonzero((inner >= fine[:-2]) & (inner > fine[2:]))
+    for peak in (int(p) for p in peaks[::-1] if middles[p] > _APART * middles[highest]):
+        near = np.abs(middles - middles[peak]) < 0.06 * middles[peak]
+        is_peak = fine[highest:peak].min() < _VALLEY * fine[peak]
+        if is_peak and counts[near].sum() >= max(_LEAST_SHARE * values.size, _LEAST_PX):
+            return float(middles[peak]), True
+    return float(middles[highest]), False
+
+
+def _smoothed(counts: np.ndarray, share: float) -> FloatArray:
+    width = _BINS * share
     reach = np.arange(-int(4 * width), int(4 * width) + 1)
-    smooth = np.convolve(counts, np.exp(-0.5 * (reach / width) ** 2), mode="same")
-    inner = smooth[1:-1]
-    peaks = 1 + np.flatnonzero((inner >= smooth[:-2]) & (inner > smooth[2:]))
-    peaks = peaks[smooth[peaks] > 0.3 * smooth.max()]
-    index = int(peaks[-1]) if peaks.size else int(np.argmax(smooth))
-    return float((edges[index] + edges[index + 1]) / 2)
+    return np.convolve(counts, np.exp(-0.5 * (reach / width) ** 2), mode="same")
 
 
 def _profile(values: FloatArray, mu: FloatArray) -> tuple[FloatArray, FloatArray] | None:

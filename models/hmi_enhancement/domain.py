@@ -35,24 +35,25 @@ SPREAD = np.array([0.08, 0.08, 0.02, 0.025, 0.04, 0.02, 0.03])
 SPREAD_MU = 0.12
 #: From the third nearest known picture: where the header tells what it is and where, and where nothing does.
 FARTHEST = 3.2
-FARTHEST_BARE = 2.1
+FARTHEST_BARE = 1.68
 
 _LEAST_DATA = 0.02  # share of the pixels
 _LEAST_VALUES = 16  # different ones
 _MOST_NOISE = {Quantity.CONTINUUM: 0.015, Quantity.FIELD: 0.06}
-_MOST_BRIGHT = 0.05
+_MOST_BRIGHT, _MOST_BRIGHT_SPOT = 0.05, 0.2
+_UMBRA_SHARE = 0.1
 _LANES_INVERTED = 0.08
 _LANES_MISSING = -0.02
-_LANES_LEAST_PX = 8000  # fewer do not tell it
+_LANES_CERTAIN_PX = 8000
 _CENTRAL_MU = 0.85
 _MOSTLY_QUIET = 0.6
 # Where all is spot there are no granules to look at: only noise and structure as such.
 _SPOT_LIMITS = {
     "finest": (-2.9, -1.7),
     "ratio_finest": (-0.36, -0.08),
-    "ratio_fine": (-0.28, 0.1),
-    "ratio_coarse": (-0.32, 0.3),
-    "tail": (-0.1, 0.35),
+    "ratio_fine": (-0.45, 0.1),
+    "ratio_coarse": (-0.48, 0.3),
+    "tail": (-0.1, 0.45),
 }
 _FIELD_LIMITS = {
     "finest": (-3.3, -1.45),
@@ -167,7 +168,9 @@ def check_picture(
 
 def _check_continuum(image: FloatArray, is_certain: BoolArray, mu: float | None) -> None:
     parts = parts_of(image, is_certain, Quantity.CONTINUUM)
-    if parts.bright_fraction > _MOST_BRIGHT:
+    # Where nearly all is spot, penumbra may have been taken for the quiet Sun.
+    is_spot = parts.dark_fraction > _UMBRA_SHARE
+    if parts.bright_fraction > (_MOST_BRIGHT_SPOT if is_spot else _MOST_BRIGHT):
         raise OutOfDomainError(
             f"{parts.bright_fraction:.0%} of the picture is far brighter than its quiet part: no continuum of "
             "the photosphere has that, but chromosphere and corona do"
@@ -181,14 +184,16 @@ def _check_continuum(image: FloatArray, is_certain: BoolArray, mu: float | None)
         raise OutOfDomainError(
             "bright lanes run between dark cells: the picture is a negative of granulation"
         )
-    if mu is None and is_mostly_quiet and count >= _LANES_LEAST_PX and found.lanes > _LANES_MISSING:
-        raise OutOfDomainError(
-            "its dark lanes are no narrower than its bright cells: this is noise or another surface, not granulation"
-        )
     far = distance(found, count, mu)
     # Beside spots the quiet Sun is not quite itself.
     if far > (FARTHEST_BARE if mu is None and is_mostly_quiet else FARTHEST):
         raise OutOfDomainError(_reason(found))
+    # Few pixels tell the asymmetry badly.
+    uncertain = max(0.0, _LANES_CERTAIN_PX / count - 1.0) * abs(_LANES_MISSING)
+    if mu is None and is_mostly_quiet and found.lanes > _LANES_MISSING + uncertain:
+        raise OutOfDomainError(
+            "its dark lanes are no narrower than its bright cells: this is noise or another surface, not granulation"
+        )
 
 
 def distance(found: Statistics, pixels: int, mu: float | None = None) -> float:

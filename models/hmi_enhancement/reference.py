@@ -34,7 +34,7 @@ from observatory.photosphere import normalise
 
 _SIDES = (48, 64, 96, 160, 256)
 _PIECES = 6  # of each side and picture
-_PATCHES = 110
+_PATCHES = 220
 _NOISES = (3e-4, 1e-3, 2e-3, 3e-3)  # what headers' exposures and cameras give, in quiet Suns
 _REAL = ("enhance_samples/*continuum*", "sharp_377/*continuum*", "jp2/*continuum*")
 _MHD_KM = 48.0

@@ -69,14 +69,15 @@ class Parts:
     Attributes
     ----------
     quiet : ndarray of bool
-    quiet_fraction, bright_fraction : float
-        Shares of the pixels with data: quiet; and so bright, on the scale of some granules, as
-        nothing of the continuum is.
+    quiet_fraction, bright_fraction, dark_fraction : float
+        Shares of the pixels with data: quiet; so bright, on the scale of some granules, as nothing of
+        the continuum is; and as dark as umbra.
     """
 
     quiet: BoolArray
     quiet_fraction: float
     bright_fraction: float
+    dark_fraction: float
 
 
 def parts_of(image: FloatArray, is_certain: BoolArray, quantity: Quantity) -> Parts:
@@ -87,8 +88,8 @@ def parts_of(image: FloatArray, is_certain: BoolArray, quantity: Quantity) -> Pa
     side = 2 * _AROUND_PX + 1
     quiet = cv2.dilate(disturbed, np.ones((side, side), np.uint8), borderValue=0) == 0
     count = max(1, int(is_certain.sum()))
-    bright = float((is_certain & (smooth > 1.15)).sum()) / count
-    return Parts(np.asarray(quiet), float(quiet.sum()) / count, bright)
+    shares = (float((is_certain & chosen).sum()) / count for chosen in (smooth > 1.15, smooth < 0.6))
+    return Parts(np.asarray(quiet), float(quiet.sum()) / count, *shares)
 
 
 def measure(image: FloatArray, chosen: BoolArray) -> Statistics:
