@@ -150,7 +150,7 @@ class NotificationSettings(BaseModel, extra="forbid"):
         default=3 * 86_400.0, gt=0, description="after which a notification is given up"
     )
     lease_s: float = Field(
-        default=30.0, ge=1, description="silence after which another process takes a sending over"
+        default=30.0, ge=1, le=600, description="silence after which another process takes a sending over"
     )
     poll_s: float = Field(default=1.0, gt=0, le=60, description="seconds between looks at the outbox")
     public_url: str = Field(

@@ -1,0 +1,187 @@
+"""What a notification says, decided when it is first sent: what ended, was silenced or is known is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from observatory.storage import acknowledgements, silences
+from observatory.storage.notification_schema import notification_alerts as members
+from observatory.storage.notification_schema import notifications
+from observatory.storage.notifications import Kind, Member, State, in_parts, new_row
+from observatory.storage.schema import alerts
+from observatory.storage.silences import Silence
+
+_TOLD = ("rule", "alert_key", "labels", "annotations", "starts_at", "ends_at")
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What decides."""
+
+    is_planned: bool
+    resolved: frozenset[int]
+    known: frozenset[int]
+    untold: frozenset[int]
+    silences: Sequence[Silence]
+
+
+def decide(
+    connection: Connection, notification_id: int, is_planned: bool, now: datetime
+) -> dict[str, Any] | str:
+    """Payload of a notification, or ``silenced`` or ``cancelled`` when nobody is to hear of it.
+
+    What a silence holds back waits for its end, and is told then if it still fires.
+    """
+    row = (
+        connection.execute(select(notifications).where(notifications.c.id == notification_id))
+        .mappings()
+        .one()
+    )
+    found = [
+        Member(item["alert_id"], item["channel"], Kind(item["kind"]), item["number"], item["facts"])
+        for item in connection.execute(
+            select(members)
+            .where(members.c.notification_id == notification_id)
+            .order_by(members.c.alert_id, members.c.kind, members.c.number)
+        ).mappings()
+    ]
+    facts = _facts(connection, found, is_planned, now)
+    told: list[Member] = []
+    dropped: dict[str, list[Member]] = {}
+    held: dict[int, list[Member]] = {}
+    for member in found:
+        if _is_over(member, facts):
+            dropped.setdefault(State.CANCELLED.value, []).append(member)
+            continue
+        silence = silences.covering(facts.silences, member.facts["labels"])
+        if silence is None:
+            told.append(member)
+        elif member.kind is Kind.RESOLVED:
+            dropped.setdefault(State.SILENCED.value, []).append(member)
+        else:
+            held.setdefault(silence.id, []).append(member)
+    for outcome, left_out in dropped.items():
+        _mark(connection, left_out, dropped=outcome)
+    ends = {silence.id: silence.ends_at for silence in facts.silences}
+    for number, waiting in held.items():
+        _hold(connection, row, waiting, number, ends[number], now)
+    if told:
+        return {"alerts": _alerts(told)}
+    return State.SILENCED.value if held or State.SILENCED.value in dropped else State.CANCELLED.value
+
+
+def acknowledged(connection: Connection, alert_ids: Sequence[int]) -> frozenset[int]:
+    """Those alerts that somebody has acknowledged."""
+    return frozenset(acknowledgements.newest(connection, alert_ids))
+
+
+def _facts(connection: Connection, found: Sequence[Member], is_planned: bool, now: datetime) -> _Facts:
+    numbers = [member.alert_id for member in found]
+    resolved: set[int] = set()
+    for part in in_parts(numbers):
+        query = select(alerts.c.id).where(alerts.c.id.in_(part), alerts.c.resolved_at.is_not(None))
+        resolved.update(connection.execute(query).scalars())
+    channel = found[0].channel if found else ""
+    ends = [member.alert_id for member in found if member.kind is Kind.RESOLVED]
+    told = _told_of(connection, channel, ends)
+    return _Facts(
+        is_planned=is_planned,
+        resolved=frozenset(resolved),
+        known=acknowledged(connection, numbers),
+        untold=frozenset(number for number in ends if number not in told),
+        silences=silences.active(connection, now),
+    )
+
+
+def _told_of(connection: Connection, channel: str, numbers: Iterable[int]) -> set[int]:
+    """Alerts of whose beginning a channel heard, or hears together with this."""
+    told: set[int] = set()
+    joined = members.join(notifications, notifications.c.id == members.c.notification_id)
+    for part in in_parts(list(numbers)):
+        query = (
+            select(members.c.alert_id)
+            .select_from(joined)
+            .where(
+                members.c.alert_id.in_(part),
+                members.c.channel == channel,
+                members.c.kind != Kind.RESOLVED.value,
+                members.c.dropped.is_(None),
+                notifications.c.state.not_in((State.SILENCED.value, State.CANCELLED.value)),
+                (notifications.c.attempts > 0) | notifications.c.is_planned.is_(False),
+            )
+        )
+        told.update(connection.execute(query).scalars())
+    return told
+
+
+def _is_over(member: Member, facts: _Facts) -> bool:
+    """Whether nobody needs to hear of it any more."""
+    number = member.alert_id
+    match member.kind:
+        case Kind.RESOLVED:
+            return number in facts.untold
+        case Kind.ESCALATION:
+            is_known = number in facts.known and member.facts.get("unless_acknowledged", True)
+            return number in facts.resolved or bool(is_known)
+        case Kind.REPEAT:
+            return number in facts.resolved or number in facts.known
+        case Kind.FIRED:  # one that a silence held back, else it is told whatever came after
+            return facts.is_planned and (number in facts.resolved or number in facts.known)
+
+
+def _mark(connection: Connection, left_out: Sequence[Member], **values: Any) -> None:
+    by_kind: dict[tuple[str, Kind, int], list[int]] = {}
+    for member in left_out:
+        by_kind.setdefault((member.channel, member.kind, member.number), []).append(member.alert_id)
+    for (channel, kind, number), alert_ids in by_kind.items():
+        for part in in_parts(alert_ids):
+            connection.execute(
+                update(members)
+                .where(
+                    members.c.alert_id.in_(part),
+                    members.c.channel == channel,
+                    members.c.kind == kind.value,
+                    members.c.number == number,
+                )
+                .values(values)
+            )
+
+
+def _hold(
+    connection: Connection,
+    row: Mapping[Any, Any],
+    waiting: Sequence[Member],
+    silence_id: int,
+    ends_at: datetime,
+    now: datetime,
+) -> None:
+    """Let members wait for the end of a silence in a notification of their own."""
+    number = new_row(
+        connection,
+        waiting[0],
+        row["group_labels"],
+        ends_at,
+        now,
+        is_planned=True,
+        silence_id=silence_id,
+        origin=f"after silence {silence_id} {row['idempotency_key']}",
+    )
+    _mark(connection, waiting, notification_id=number)
+
+
+def _alerts(told: Sequence[Member]) -> list[dict[str, Any]]:
+    """One entry for each alert: of one that fired and ended meanwhile, its end."""
+    entries: dict[int, dict[str, Any]] = {}
+    for member in sorted(told, key=lambda item: (item.alert_id, item.kind is Kind.RESOLVED)):
+        entries[member.alert_id] = {
+            "alert_id": member.alert_id,
+            "kind": member.kind.value,
+            "status": "resolved" if member.kind is Kind.RESOLVED else "firing",
+            **{name: member.facts[name] for name in _TOLD},
+        }
+    return list(entries.values())
