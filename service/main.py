@@ -30,9 +30,11 @@ from service.identity import Issuer, Keyring
 from service.limits import Limiter
 from service.methods import HeadAndOptions
 from service.metrics import DatabaseCollector
+from service.notify.delivery import Delivery
 from service.problems import Defects
 from service.remembered import Remembered
 from service.routes import (
+    alerts,
     audit,
     composites,
     enhance,
@@ -49,6 +51,7 @@ from service.routes import (
     regions,
     reprocess,
     results,
+    silences,
     status,
     uploads,
 )
@@ -126,9 +129,11 @@ def create_app(
         status,
         events,
         reprocess,
+        alerts,
+        silences,
         audit,
     ):
-        writing = [in_turn] if routes in (marks, reprocess) else []
+        writing = [in_turn] if routes in (marks, reprocess, alerts, silences) else []
         app.include_router(routes.router, prefix=API, dependencies=[Depends(guard), *writing])
     app.include_router(hapi.router, dependencies=[Depends(guard)])
     app.include_router(vo.router, dependencies=[Depends(guard)])
@@ -184,11 +189,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     await run_in_threadpool(here.db.check_schema)
     await run_in_threadpool(here.spool.sweep)
     here.stream.start()
+    delivery = Delivery(here.settings, here.db)
+    delivery.start()
     restore = _close_on_signal(here.stream)
     try:
         yield
     finally:
         restore()
+        await run_in_threadpool(delivery.stop)
         here.stream.close()
         await run_in_threadpool(here.stream.join, _FAREWELL_S)
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 from prometheus_client import REGISTRY
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from observatory.errors import StorageUnavailableError
 from observatory.instruments import kinds
-from observatory.storage import catalogue, queues, workers
+from observatory.storage import alert_catalogue, catalogue, outbox, queues, workers
 from observatory.storage.frames import Priority
 from observatory.storage.queues import Backlog
 from observatory.storage.session import Database
@@ -47,7 +47,14 @@ class DatabaseCollector(Collector):
         """Ask the database; when it cannot be asked, say just that."""
         reachable = GaugeMetricFamily("heliowatch_database_reachable", "1 when the database can be asked")
         try:
-            families = [*self._queue(), self._last_frame(), self._models(), self._frames(), self._coverage()]
+            families = [
+                *self._queue(),
+                self._last_frame(),
+                self._models(),
+                self._frames(),
+                self._coverage(),
+                *self._alerts(),
+            ]
         except StorageUnavailableError:
             reachable.add_metric([], 0)
             yield reachable
@@ -109,6 +116,31 @@ class DatabaseCollector(Collector):
         for instrument, status, count in self._counts.get():
             metric.add_metric([instrument or "unknown", status], count)
         return metric
+
+    def _alerts(self) -> list[Metric]:
+        firing = GaugeMetricFamily("heliowatch_alerts_firing", "Alerts that fire now", labels=["severity"])
+        for severity, number in alert_catalogue.firing(self._db).items():
+            firing.add_metric([severity], number)
+        sent = CounterMetricFamily(
+            "heliowatch_notifications",
+            "Attempts to send notifications (sent, retried, failed), and those that nobody was to have "
+            "(silenced, cancelled)",
+            labels=["channel", "outcome"],
+        )
+        for channel, outcome, number in outbox.tallies(self._db):
+            sent.add_metric([channel, outcome], number)
+        waiting = GaugeMetricFamily(
+            "heliowatch_notifications_overdue", "Notifications that are to be sent now", labels=["channel"]
+        )
+        age = GaugeMetricFamily(
+            "heliowatch_notifications_oldest_age_seconds",
+            "How long the oldest of them is overdue",
+            labels=["channel"],
+        )
+        for channel, (number, age_s) in outbox.backlog(self._db, self._clock()).items():
+            waiting.add_metric([channel], number)
+            age.add_metric([channel], age_s)
+        return [firing, sent, waiting, age]
 
     def _coverage(self) -> Metric:
         metric = GaugeMetricFamily(
