@@ -101,15 +101,24 @@ def test_every_condition_can_be_written():
         ("- alert: A\n  when: {cause: clouds}\n", "'clouds' is not known; did you mean 'cloud'?"),
         ("- alert: A\n  when: {region: {area_msh: {gt: 3}}}\n", "event_type is wanted"),
         ("- alert: A\n  when: {gap: true}\n  per: cause\n", "`when` has no condition on cause"),
-        ("- alert: A\n  when: {gap: true}\n  when: {gap: true}\n", "line 3, column 3: A: 'when' stands here twice"),
-        ("- alert: A\n  when: {gap: true}\n- alert: A\n  when: {gap: true}\n", "line 3, column 3: A: 'A' is the"),
+        (
+            "- alert: A\n  when: {gap: true}\n  when: {gap: true}\n",
+            "line 3, column 3: A: 'when' stands here twice",
+        ),
+        (
+            "- alert: A\n  when: {gap: true}\n- alert: A\n  when: {gap: true}\n",
+            "line 3, column 3: A: 'A' is the",
+        ),
         ("- when: {gap: true}\n", "line 1, column 3: [0]: alert is wanted"),
         ("- alert: a b\n  when: {gap: true}\n", "a name of letters"),
         ("- alert: A\n  when: {gap: true}\n  labels: {alertname: x}\n", "alertname is set by itself"),
         ("- alert: A\n  when: {gap: true}\n  instrument: [a]\n", "an instrument's name is wanted"),
         ("alert: A\n", "line 1, column 1: a list of rules is wanted"),
         ("just words", "a list of rules is wanted"),
-        ("- alert: A\n  when: {gap: true}\n  inhibited_by: B\n", "line 3, column 17: A.inhibited_by: there is no"),
+        (
+            "- alert: A\n  when: {gap: true}\n  inhibited_by: B\n",
+            "line 3, column 17: A.inhibited_by: there is no",
+        ),
         ("- &a [*a]\n", "repeats itself too often"),
         ("- \x07\n", "line 1, column 3: a character that may not stand here"),
         ("- alert: A\n  when: {rate: {frames: {gt: 1}}}\n", "over is wanted"),
@@ -143,7 +152,9 @@ def test_inhibition_and_escalation_go_in_no_circle():
     assert problems(inhibited) == [
         "r.yaml: line 1, column 3: A: inhibited_by goes in a circle: A -> B -> C -> A"
     ]
-    escalated = "".join(rule.format(one, f"[{{after: 1m, like: {other}}}]", "escalate") for one, other in ring)
+    escalated = "".join(
+        rule.format(one, f"[{{after: 1m, like: {other}}}]", "escalate") for one, other in ring
+    )
     assert problems(escalated) == ["r.yaml: line 1, column 3: A: escalate goes in a circle: A -> B -> C -> A"]
     alone = "- alert: A\n  when: {gap: true}\n  inhibited_by: A\n"
     assert "A -> A" in problems(alone)[0]
@@ -174,7 +185,8 @@ def test_a_channel_that_is_not_configured_is_told():
 
 
 @pytest.mark.parametrize(
-    "text", ["{causes}", "{instrument.__class__}", "{0}", "{}", "{instrument!r}", "{cause:>99999999d}", "{", "a}"]
+    "text",
+    ["{causes}", "{instrument.__class__}", "{0}", "{}", "{instrument!r}", "{cause:>99999999d}", "{", "a}"],
 )
 def test_a_text_with_an_unknown_name_is_refused(text: str):
     with pytest.raises(TemplateError):
