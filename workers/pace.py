@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 from observatory.settings import Device, FullDisk, Settings
 
@@ -70,7 +71,7 @@ class Pace:
         return cls(settings.enhancement.cpu_share if is_held_back else None)
 
     @contextmanager
-    def turn(self, name: str) -> Iterator[Turn]:
+    def turn(self, name: str, alone: AbstractContextManager[Any] | None = None) -> Iterator[Turn]:
         """Ask for a turn; what is done inside it is the work.
 
         Work that ends by an error counts, but says nothing of what the next will take.
@@ -79,20 +80,24 @@ class Pace:
         ----------
         name : str
             Of the instrument.
+        alone : context manager, optional
+            Such as a lock that is held while the work is done; to wait for it is no work.
         """
-        if not self._share:
-            yield Turn() if self._share is None else Turn(denied=_OFF)
+        if self._share == 0:
+            yield Turn(denied=_OFF)
             return
-        reserved = self._begin(name)
+        reserved = 0.0 if self._share is None else self._begin(name)
         if reserved is None:
             yield Turn(_BEHIND, is_behind=True)
             return
-        start, is_whole = self._clock(), False
-        try:
-            yield Turn()
-            is_whole = True
-        finally:
-            self._end(name, self._clock() - start, reserved, is_whole=is_whole)
+        with alone or nullcontext():
+            start, is_whole = self._clock(), False
+            try:
+                yield Turn()
+                is_whole = True
+            finally:
+                if self._share:
+                    self._end(name, self._clock() - start, reserved, is_whole=is_whole)
 
     def _begin(self, name: str) -> float | None:
         """Seconds that are set aside for the turn; None when it is not given."""

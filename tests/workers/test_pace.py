@@ -144,6 +144,23 @@ def test_threads_do_not_spend_the_same_time_twice():
     assert sum(given) == 1
 
 
+def test_waiting_for_each_other_is_no_work():
+    clock = Clock()
+    pace = Pace(0.5, clock)
+
+    class Waiting:
+        def __enter__(self) -> None:
+            clock.now += 100.0
+
+        def __exit__(self, *_: object) -> None: ...
+
+    for _ in range(2):
+        with pace.turn("continuum", Waiting()) as turn:
+            assert turn.denied is None
+            clock.now += 10.0
+    assert pace._cost_s == {"continuum": 10.0}
+
+
 @pytest.mark.parametrize(
     ("wanted", "device", "is_given"),
     [("every", "cpu", True), ("auto", "cuda", True), ("off", "cuda", False), ("off", "cpu", False)],
