@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heliowatch import archive_verbs, coverage_verbs, remote_verbs
+from heliowatch import alarm_verbs, archive_verbs, coverage_verbs, remote_verbs
 
 if TYPE_CHECKING:
     from observatory.settings import Settings
@@ -34,6 +34,8 @@ app.add_typer(db_app, name="db")
 app.add_typer(models_app, name="models")
 keys_app = typer.Typer(help="The keys of programs that use the API.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
+alerts_app = typer.Typer(help="What fires, and a human's word on it.", no_args_is_help=True)
+app.add_typer(alerts_app, name="alerts")
 
 
 _HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:/?]*)(:\d*)?([/?]|$)")
@@ -524,6 +526,7 @@ def doctor(
     raise typer.Exit(run_doctor(_settings(), as_json=as_json))
 
 
+alarm_verbs.add_to(alerts_app, _settings)
 archive_verbs.add_to(app, _settings)
 coverage_verbs.add_to(app, _settings)
 remote_verbs.add_to(app, _settings)

@@ -1,0 +1,87 @@
+"""Verbs of alerts for the people on shift: what they take. The work is in `heliowatch.alarms`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from heliowatch.numbers import HIGHEST
+
+if TYPE_CHECKING:
+    from observatory.settings import Settings
+
+
+class ListFormat(StrEnum):
+    """How lists are printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+Output = Annotated[ListFormat, typer.Option("--format", "-f", help="json is one object a line")]
+
+
+def add_to(alerts: typer.Typer, load_settings: Callable[..., Settings]) -> None:
+    """Give the group of alerts its verbs for people."""
+    _add_list(alerts, load_settings)
+    _add_silence(alerts, load_settings)
+
+
+def _add_list(alerts: typer.Typer, load_settings: Callable[..., Settings]) -> None:
+    @alerts.command("list")
+    def show(
+        all_: Annotated[bool, typer.Option("--all", help="those that were resolved, too")] = False,
+        instrument: Annotated[
+            str | None, typer.Option("--instrument", "-i", help="name of an instrument; default: all")
+        ] = None,
+        limit: Annotated[int, typer.Option(min=1, max=100_000, help="how many at most")] = 100,
+        output: Output = ListFormat.TABLE,
+    ) -> None:
+        """List the alerts that fire, newest first."""
+        from heliowatch.alarms import list_alerts
+
+        list_alerts(
+            load_settings(), with_resolved=all_, instrument=instrument, limit=limit, output=output.value
+        )
+
+    @alerts.command("ack")
+    def ack(
+        number: Annotated[int, typer.Argument(min=1, max=HIGHEST, help="its number, as list shows it")],
+        note: Annotated[str | None, typer.Option("--note", help="what is being done")] = None,
+    ) -> None:
+        """Say that you know of an alert: it is not repeated or escalated any more."""
+        from heliowatch.alarms import acknowledge
+
+        acknowledge(load_settings(), number, note)
+
+
+def _add_silence(alerts: typer.Typer, load_settings: Callable[..., Settings]) -> None:
+    @alerts.command("silence")
+    def silence(
+        labels: Annotated[
+            list[str] | None, typer.Argument(help="LABEL=GLOB: instrument='kso-*' severity=warning; all fit")
+        ] = None,
+        span: Annotated[str | None, typer.Option("--for", help="how long: 30m, 2h, 3d")] = None,
+        until: Annotated[str | None, typer.Option("--until", help="or until when (ISO 8601, UTC)")] = None,
+        start: Annotated[str | None, typer.Option("--from", help="from when on; default: now")] = None,
+        comment: Annotated[str | None, typer.Option("--comment", "-c", help="why")] = None,
+        list_: Annotated[bool, typer.Option("--list", help="list those that hold or are to come")] = False,
+        expire: Annotated[
+            int | None, typer.Option("--expire", min=1, max=HIGHEST, help="end the silence of that number")
+        ] = None,
+        output: Output = ListFormat.TABLE,
+    ) -> None:
+        """Let nobody be told of certain alerts for a while; they fire and are listed all the same."""
+        from heliowatch import alarms
+
+        settings = load_settings()
+        if list_:
+            alarms.list_silences(settings, output.value)
+        elif expire is not None:
+            alarms.expire(settings, expire)
+        else:
+            alarms.silence(settings, labels or [], start=start, until=until, span=span, comment=comment)
