@@ -23,15 +23,18 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
 
+from heliowatch.enhancement_words import in_words
 from heliowatch.folders import make_folder
 from heliowatch.house import make_server, stop_server, upgrade, uploads_of
-from heliowatch.simulation import SimulatedCorona, SimulatedObservatory
+from heliowatch.simulation import SimulatedCorona, SimulatedObservatory, SimulatedPhotosphere
 from observatory.analysis import Cause, EventType
 from observatory.errors import SettingsError
+from observatory.frame import DateSource
 from observatory.instruments import Limits, read_file
 from observatory.settings import Settings
-from observatory.storage import catalogue, composites, region_catalogue
+from observatory.storage import catalogue, composites, enhancements, region_catalogue
 from observatory.storage.catalogue import FrameFilter
+from observatory.storage.enhancements import EnhancementOutcome
 from observatory.storage.frames import Status
 from observatory.storage.session import Database
 from workers.ingester import WatchFolder
@@ -61,6 +64,8 @@ _PIPED_WIDTH = 210  # characters of the table where no terminal says its own
 _CORONA_SETS = 2  # of three channels: each makes a composite, and regions are followed from one to the next
 _CORONA_STEP = timedelta(hours=8)
 _CORONA_EVERY = 5  # H-alpha frames
+_PHOTOSPHERE_PX, _CUTOUT_PX = 4096, 512
+_PHOTOSPHERE_EVERY = 8  # its files are named by slots of 45 s
 _PATIENCE_S = 180.0
 _EVENTS = {EventType.CORONAL_HOLE: "coronal holes", EventType.ACTIVE_REGION: "active regions"}
 _FINISHED = (Status.DONE, Status.REJECTED, Status.FAILED)
@@ -171,7 +176,14 @@ def _feed(incoming: Path) -> list[Expected]:
             moment = last - _CORONA_STEP * (_CORONA_SETS - 1 - number)
             for exposure in corona.expose(Path(dome), number, moment):
                 expected.append(_deliver(exposure.path, incoming))
+        for exposure in _photosphere().expose(Path(dome), 0, last):
+            expected.append(_deliver(exposure.path, incoming))
     return expected
+
+
+def _photosphere(degraded: float = 0.0) -> SimulatedPhotosphere:
+    """Cut-outs at HMI's own scale, which its enhancement needs."""
+    return SimulatedPhotosphere(2026, _PHOTOSPHERE_PX, degraded, cutout_px=_CUTOUT_PX)
 
 
 def _deliver(path: Path, incoming: Path) -> Expected:
@@ -219,7 +231,7 @@ def _report_composites(db: Database) -> bool:
 
 
 def _report(db: Database, expected: list[Expected]) -> bool:
-    """Print one row for each sample frame; True when all are done."""
+    """Print one row for each sample frame; True when all are done, and HMI's say what enhancement made of them."""
     rows = catalogue.find(db, FrameFilter(), limit=1000, is_ascending=True)
     by_file = {(row["sha256"], row["frame_index"]): row for row in rows}
     table = Table(title="What Heliowatch found", box=None, pad_edge=False, title_justify="left")
@@ -230,8 +242,11 @@ def _report(db: Database, expected: list[Expected]) -> bool:
         for index in range(item.count):
             row = by_file.get((item.sha256, index))
             is_complete &= row is not None and row["status"] == Status.DONE
+            more = "" if row is None else _regions(db, row["id"]) or _enhancement(db, row["id"])
+            if row is not None and (row["instrument"] or "").startswith("hmi"):
+                is_complete &= bool(more)
             name = item.name if item.count == 1 else f"{item.name} #{index}"
-            table.add_row(*_cells(name, row, "" if row is None else _regions(db, row["id"])))
+            table.add_row(*_cells(name, row, more))
     Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH).print(table)
     return is_complete
 
@@ -245,7 +260,16 @@ def _regions(db: Database, frame_id: int) -> str:
     )
 
 
-def _cells(name: str, row: dict | None, regions: str) -> tuple[str, ...]:
+def _enhancement(db: Database, frame_id: int) -> str:
+    """What enhancement made of a frame, or why there is none, in words; empty where nothing was said."""
+    row = enhancements.of_frame(db, frame_id)
+    if row is None:
+        return ""
+    is_made = row["outcome"] == EnhancementOutcome.ENHANCED
+    return in_words(row if is_made else {row["outcome"]: row["reason"]})
+
+
+def _cells(name: str, row: dict | None, more: str) -> tuple[str, ...]:
     if row is None:
         return name, "", "", "", "missing", "", "no row: the ingester never saw it", ""
     score = row["quality_score"]
@@ -256,17 +280,23 @@ def _cells(name: str, row: dict | None, regions: str) -> tuple[str, ...]:
         verdict = "stored and shown; not analysed yet"
     else:
         verdict = f"⚠ degraded: {causes or 'unknown'}" if row["is_degraded"] else "✓ clear"
-        verdict += f"; {regions}" if regions else ""
+        verdict += f"; {more}" if more else ""
     return (
         name,
         "simulated" if row["is_simulated"] else "real",
         row["instrument"] or "",
-        f"{row['date_obs']:%Y-%m-%d %H:%M:%S}" if row["date_obs"] else "–",
+        _time(row),
         row["status"],
         "" if score is None else f"{score:.2f}",
         verdict,
         "" if row["latency_s"] is None else f"{1000 * row['latency_s']:.0f} ms",
     )
+
+
+def _time(row: dict) -> str:
+    """When the frame was taken; a file's own time would be that of our copy."""
+    is_told = row["date_obs"] and row["date_obs_source"] != DateSource.FILE_TIME
+    return f"{row['date_obs']:%Y-%m-%d %H:%M:%S}" if is_told else "not told"
 
 
 def _answers(address: str) -> bool:
@@ -289,12 +319,15 @@ def _go_on(incoming: Path, address: str) -> None:
     )
     observatory = SimulatedObservatory(seed=2026, size_px=_SIZE_PX, degraded=0.3)
     corona = SimulatedCorona(seed=2026, size_px=_SIZE_PX, degraded=0.15)
+    photosphere = _photosphere(degraded=0.15)
     number = len(_SIMULATED)
     try:
         while True:
             observatory.expose(incoming, number, datetime.now(UTC), observatory.weather(number))
             if number % _CORONA_EVERY == 0:
                 corona.expose(incoming, number, datetime.now(UTC), corona.weather(number))
+            if number % _PHOTOSPHERE_EVERY == 0:
+                photosphere.expose(incoming, number, datetime.now(UTC), photosphere.weather(number))
             number += 1
             time.sleep(_CADENCE_S)
     except KeyboardInterrupt:

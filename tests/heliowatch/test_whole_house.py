@@ -51,6 +51,10 @@ def test_the_demo_finishes_every_sample_frame_and_ends_with_0():
         if sample.suffix != ".md":
             assert sample.name in ended.stdout
     assert "simulated" in ended.stdout
+    assert (
+        ended.stdout.count("enhanced ×2, granulation contrast") == 3
+    )  # a full disk and a patch, one simulated
+    assert ended.stdout.count("enhanced ×2, unsigned flux") == 1
     assert "missing" not in ended.stdout
     assert "Traceback" not in ended.stderr
 
