@@ -10,6 +10,7 @@ command -v chromium >/dev/null || command -v chromium-browser >/dev/null || comm
     missing+=(chromium)
 command -v promtool >/dev/null || missing+=(prometheus)
 command -v ffmpeg >/dev/null || missing+=(ffmpeg)
+command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || missing+=(mosquitto)
 command -v amtool >/dev/null || missing+=(prometheus-alertmanager)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
