@@ -14,6 +14,7 @@ from observatory.storage.files import ProductFiles
 from observatory.storage.series import DataSet
 from observatory.storage.session import Database
 from observatory.uploads import Spool
+from service.alerting import AlertEngine
 from service.identity import Keyring
 from service.limits import Limiter
 from service.metrics import DatabaseCollector
@@ -50,6 +51,7 @@ class Context:
     overview: Remembered[list[dict[str, Any]]]
     counts: Remembered[dict[str, int]]
     series: Remembered[list[DataSet]]
+    alerting: AlertEngine
 
 
 async def context(request: Request) -> Context:

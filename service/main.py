@@ -20,6 +20,7 @@ from observatory.storage.files import ProductFiles
 from observatory.storage.session import Database
 from observatory.uploads import Spool
 from service import coverage, hapi, problems, readiness, views, vo
+from service.alerting import AlertEngine
 from service.auth import guard
 from service.bodies import Bodies
 from service.broker import TaskSender
@@ -68,6 +69,7 @@ _ABOUT = (
     "Frames of solar and auroral observatories: what arrived, how good it is, and why not. "
     "Times are UTC and end in Z. Errors are `application/problem+json`."
 )
+_LAST_TURN_S = 5.0  # of the alert engine, which hands its lease over
 _FAREWELL_S = 0.2  # the stream's thread only reads, and may notice the end a second later
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -172,6 +174,7 @@ def _context(settings: Settings, db: Database, probe_queue: QueueProbe | None) -
         overview=Remembered(lambda: catalogue.overview(db)),
         counts=Remembered(lambda: catalogue.counts(db)),
         series=Remembered(lambda: series.available(db)),
+        alerting=AlertEngine(settings, db),
     )
 
 
@@ -191,11 +194,14 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     here.stream.start()
     delivery = Delivery(here.settings, here.db)
     delivery.start()
+    await run_in_threadpool(here.alerting.start)
     restore = _close_on_signal(here.stream)
     try:
         yield
     finally:
         restore()
+        here.alerting.close()
+        await run_in_threadpool(here.alerting.join, _LAST_TURN_S)
         await run_in_threadpool(delivery.stop)
         here.stream.close()
         await run_in_threadpool(here.stream.join, _FAREWELL_S)

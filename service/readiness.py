@@ -44,6 +44,13 @@ def check_worker(db: Database, silence_s: float) -> Check:
     return Check("worker", True, f"{len(alive)} alive")
 
 
+def check_rules(problem: str | None) -> Check:
+    """Say what is wrong with the alert rules; those before count, so that the service is ready all the same."""
+    if problem is None:
+        return Check("alert rules", True, "as in their file")
+    return Check("alert rules", True, f"their file is broken, and those before it count: {problem}")
+
+
 def check_queue(problem: str | None) -> Check:
     """Shape the answer of the queue's probe."""
     return Check("queue", problem is None, problem or "reachable")

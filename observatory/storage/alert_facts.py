@@ -1,0 +1,216 @@
+"""Facts for the alert engine, out of the events that workers and ingesters leave behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, select
+
+from observatory.alerts.facts import Arrived, Fact, GapTold, Judged, RegionTotals, Sighted
+from observatory.alerts.rules import UNRECOGNISED
+from observatory.storage import enhancements as enhancement_words
+from observatory.storage import events
+from observatory.storage.events import Event
+from observatory.storage.frames import Priority, Status
+from observatory.storage.schema import arrivals, enhancements, frames, segmentations
+from observatory.storage.schema import events as schema_events
+from observatory.storage.session import Database
+
+_IDS_AT_ONCE = 500
+_ENDED = (Status.REJECTED.value, Status.FAILED.value)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What happened after a place in the events and the sightings.
+
+    Attributes
+    ----------
+    event_seq, arrival_id : int
+        The place behind it.
+    is_last : bool
+        Whether nothing more waits.
+    """
+
+    facts: Sequence[Fact]
+    event_seq: int
+    arrival_id: int
+    is_last: bool
+
+
+def newest(db: Database) -> tuple[int, int]:
+    """The place behind all that happened: numbers of the last event and the last sighting."""
+    with db.read() as connection:
+        return places(connection)
+
+
+def places(connection: Connection) -> tuple[int, int]:
+    """The same, inside a transaction."""
+    last = connection.execute(select(func.max(schema_events.c.seq))).scalar() or 0
+    return last, connection.execute(select(func.max(arrivals.c.id))).scalar() or 0
+
+
+def after(db: Database, event_seq: int, arrival_id: int, limit: int, now: datetime) -> Batch:
+    """Facts after a place; of frames that came live alone: an archive that is taken in raises no alert.
+
+    Parameters
+    ----------
+    now : datetime
+        When what does not say it itself became known.
+    """
+    found = events.after(db, event_seq, limit)
+    ids = [number for event in found if (number := _frame_id(event)) is not None]
+    with db.read() as connection:
+        rows = _frame_rows(connection, ids)
+        regions, enhanced = region_totals(connection, ids), enhancement_numbers(connection, ids)
+        sighted, last_id, seen = _sightings(connection, arrival_id, limit)
+    facts: list[Fact] = []
+    for event in found:
+        row = rows.get(_frame_id(event) or 0, {})
+        facts += _facts(event, row, regions, enhanced, now)
+    # A sighting is not numbered among the events; its place is told by its time alone.
+    both = sorted([*facts, *sighted], key=lambda fact: fact.at) if sighted else facts
+    return Batch(
+        facts=both,
+        event_seq=found[-1].seq if found else event_seq,
+        arrival_id=last_id,
+        is_last=len(found) < limit and seen < limit,
+    )
+
+
+def _frame_id(event: Event) -> int | None:
+    """Number of the frame that an event tells of; composites are results, too, but of no instrument."""
+    is_of_frame = event.type == "frame" or (event.type == "result" and event.instrument is not None)
+    return event.payload.get("id") if is_of_frame else None
+
+
+def _facts(
+    event: Event,
+    row: Mapping[str, Any],
+    regions: Mapping[int, Mapping[str, RegionTotals]],
+    enhanced: Mapping[int, Mapping[str, Any]],
+    now: datetime,
+) -> Iterable[Fact]:
+    if event.type == "coverage" and event.instrument is not None:
+        return [_gap(event, now)]
+    number = _frame_id(event)
+    is_old = row.get("priority") == Priority.BACKFILL
+    if number is None or is_old or "mark" in event.payload or event.payload.get("is_reprocessed"):
+        return []
+    name = event.instrument or UNRECOGNISED
+    received = row.get("received_at") or _time(event.payload.get("received_at")) or now
+    if event.type == "frame" and event.payload["status"] == Status.RECEIVED:
+        return [Arrived(name, received, number)]
+    if event.type == "frame":
+        if event.payload["status"] not in _ENDED:
+            return []
+        ended = row.get("processed_at")
+        refused = _judged(event, row, name, number, ended or received, received)
+        # What was refused as it came has no event of its own for that.
+        return [refused] if ended else [Arrived(name, received, number), refused]
+    judged = _judged(event, row, name, number, row.get("processed_at") or now, received)
+    more = {"regions": regions.get(number, {}), "enhancement": enhanced.get(number, {})}
+    return [Judged(**(vars(judged) | more))]
+
+
+def _judged(
+    event: Event, row: Mapping[str, Any], name: str, number: int, at: datetime, received: datetime
+) -> Judged:
+    said = event.payload.get("quality")
+    return Judged(
+        instrument=name,
+        at=at,
+        frame_id=number,
+        status=event.payload["status"],
+        date_obs=_time(event.payload.get("date_obs")),
+        received_at=received,
+        file_name=str(event.payload.get("file_name") or ""),
+        quality=said and said["score"],
+        is_degraded=said and said["is_degraded"],
+        p_value=said and said["p_value"],
+        causes=None if said is None else {item["cause"]: item["probability"] for item in said["causes"]},
+        sky_class=row.get("sky_class"),
+        latency_s=event.payload.get("latency_s"),
+    )
+
+
+def _gap(event: Event, now: datetime) -> GapTold:
+    is_open = event.payload.get("state") == "open"
+    start = _time(event.payload.get("gap", {}).get("start")) if is_open else None
+    return GapTold(event.instrument or "", now, start)
+
+
+def _time(word: Any) -> datetime | None:
+    return None if word is None else datetime.fromisoformat(word)
+
+
+_FRAME = (
+    frames.c.id,
+    frames.c.priority,
+    frames.c.received_at,
+    frames.c.processed_at,
+    frames.c.sky_class,
+)
+
+
+def _frame_rows(connection: Connection, ids: Sequence[int]) -> dict[int, Mapping[str, Any]]:
+    found: dict[int, Mapping[str, Any]] = {}
+    for part in _parts(ids):
+        rows = connection.execute(select(*_FRAME).where(frames.c.id.in_(part))).all()
+        found |= {row.id: row._asdict() for row in rows}
+    return found
+
+
+def region_totals(connection: Connection, ids: Sequence[int]) -> dict[int, dict[str, RegionTotals]]:
+    """Totals over the regions of frames, by type of event."""
+    of = segmentations.c
+    found: dict[int, dict[str, RegionTotals]] = {}
+    for part in _parts(ids):
+        query = select(of.frame_id, of.event_type, of.regions, of.disk_fraction, of.area_msh)
+        for row in connection.execute(query.where(of.frame_id.in_(part))):
+            totals = RegionTotals(row.regions, row.disk_fraction, row.area_msh)
+            found.setdefault(row.frame_id, {})[row.event_type] = totals
+    return found
+
+
+def enhancement_numbers(connection: Connection, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """What became of the enhancement of frames, in words and numbers."""
+    of = enhancements.c
+    columns = [of.frame_id, of.outcome, *(of[name] for name in enhancement_words.NUMBERS)]
+    found: dict[int, dict[str, Any]] = {}
+    for part in _parts(ids):
+        for row in connection.execute(select(*columns).where(of.frame_id.in_(part))).mappings():
+            found[row["frame_id"]] = {
+                str(name): value for name, value in row.items() if name != "frame_id" and value is not None
+            }
+    return found
+
+
+def _sightings(connection: Connection, after_id: int, limit: int) -> tuple[list[Sighted], int, int]:
+    """Files that were seen, the number of the last one, and how many were looked at.
+
+    With several ingesters on Postgres a sighting may become visible after one with a higher number, and is
+    then passed over: of a camera that repeats itself there will be others.
+    """
+    is_its = and_(frames.c.sha256 == arrivals.c.sha256, frames.c.frame_index == 0)
+    query = (
+        select(arrivals.c.id, arrivals.c.sha256, arrivals.c.seen_at, frames.c.instrument, frames.c.priority)
+        .join(frames, is_its, isouter=True)
+        .where(arrivals.c.id > after_id)
+        .order_by(arrivals.c.id)
+        .limit(limit)
+    )
+    rows = connection.execute(query).all()
+    facts = [
+        Sighted(row.instrument, row.seen_at, row.sha256)
+        for row in rows
+        if row.instrument is not None and row.priority == Priority.LIVE
+    ]
+    return facts, rows[-1].id if rows else after_id, len(rows)
+
+
+def _parts(ids: Sequence[int]) -> Iterable[Sequence[int]]:
+    return (ids[first : first + _IDS_AT_ONCE] for first in range(0, len(ids), _IDS_AT_ONCE))
