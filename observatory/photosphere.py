@@ -26,7 +26,7 @@ LIMB_DARKENING_617NM = (1.0, 0.459224, 0.132395, 0.019601, 0.000802, -4.31934e-0
 
 LEAST_MU = 0.05  # nearer to the limb the level stays: a quarter of a pixel there halves the law
 _ROWS = 256  # of a strip
-_SAMPLES = 1_000_000  # pixels that the level is fitted to
+_SAMPLES = 300_000  # pixels that the level is fitted to
 _RINGS = 48
 _FIT_MU = 0.15  # rings nearer to the limb have few pixels and the limb's own blur
 _WIDE_MU = 0.35  # a patch that spans so much says its limb darkening itself

@@ -31,29 +31,29 @@ RESAMPLED_SCALES = (0.8, 1.25)
 REFERENCE = Path(__file__).parent / "reference.npz"
 
 #: By how much pictures of one kind differ in each of `Statistics`; distances are counted in it.
-SPREAD = np.array([0.08, 0.08, 0.02, 0.025, 0.04, 0.02, 0.03])
+SPREAD = np.array([0.08, 0.08, 0.02, 0.025, 0.04, 0.02, 0.06, 0.03])
 SPREAD_MU = 0.12
 #: From the third nearest known picture: where the header tells what it is and where, and where nothing does.
-FARTHEST = 3.2
-FARTHEST_BARE = 1.68
+FARTHEST = 4.0
+FARTHEST_BARE = 2.4
 
 _LEAST_DATA = 0.02  # share of the pixels
 _LEAST_VALUES = 16  # different ones
 _MOST_NOISE = {Quantity.CONTINUUM: 0.015, Quantity.FIELD: 0.06}
-_MOST_BRIGHT, _MOST_BRIGHT_SPOT = 0.05, 0.2
-_UMBRA_SHARE = 0.1
+_MOST_BRIGHT, _MOST_BRIGHT_SPOT = 0.05, 0.15
+_UMBRA_SHARE = 0.07
 _LANES_INVERTED = 0.08
 _LANES_MISSING = -0.02
-_LANES_CERTAIN_PX = 8000
+_LANES_CERTAIN_PX, _LANES_UNCERTAIN = 8000, 0.016
 _CENTRAL_MU = 0.85
 _MOSTLY_QUIET = 0.6
 # Where all is spot there are no granules to look at: only noise and structure as such.
 _SPOT_LIMITS = {
     "finest": (-2.9, -1.7),
-    "ratio_finest": (-0.36, -0.08),
-    "ratio_fine": (-0.45, 0.1),
-    "ratio_coarse": (-0.48, 0.3),
-    "tail": (-0.1, 0.45),
+    "ratio_finest": (-0.36, -0.17),
+    "ratio_fine": (-0.37, 0.05),
+    "tail": (-0.1, 0.35),
+    "corner": (-2.0, -0.6),
 }
 _FIELD_LIMITS = {
     "finest": (-3.3, -1.45),
@@ -175,11 +175,11 @@ def _check_continuum(image: FloatArray, is_certain: BoolArray, mu: float | None)
             f"{parts.bright_fraction:.0%} of the picture is far brighter than its quiet part: no continuum of "
             "the photosphere has that, but chromosphere and corona do"
         )
-    if int(parts.quiet.sum()) < LEAST_QUIET_PX:
+    count, is_mostly_quiet = int(parts.quiet.sum()), parts.quiet_fraction > _MOSTLY_QUIET
+    if count < LEAST_QUIET_PX and not is_mostly_quiet:
         _check_spot(image, is_certain)
         return
     found = measure(image, parts.quiet)
-    count, is_mostly_quiet = int(parts.quiet.sum()), parts.quiet_fraction > _MOSTLY_QUIET
     if found.lanes > _LANES_INVERTED and is_mostly_quiet:
         raise OutOfDomainError(
             "bright lanes run between dark cells: the picture is a negative of granulation"
@@ -189,7 +189,7 @@ def _check_continuum(image: FloatArray, is_certain: BoolArray, mu: float | None)
     if far > (FARTHEST_BARE if mu is None and is_mostly_quiet else FARTHEST):
         raise OutOfDomainError(_reason(found))
     # Few pixels tell the asymmetry badly.
-    uncertain = max(0.0, _LANES_CERTAIN_PX / count - 1.0) * abs(_LANES_MISSING)
+    uncertain = max(0.0, _LANES_CERTAIN_PX / count - 1.0) * _LANES_UNCERTAIN
     if mu is None and is_mostly_quiet and found.lanes > _LANES_MISSING + uncertain:
         raise OutOfDomainError(
             "its dark lanes are no narrower than its bright cells: this is noise or another surface, not granulation"
@@ -216,7 +216,7 @@ def distance(found: Statistics, pixels: int, mu: float | None = None) -> float:
 
 @lru_cache(maxsize=1)
 def _known() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Statistics (n, 7) of known pictures and where they lie (n,)."""
+    """Statistics (n, 8) of known pictures and where they lie (n,)."""
     try:
         with np.load(REFERENCE) as stored:
             known, places = stored["continuum"].astype(np.float64), stored["mu"].astype(np.float64)

@@ -26,14 +26,17 @@ from observatory.errors import UnusableInputError
 from observatory.frame import Frame
 from observatory.photosphere import Box, Normalised, NotAPhotosphereError, normalise, strips, to_kilogauss
 from observatory.photosphere_view import view_of
-from observatory.sun import fit_limb
+from observatory.sun import compare_pointing, fit_limb
 
 FloatArray = NDArray[np.float32]
 
 _TILE_PX = {True: 512, False: 384}  # on a GPU or not; smaller ones overlap more, larger ones cost memory
 _BATCH = {True: 8, False: 1}
 _ALIGN_PX = 2  # strides of the published networks
-_FULL_DISK_PX = 1024  # a frame of this side without pointing may show a limb
+_FULL_DISK_PX = 1024  # a frame of this side may show a whole limb
+_WHOLE_DISK = 1.9  # radii that a frame of the whole disk has at least
+_SURE_LIMB = 0.8  # share of the rays that agree
+_LIMB_ERROR = 0.002  # of the radius: four pixels
 _WARM_UP_PX = 64
 _CONTEXT_PX = 24  # around a window: what the network and the way back see of its surroundings
 _NEGATIVE = 0.05  # share of negative pixels that no continuum has
@@ -47,8 +50,8 @@ class HmiEnhancement:
     runtime : Runtime
     descriptions : Mapping, optional
         Other networks than the shipped ones and those that the runtime names, by quantity.
-    threads : int, optional
-        Tiles at once; by default as many as the runtime has threads.
+    threads : int
+        Tiles at once: instead of threads within one call, of which `runtime` has its own number.
 
     Raises
     ------
@@ -66,7 +69,7 @@ class HmiEnhancement:
         runtime: Runtime,
         descriptions: Mapping[Quantity, ModelDescription] | None = None,
         *,
-        threads: int | None = None,
+        threads: int = 1,
     ) -> None:
         self._runtime = runtime
         chosen = {**stand_ins(runtime.networks), **(descriptions or {})}
@@ -74,7 +77,7 @@ class HmiEnhancement:
             quantity: _Network(runtime, chosen.get(quantity) or load(name))
             for quantity, name in self.names.items()
         }
-        self.threads = max(1, threads or runtime.intra_op_threads)
+        self.threads = threads
 
     @property
     def identities(self) -> tuple[ModelIdentity, ...]:
@@ -124,7 +127,7 @@ class HmiEnhancement:
         if not is_taken:
             seen = resampled(normalised.image, is_certain, scale)
         noise = max(noise_of(seen.image, seen.is_certain), network.noise)
-        domain.check_picture(seen.image, seen.is_certain, quantity, noise, _mu_of(normalised))
+        domain.check_picture(seen.image, seen.is_certain, quantity, noise, _mu_of(normalised, is_certain))
         enhanced = enhance_tiled(
             seen.image, network.run, network.tiling(self.threads), is_wanted=seen.is_certain, fill=quiet
         )
@@ -229,12 +232,22 @@ def _enlarged(
 
 
 def _with_disk(frame: Frame, quantity: Quantity) -> Frame:
-    """Find the disk of a large picture that says nothing of its pointing."""
-    is_large = min(frame.height, frame.width) >= _FULL_DISK_PX and frame.pixels.ndim == 2
-    if view_of(frame) is not None or not is_large or quantity is Quantity.FIELD:
+    """Find the disk of a large continuum that says nothing of its pointing, or is seen to err."""
+    if quantity is Quantity.FIELD or frame.pixels.ndim != 2 or min(frame.pixels.shape) < _FULL_DISK_PX:
         return frame
-    limb = fit_limb(frame.pixels)
-    return frame if limb is None else replace(frame, pointing=limb.to_pointing())
+    stated = frame.pointing
+    if stated is None:
+        limb = None if view_of(frame) is not None else fit_limb(frame.pixels)
+        return frame if limb is None else replace(frame, pointing=limb.to_pointing())
+    if min(frame.pixels.shape) < _WHOLE_DISK * stated.radius_px:
+        return frame
+    limb = fit_limb(frame.pixels, stated)
+    if limb is None or limb.fraction_accepted < _SURE_LIMB:
+        return frame
+    apart = compare_pointing(limb, stated)
+    if max(apart.offset_fraction, abs(apart.radius_ratio - 1)) < _LIMB_ERROR:
+        return frame
+    return replace(frame, pointing=limb.to_pointing(stated.rsun_arcsec, stated.roll_deg))
 
 
 def _normalised(frame: Frame, quantity: Quantity, box: Box) -> Normalised:
@@ -278,14 +291,15 @@ def _doubled(part: tuple[slice, slice]) -> tuple[slice, slice]:
     return slice(2 * rows.start, 2 * rows.stop), slice(2 * columns.start, 2 * columns.stop)
 
 
-def _mu_of(normalised: Normalised) -> float | None:
+def _mu_of(normalised: Normalised, is_certain: NDArray[np.bool_]) -> float | None:
     """Cosine of the heliocentric angle in the middle of what is looked at."""
     if normalised.view is None:
         return None
-    rows, columns = middle_of(normalised.data_mask)
+    rows, columns = middle_of(is_certain)
     squared = normalised.mu_squared(rows)
     assert squared is not None  # there is a view
-    return float(np.sqrt(max(0.0, float(np.median(squared[::8, columns][:, ::8])))))
+    thinned = squared[::4, columns][:, ::4][is_certain[rows, columns][::4, ::4]]
+    return float(np.sqrt(np.median(thinned))) if thinned.size else None
 
 
 def _trusted_fraction(trust: FloatArray, is_certain: NDArray[np.bool_]) -> float:

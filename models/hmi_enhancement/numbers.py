@@ -46,8 +46,9 @@ def contrasts(
     if int(quiet.sum()) < _LEAST_PX:
         return None
     fine = enhanced[2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop]
-    finer = np.repeat(np.repeat(quiet, 2, axis=0), 2, axis=1)
-    return _contrast(image[rows, columns][quiet]), _contrast(fine[finer])
+    mask = quiet.view(np.uint8)
+    finer = cv2.resize(mask, fine.shape[::-1], interpolation=cv2.INTER_NEAREST)
+    return _contrast(image[rows, columns], mask), _contrast(fine, np.asarray(finer))
 
 
 def unsigned_flux_mx(image: FloatArray, normalised: Normalised, is_certain: BoolArray) -> float | None:
@@ -115,6 +116,6 @@ def _quiet(image: FloatArray, is_certain: BoolArray) -> BoolArray:
     return np.asarray(cv2.dilate(disturbed, np.ones((side, side), np.uint8), borderValue=0) == 0)
 
 
-def _contrast(values: FloatArray) -> float:
-    mean = float(values.mean(dtype=np.float64))
-    return float(values.std(dtype=np.float64)) / mean
+def _contrast(image: FloatArray, mask: NDArray[np.uint8]) -> float:
+    mean, deviation = cv2.meanStdDev(image, mask=mask)
+    return float(deviation[0, 0] / mean[0, 0])

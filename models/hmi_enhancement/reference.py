@@ -35,7 +35,7 @@ from observatory.photosphere import normalise
 _SIDES = (48, 64, 96, 160, 256)
 _PIECES = 6  # of each side and picture
 _PATCHES = 220
-_NOISES = (3e-4, 1e-3, 2e-3, 3e-3)  # what headers' exposures and cameras give, in quiet Suns
+_NOISES = (3e-4, 1e-3, 2e-3)  # in quiet Suns, about what HMI's frames have
 _REAL = ("enhance_samples/*continuum*", "sharp_377/*continuum*", "jp2/*continuum*")
 _MHD_KM = 48.0
 
@@ -120,7 +120,7 @@ def _pieces(folder: Path, random: np.random.Generator) -> Iterator[Piece]:
         for psf in (WACHTER, AUTHORS):
             for noise in _NOISES:
                 observed, _ = degrade(truth, _MHD_KM, psf, noise, random)
-                yield from _cut("simulated snapshot", _whole(observed), random, 2)
+                yield from _cut("simulated snapshot", _whole(observed), random, 3)
     for path in (found for pattern in _REAL for found in sorted(folder.glob(pattern))):
         frame = read_file(path, Limits()).frame()
         is_disk = frame.pointing is not None

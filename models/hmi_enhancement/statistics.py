@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.hmi_enhancement.trust import noise_of
 from observatory.analysis import Quantity
 
 FloatArray = NDArray[np.float32]
@@ -39,6 +40,8 @@ class Statistics:
         Structure of each band over that of the next coarser one.
     tail : float
         Rms over what the median tells of a normal distribution, of the second band; 0 is normal.
+    corner : float
+        What the telescope does not pass, which is noise, over `strength`.
     lanes : float
         Asymmetry of the Laplacian, -1 to 1 and no logarithm: below 0 where dark lanes run
         between bright granules.
@@ -50,6 +53,7 @@ class Statistics:
     ratio_fine: float
     ratio_coarse: float
     tail: float
+    corner: float
     lanes: float
 
     def to_vector(self) -> NDArray[np.float64]:
@@ -126,6 +130,7 @@ def measure(image: FloatArray, chosen: BoolArray) -> Statistics:
         ratio_fine=float(logs[1] - logs[2]),
         ratio_coarse=float(logs[2] - logs[3]),
         tail=float(np.log10((float(bands[1].std()) + _TINY) / spreads[1])),
+        corner=float(np.log10((noise_of(image, chosen) + _TINY) / spreads[1])),
         lanes=float((high + low - 2 * middle) / (high - low + _TINY)),
     )
 

@@ -146,7 +146,9 @@ def enhance_tiled(
         if is_wanted is None or is_wanted[slice(*rows.part(y)), slice(*columns.part(x))].any()
     ]
     is_whole = len(tiles) == len(rows.starts) * len(columns.starts)
-    out: FloatArray = np.zeros((2 * height, 2 * width), np.float32)
+    # Filled, not made of zeros: then the system gives large pages, at a tenth of the time for a full disk.
+    out: FloatArray = np.empty((2 * height, 2 * width), np.float32)
+    out.fill(0.0)
     lock = threading.Lock()
 
     def work(batch: list[_Tile]) -> None:

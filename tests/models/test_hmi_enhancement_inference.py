@@ -62,7 +62,7 @@ def small_disk(granulation: np.ndarray) -> Frame:
     squared = DiskView(pointing).mu_squared((0, 0, side, side))
     cover = np.tile(granulation[:100, :100], (4, 4))
     sun = np.where(squared > 0, cover * limb_darkening(np.sqrt(np.clip(squared, 1e-4, 1))), 0.003)
-    pixels = 50000 * cv2.GaussianBlur(sun.astype(np.float32), (0, 0), 0.7)
+    pixels = 50000 * cv2.GaussianBlur(sun.astype(np.float32), (0, 0), 0.4)
     pixels[squared < -0.15] = np.nan
     return continuum(pixels.astype(np.float32), pointing=pointing, unit="DN/s")
 
