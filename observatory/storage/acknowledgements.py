@@ -64,7 +64,7 @@ def put(db: Database, alert_id: int, note: str | None, author: str, now: datetim
     columns = (alerts.c.rule, alerts.c.instrument, alerts.c.resolved_at)
     with db.write() as connection:
         alert = connection.execute(
-            select(*columns).where(alerts.c.id == alert_id).with_for_update()
+            select(*columns).where(alerts.c.id == alert_id).with_for_update(key_share=True)
         ).one_or_none()
         if alert is None:
             raise NoSuchAlertError(alert_id)

@@ -113,7 +113,7 @@ def enqueue(
     outbox = _Outbox(connection, settings, now)
     ended = [number for item, number in wanted if item.kind is Change.RESOLVED]
     told_higher = _escalated(connection, ended)
-    there = _already(connection, [number for _, number in wanted])
+    there = already(connection, [number for _, number in wanted])
     for item, number in wanted:
         facts = _facts(item)
         is_end = item.kind is Change.RESOLVED
@@ -258,7 +258,8 @@ def _plan_escalations(
             outbox.written.append(member_row(member, row.id))
 
 
-def _already(connection: Connection, numbers: Sequence[int]) -> set[tuple[int, str, str, int]]:
+def already(connection: Connection, numbers: Sequence[int]) -> set[tuple[int, str, str, int]]:
+    """What the outbox has of alerts: keys of members."""
     found: set[tuple[int, str, str, int]] = set()
     columns = (members.c.alert_id, members.c.channel, members.c.kind, members.c.number)
     for part in in_parts(numbers):

@@ -30,7 +30,15 @@ from sqlalchemy import (
 from observatory.storage import notification_content as content
 from observatory.storage.notification_schema import notification_alerts as members
 from observatory.storage.notification_schema import notification_tallies, notifications
-from observatory.storage.notifications import Kind, Member, State, member_row, new_row, take_turn
+from observatory.storage.notifications import (
+    Kind,
+    Member,
+    State,
+    already,
+    member_row,
+    new_row,
+    take_turn,
+)
 from observatory.storage.schema import alerts
 from observatory.storage.session import Database
 
@@ -210,9 +218,11 @@ def _plan_repeats(connection: Connection, claimed: Claimed, now: datetime) -> No
         if pause_s:
             again = Member(row["alert_id"], claimed.channel, Kind.REPEAT, row["number"] + 1, row["facts"])
             by_pause.setdefault(pause_s, []).append(again)
-    known = content.acknowledged(connection, [item.alert_id for group in by_pause.values() for item in group])
+    numbers = [item.alert_id for group in by_pause.values() for item in group]
+    known = content.acknowledged(connection, numbers)
+    there = already(connection, numbers)
     for pause_s, group in by_pause.items():
-        kept = [item for item in group if item.alert_id not in known]
+        kept = [item for item in group if item.alert_id not in known and item.key not in there]
         if kept:
             due_at = now + timedelta(seconds=pause_s)
             number = new_row(connection, kept[0], claimed.group_labels, due_at, now, is_planned=True)
@@ -241,7 +251,7 @@ def tallies(db: Database) -> list[tuple[str, str, int]]:
                 notification_tallies.c.channel, notification_tallies.c.outcome
             )
         )
-        return [(row.channel, row.outcome, row.count) for row in rows]
+        return [(channel, outcome, number) for channel, outcome, number in rows]
 
 
 def backlog(db: Database, now: datetime) -> dict[str, tuple[int, float]]:

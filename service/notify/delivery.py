@@ -161,8 +161,9 @@ class Delivery:
 
     def _deliver(self, claimed: Claimed) -> None:
         try:
-            failure = self._send(claimed)
-            self._note(claimed, failure)
+            self._note(claimed, self._send(claimed))
+        except Exception as error:  # noqa: BLE001, the claim runs out, and it is sent again
+            _log.error("notification_not_noted", key=claimed.key, exc_info=error)
         finally:
             with self._lock:
                 del self._under_way[claimed.channel]

@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote, urlsplit
 
-from observatory.errors import HeliowatchError
+import structlog
+
+from observatory.errors import HeliowatchError, SettingsError
+
+_log = structlog.get_logger()
 
 _LONGEST = 300
 _SHORTEST_SECRET = 4
@@ -28,6 +32,12 @@ class DeliveryFailedError(HeliowatchError):
         super().__init__(_CONTROL.sub(" ", reason)[:_LONGEST])
         self.is_final = is_final
         self.retry_after_s = retry_after_s
+
+
+def unreadable(channel: str, error: SettingsError) -> DeliveryFailedError:
+    """Failure of a channel whose secret cannot be read; where it lies is told to the log alone."""
+    _log.error("notification_secret_unreadable", channel=channel, error=str(error))
+    return DeliveryFailedError("its address or password cannot be read from its file; the log says why")
 
 
 def without_secrets(words: str, *addresses: str) -> str:

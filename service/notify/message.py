@@ -42,12 +42,13 @@ def title(claimed: Claimed) -> str:
     if kinds == {"repeat"}:
         state = "STILL FIRING"
     elif kinds == {"escalation"}:
-        state = "NOBODY ACKNOWLEDGED"
+        state = "ESCALATED"
     rules = _different(alert["rule"] for alert in claimed.alerts)
     places = _different(alert["labels"].get("instrument", "") for alert in claimed.alerts)
     what = rules[0] if len(rules) == 1 else f"{len(rules)} rules"
     where = places[0] if len(places) == 1 else f"{len(places)} instruments"
-    number = f":{len(claimed.alerts)}" if len(claimed.alerts) > 1 else ""
+    count = counts["firing"] or len(claimed.alerts)
+    number = f":{count}" if count > 1 else ""
     return one_line(f"[{state}{number}] {what}" + (f", {where}" if where else ""), _LONGEST_TITLE)
 
 
@@ -59,13 +60,13 @@ def text(claimed: Claimed, base: str) -> str:
     base : str
         Address of the service as people see it; empty: no links.
     """
-    shown = claimed.alerts[:_LISTED]
-    lines = [line for alert in shown for line in [*_lines_of(alert, base), ""]]
-    more = len(claimed.alerts) - len(shown)
-    if more:
-        places = Counter(str(alert["labels"].get("instrument", "")) for alert in claimed.alerts[_LISTED:])
+    ordered = sorted(claimed.alerts, key=lambda alert: alert["status"] == "resolved")
+    lines = [line for alert in ordered[:_LISTED] for line in [*_lines_of(alert, base), ""]]
+    others = ordered[_LISTED:]
+    if others:
+        places = Counter(str(alert["labels"].get("instrument", "")) for alert in others)
         most = ", ".join(f"{one_line(name, 64)} ({number})" for name, number in places.most_common(5))
-        lines += [f"and {more} more: {most}{', …' if len(places) > 5 else ''}", ""]
+        lines += [f"and {len(others)} more: {most}{', …' if len(places) > 5 else ''}", ""]
     lines.append(f"Key: {claimed.key}" + (f", attempt {claimed.attempt}" if claimed.attempt > 1 else ""))
     return "\n".join(lines)
 

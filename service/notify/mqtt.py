@@ -13,7 +13,7 @@ import orjson
 from observatory.errors import SettingsError
 from observatory.notification_settings import MqttChannel
 from observatory.storage.outbox import Claimed
-from service.notify.failures import DeliveryFailedError
+from service.notify.failures import DeliveryFailedError, unreadable
 from service.notify.message import address_of, one_line
 
 _AT_LEAST_ONCE = 1
@@ -40,7 +40,7 @@ class Mqtt:
         try:
             password = self._channel.secret()
         except SettingsError as error:
-            raise DeliveryFailedError(str(error)) from None
+            raise unreadable(claimed.channel, error) from None
         client, answered = self._client(password)
         deadline = time.monotonic() + self._patience_s
         try:

@@ -8,7 +8,7 @@ from typing import Any
 from observatory.errors import SettingsError
 from observatory.notification_settings import AppriseChannel
 from observatory.storage.outbox import Claimed
-from service.notify.failures import DeliveryFailedError, without_secrets
+from service.notify.failures import DeliveryFailedError, unreadable, without_secrets
 from service.notify.message import text, title
 
 _NO_ADDRESS = (
@@ -38,7 +38,7 @@ class Apprise:
         try:
             address = self._channel.address()
         except SettingsError as error:
-            raise DeliveryFailedError(str(error)) from None
+            raise unreadable(claimed.channel, error) from None
         _hush()
         service = _service(address, self._patience_s)
         try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import ssl
 import time
+from functools import cache
 from http import HTTPStatus
 
 import httpx2
@@ -13,7 +15,7 @@ import observatory
 from observatory.errors import SettingsError
 from observatory.notification_settings import WebhookChannel
 from observatory.storage.outbox import Claimed
-from service.notify.failures import DeliveryFailedError
+from service.notify.failures import DeliveryFailedError, unreadable
 from service.notify.message import webhook_body
 
 _TRY_AGAIN = frozenset({408, 425, 429})
@@ -42,7 +44,7 @@ class Webhook:
         try:
             address, bearer = self._channel.address(), self._channel.bearer()
         except SettingsError as error:
-            raise DeliveryFailedError(str(error)) from None
+            raise unreadable(claimed.channel, error) from None
         headers = {
             "Content-Type": "application/json",
             "User-Agent": f"heliowatch/{observatory.__version__}",
@@ -58,7 +60,9 @@ class Webhook:
         try:
             async with (
                 asyncio.timeout(self._patience_s),
-                httpx2.AsyncClient(timeout=self._patience_s, follow_redirects=False) as client,
+                httpx2.AsyncClient(
+                    timeout=self._patience_s, follow_redirects=False, verify=_trusted()
+                ) as client,
                 client.stream("POST", address, content=body, headers=headers) as answer,
             ):
                 return answer.status_code, answer.headers.get("Retry-After")
@@ -72,6 +76,12 @@ class Webhook:
             reason = f"broke the connection off ({type(error).__name__})"
         # Not chained: what the library says repeats the address, which may hold a secret.
         raise DeliveryFailedError(f"the receiver {reason}") from None
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Whose certificates are believed; read once, for it takes longer than the sending."""
+    return httpx2.create_ssl_context()
 
 
 def _system_reason(error: BaseException) -> str:

@@ -120,6 +120,7 @@ def test_a_storm_of_a_thousand_alerts_is_one_message(
     assert receiver.posts[0].body["commonLabels"] == {"alertname": "CameraSilent", "severity": "warning"}
 
 
+@on_sqlite
 def test_a_group_waits_for_others_and_keeps_its_pause(
     settings: Settings, receiver: Receiver, db: Database, clock: Clock
 ) -> None:
@@ -158,6 +159,7 @@ def test_rules_group_by_labels_of_their_own_and_wait_as_long_as_they_say(
     assert found == [("gong", 1), ("kso", 2)]
 
 
+@on_sqlite
 def test_an_alert_is_repeated_until_it_is_acknowledged(
     alarms: Alarms, delivery: Delivery, receiver: Receiver, db: Database, clock: Clock
 ) -> None:
@@ -178,6 +180,7 @@ def test_an_alert_is_repeated_until_it_is_acknowledged(
     assert outbox.tallies(db) == [("hook", "cancelled", 1), ("hook", "sent", 4)]
 
 
+@on_sqlite
 @pytest.mark.parametrize("ending", ["nothing", "acknowledged", "resolved", "regardless"])
 def test_an_alert_goes_up_unless_it_is_acknowledged_or_over(
     ending: str, alarms: Alarms, delivery: Delivery, receiver: Receiver, db: Database, clock: Clock
@@ -479,7 +482,8 @@ def test_secrets_come_from_files_and_a_changed_one_counts_at_once(
     delivery = Delivery(house, db, clock=clock)
     Alarms(db, house).fire()
     empty(delivery)
-    assert reasons(db) == [f"{address}: No such file or directory"]
+    (reason,) = reasons(db)
+    assert reason is not None and "cannot be read" in reason and str(address) not in reason
     address.write_text(receiver.url + "\n")
     clock.advance(minutes=1)
     empty(delivery)
