@@ -232,7 +232,7 @@ def test_analyse_writes_what_is_promised(run: Run, tmp_path: Path):
 def test_analyse_of_frames_without_a_score_writes_their_preview(run: Run, tmp_path: Path):
     pixels = np.random.default_rng(1).gamma(2, 100, (128, 128)).astype(np.float32)
     (tmp_path / "x.fits").write_bytes(fits_bytes(pixels))
-    assert run("analyse", "x.fits", "-i", "hmi-continuum", "--out", "made").code == 0
+    assert run("analyse", "x.fits", "-i", "allsky", "--out", "made").code == 0
     assert {item.name for item in (tmp_path / "made").iterdir()} == {"x.results.json", "x.preview.jpg"}
 
 
