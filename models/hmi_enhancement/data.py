@@ -122,7 +122,9 @@ def _plane(path: Path) -> FloatArray:
     try:
         found = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UnusableInputError(f"{path} is no array that numpy.save wrote: {error}") from error
+        raise UnusableInputError(
+            f"{path} is no .npy file of plain numbers: write one plane with numpy.save"
+        ) from error
     if not isinstance(found, np.ndarray):
         raise UnusableInputError(f"{path} holds several arrays: give a .npy file with one")
     if found.ndim != 2 or found.dtype.kind not in "fiu":
