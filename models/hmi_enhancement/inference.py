@@ -18,7 +18,7 @@ from models.hmi_enhancement.psf import PSFS, Psf
 from models.hmi_enhancement.resampling import Seen, brought_back, resampled
 from models.hmi_enhancement.stand_ins import stand_ins
 from models.hmi_enhancement.tiles import Tiling, enhance_tiled
-from models.hmi_enhancement.trust import compare, middle_of, noise_of, prepare
+from models.hmi_enhancement.trust import compare, fade_at_limb, middle_of, noise_of, prepare
 from models.registry import ModelDescription, load
 from models.runtime import Runtime, Session
 from observatory.analysis import Enhancement, EnhancementNumbers, ModelIdentity, Quantity
@@ -135,6 +135,7 @@ class HmiEnhancement:
         trust = compared.trust
         if not is_taken:
             enhanced, trust = brought_back(enhanced, trust, is_certain.shape)
+        fade_at_limb(trust, normalised)
         inner = _inside(window, normalised.box)
         numbers = _numbers(quantity, normalised, enhanced, is_certain, inner)
         made = Enhancement(

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.hmi_enhancement.psf import HMI_PX_ARCSEC, TARGET_PX_ARCSEC, Psf
-from observatory.photosphere import strips
+from observatory.photosphere import Normalised, strips
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -25,6 +25,7 @@ _WITHIN = 2.0  # times the noise: the difference is no more than that
 _BEYOND = 6.0  # times the noise: nothing is trusted
 _LOCAL_PX = 1.5  # the difference is its rms over a Gaussian of this width
 _EDGE_PX = 5  # beyond a gap or an edge nobody knows what shone in: trust comes back within this
+_LIMB_MU = (0.1, 0.3)  # nothing is trusted; all is as elsewhere
 _SMALL_PX = 32  # hardly more than edges
 _STRIP = 512
 _HALF = 12  # of the kernel at the frame's sampling
@@ -88,6 +89,16 @@ def compare(
         count += int(counted.sum())
     _fade_at_edges(trust, is_certain)
     return Comparison(trust, (total / count) ** 0.5 if count else 0.0)
+
+
+def fade_at_limb(trust: FloatArray, normalised: Normalised) -> None:
+    """Lower trust towards the limb, in place: the networks have seen the Sun from above, not aslant."""
+    for rows in strips(len(trust)):
+        squared = normalised.mu_squared(rows)
+        if squared is None:
+            return
+        low, high = (np.float32(mu**2) for mu in _LIMB_MU)
+        trust[rows] *= np.clip((squared - low) / (high - low), 0.0, 1.0)
 
 
 def degraded_again(enhanced: FloatArray, psf: Psf) -> FloatArray:
