@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Iterable
 from typing import Any
 
 from observatory.errors import SettingsError
@@ -14,6 +16,9 @@ from service.notify.message import text, title
 _NO_ADDRESS = (
     "its address is none that Apprise knows: see its list of services, such as mailtos://… or slack://…"
 )
+
+# System's words of an error, a time-out, and a mail server's number: its text may repeat what we showed it.
+_SAFE = re.compile(r"\[Errno -?\d+\] ([A-Za-z ]+)|(timed out)|\(([245]\d\d), b['\"]")
 
 
 class Apprise:
@@ -65,13 +70,20 @@ class Apprise:
             log_level=logging.DEBUG,
         )
         if not result:
-            said = [str(entry.message) for entry in result.logs() if _tells_why(entry)]
-            words = without_secrets("; ".join(dict.fromkeys(said[-3:])), address)
+            words = without_secrets("; ".join(_reasons(result.logs())), address)
             raise DeliveryFailedError(words or "the service did not take it")
 
 
-def _tells_why(entry: Any) -> bool:
-    return str(entry.level) in ("WARNING", "ERROR", "CRITICAL") or "Exception" in str(entry.message)
+def _reasons(entries: Iterable[Any]) -> list[str]:
+    """What the library complains of; of an exception's words only what cannot hold a secret."""
+    said: list[str] = []
+    for entry in entries:
+        words = str(entry.message)
+        if str(entry.level) in ("WARNING", "ERROR", "CRITICAL"):
+            said.append(words)
+        elif "Exception:" in words:
+            said += [part for found in _SAFE.findall(words) for part in found if part]
+    return list(dict.fromkeys(said))[-3:]
 
 
 def _service(address: str, patience_s: float) -> Any:
@@ -98,5 +110,6 @@ def _hush() -> None:
     """Keep the library's log lines to ourselves: they repeat addresses, passwords and all."""
     log = logging.getLogger("apprise")
     log.propagate = False
+    log.setLevel(logging.DEBUG)  # what is captured for the reason
     if not log.handlers:
         log.addHandler(logging.NullHandler())

@@ -13,11 +13,12 @@ import pytest
 from sqlalchemy import func, select
 from structlog.testing import capture_logs
 
-from observatory.errors import SettingsError
+from observatory.errors import SettingsError, StorageUnavailableError
 from observatory.settings import Settings, load_settings
 from observatory.storage import acknowledgements, alert_catalogue, outbox, silences
 from observatory.storage.notification_schema import notifications as rows
 from observatory.storage.session import Database
+from service.notify import delivery as delivery_module
 from service.notify.delivery import Delivery
 from service.notify.failures import without_secrets
 from tests.service.alarms import Alarms, Clock, Escalation, Kind, empty, transition, webhook, with_channels
@@ -450,6 +451,25 @@ def test_a_mail_server_that_is_down_or_mute_is_tried_again_and_no_secret_is_told
             assert told(db, number) == [("hook", "fired", "waiting", 1)]
             assert logs[-1]["event"] == "notification_failed" and logs[-1]["reason"]
             assert SECRET not in str(logs) + str(reasons(db)) + "".join(capfd.readouterr())
+
+
+@on_sqlite
+def test_a_database_that_is_away_after_the_sending_does_not_make_it_sent_twice(
+    alarms: Alarms, house: Settings, receiver: Receiver, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    note_sent, failures = outbox.note_sent, [StorageUnavailableError("the database", "gone")] * 3
+
+    def away_at_first(*given: Any) -> bool:
+        if failures:
+            raise failures.pop()
+        return note_sent(*given)
+
+    monkeypatch.setattr(outbox, "note_sent", away_at_first)
+    monkeypatch.setattr(delivery_module, "_NOTING_PAUSE_S", 0.01)
+    (number,) = alarms.fire()
+    empty(Delivery(house, db))
+    assert failures == [] and len(receiver.posts) == 1
+    assert told(db, number) == [("hook", "fired", "sent", 1)]
 
 
 @on_sqlite
