@@ -62,11 +62,12 @@ class Judged:
 
 @dataclass(frozen=True)
 class Arrived:
-    """A new frame came."""
+    """A new frame came, of a time of observation if it knows it."""
 
     instrument: str
     at: datetime
     frame_id: int
+    date_obs: datetime | None = None
 
 
 @dataclass(frozen=True)

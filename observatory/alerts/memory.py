@@ -114,7 +114,8 @@ def absorb(memory: Memory, fact: Fact, now: datetime, watched: Watched) -> tuple
     if isinstance(fact, Judged):
         return _judged(memory, fact, now, watched)
     if isinstance(fact, Arrived):
-        return replace(_came(memory, now), arrivals=_counted(memory.arrivals, now, watched)), False
+        memory = _without_gap(_came(memory, now), fact)
+        return replace(memory, arrivals=_counted(memory.arrivals, now, watched)), False
     if isinstance(fact, Sighted):
         repeats = memory.repeats + 1 if fact.sha256 == memory.sha256 else 0
         return replace(_came(memory, now), sha256=fact.sha256, repeats=repeats), False
@@ -124,6 +125,14 @@ def absorb(memory: Memory, fact: Fact, now: datetime, watched: Watched) -> tuple
 
 def _came(memory: Memory, now: datetime) -> Memory:
     return memory if memory.last_arrival == now else replace(memory, last_arrival=now)
+
+
+def _without_gap(memory: Memory, frame: Arrived) -> Memory:
+    """End the gap with its first frame: the ledger looks only every few seconds."""
+    start = memory.gap_start
+    if start is None or (frame.date_obs is not None and frame.date_obs < start):
+        return memory
+    return replace(memory, gap_start=None)
 
 
 def _judged(memory: Memory, frame: Judged, now: datetime, watched: Watched) -> tuple[Memory, bool]:

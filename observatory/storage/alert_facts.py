@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, Row, and_, func, select
 
 from observatory.alerts.facts import Arrived, Fact, GapTold, Judged, RegionTotals, Sighted
 from observatory.alerts.rules import UNRECOGNISED
@@ -66,18 +66,22 @@ def after(db: Database, event_seq: int, arrival_id: int, limit: int, now: dateti
     with db.read() as connection:
         rows = _frame_rows(connection, ids)
         regions, enhanced = region_totals(connection, ids), enhancement_numbers(connection, ids)
-        sighted, last_id, seen = _sightings(connection, arrival_id, limit)
+        sighted = _sightings(connection, arrival_id, limit)
     facts: list[Fact] = []
     for event in found:
         row = rows.get(_frame_id(event) or 0, {})
         facts += _facts(event, row, regions, enhanced, now)
+    if len(found) == limit:  # sightings do not run ahead of events that wait
+        until = max((fact.at for fact in facts), default=None)
+        sighted = [item for item in sighted if until is not None and item[2] <= until]
     # A sighting is not numbered among the events; its place is told by its time alone.
-    both = sorted([*facts, *sighted], key=lambda fact: fact.at) if sighted else facts
+    seen = [fact for _, fact, _ in sighted if fact is not None]
+    both = sorted([*facts, *seen], key=lambda fact: fact.at) if seen else facts
     return Batch(
         facts=both,
         event_seq=found[-1].seq if found else event_seq,
-        arrival_id=last_id,
-        is_last=len(found) < limit and seen < limit,
+        arrival_id=sighted[-1][0] if sighted else arrival_id,
+        is_last=len(found) < limit and len(sighted) < limit,
     )
 
 
@@ -102,15 +106,16 @@ def _facts(
         return []
     name = event.instrument or UNRECOGNISED
     received = row.get("received_at") or _time(event.payload.get("received_at")) or now
+    observed = _time(event.payload.get("date_obs"))
     if event.type == "frame" and event.payload["status"] == Status.RECEIVED:
-        return [Arrived(name, received, number)]
+        return [Arrived(name, received, number, observed)]
     if event.type == "frame":
         if event.payload["status"] not in _ENDED:
             return []
         ended = row.get("processed_at")
         refused = _judged(event, row, name, number, ended or received, received)
         # What was refused as it came has no event of its own for that.
-        return [refused] if ended else [Arrived(name, received, number), refused]
+        return [refused] if ended else [Arrived(name, received, number, observed), refused]
     judged = _judged(event, row, name, number, row.get("processed_at") or now, received)
     more = {"regions": regions.get(number, {}), "enhancement": enhanced.get(number, {})}
     return [Judged(**(vars(judged) | more))]
@@ -189,8 +194,10 @@ def enhancement_numbers(connection: Connection, ids: Sequence[int]) -> dict[int,
     return found
 
 
-def _sightings(connection: Connection, after_id: int, limit: int) -> tuple[list[Sighted], int, int]:
-    """Files that were seen, the number of the last one, and how many were looked at.
+def _sightings(
+    connection: Connection, after_id: int, limit: int
+) -> list[tuple[int, Sighted | None, datetime]]:
+    """Files that were seen: number, fact (None: of no live frame), time.
 
     With several ingesters on Postgres a sighting may become visible after one with a higher number, and is
     then passed over: of a camera that repeats itself there will be others.
@@ -203,13 +210,13 @@ def _sightings(connection: Connection, after_id: int, limit: int) -> tuple[list[
         .order_by(arrivals.c.id)
         .limit(limit)
     )
-    rows = connection.execute(query).all()
-    facts = [
-        Sighted(row.instrument, row.seen_at, row.sha256)
-        for row in rows
-        if row.instrument is not None and row.priority == Priority.LIVE
-    ]
-    return facts, rows[-1].id if rows else after_id, len(rows)
+    return [(row.id, _sighted(row), row.seen_at) for row in connection.execute(query)]
+
+
+def _sighted(row: Row[Any]) -> Sighted | None:
+    if row.instrument is None or row.priority != Priority.LIVE:
+        return None
+    return Sighted(row.instrument, row.seen_at, row.sha256)
 
 
 def _parts(ids: Sequence[int]) -> Iterable[Sequence[int]]:
