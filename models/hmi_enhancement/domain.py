@@ -55,11 +55,12 @@ _SPOT_LIMITS = {
     "tail": (-0.1, 0.35),
     "corner": (-2.0, -0.6),
 }
+# Up to white noise, which quiet parts of a magnetogram are.
 _FIELD_LIMITS = {
     "finest": (-3.3, -1.45),
-    "ratio_finest": (-0.38, 0.27),
-    "ratio_fine": (-0.42, 0.2),
-    "ratio_coarse": (-0.5, 0.13),
+    "ratio_finest": (-0.38, 0.3),
+    "ratio_fine": (-0.42, 0.42),
+    "ratio_coarse": (-0.5, 0.42),
 }
 _FLATTEST = 15.0  # times its own spread a field's middle may be
 _STRONG_KG = 0.3

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import cv2
@@ -12,7 +14,7 @@ from models.hmi_enhancement.inference import HmiEnhancement
 from models.hmi_enhancement.psf import AUTHORS, WACHTER
 from models.hmi_enhancement.statistics import Statistics, measure
 from models.runtime import Runtime
-from models.simulate.hmi import hmi_patch
+from models.simulate.hmi import HmiSun, HmiTelescope, hmi_patch
 from models.simulate.hmi_out_of_domain import STRANGE_CONTINUA, STRANGE_FIELDS, out_of_domain
 from observatory.analysis import Quantity
 from observatory.frame import Frame, Pointing, RowOrder
@@ -76,6 +78,37 @@ def test_no_simulated_patch_is_refused(model: HmiEnhancement, quantity: Quantity
         drawn = hmi_patch(random, quantity, 220, psf, spots=spots)[0]
         for pixels in [drawn, *pieces(random, drawn, 16)]:
             model.enhance(frame_of(pixels, quantity))
+
+
+@pytest.mark.parametrize("mu", [1.0, 0.6])
+def test_windows_of_a_simulated_disk_are_taken_anywhere(model: HmiEnhancement, mu: float) -> None:
+    """A part of a full disk at its own place, drawn small: granulation is weaker and slanted there."""
+    random = np.random.default_rng(6)
+    sun = HmiSun(5, activity=0.0)
+    for quantity in Quantity:
+        telescope = _Zoomed(mu=mu)
+        taken = sun.frame(datetime(2023, 1, 31, tzinfo=UTC), telescope, quantity)
+        frame = taken.frame()
+        model.enhance(frame)
+        for _ in range(5):
+            x, y = (int(n) for n in random.integers(0, frame.width - 64, 2))
+            model.enhance(frame, (x, y, x + 64, y + 64))
+
+
+@dataclass(frozen=True)
+class _Zoomed(HmiTelescope):
+    """HMI that looks at a part of the disk alone, in its own pixels."""
+
+    size_px: int = 200
+    mu: float = 1.0
+
+    @property
+    def cdelt_arcsec(self) -> float:
+        return 0.504
+
+    def pointing(self, rsun_arcsec: float) -> Pointing:
+        away = float(np.sqrt(1 - self.mu**2)) * rsun_arcsec / self.cdelt_arcsec
+        return Pointing(99.5 - away, 99.5, rsun_arcsec / self.cdelt_arcsec, rsun_arcsec, 0.0, "header")
 
 
 def test_real_patches_are_taken(model: HmiEnhancement, real_frames: Path) -> None:
