@@ -35,7 +35,7 @@ ALERT_DETAILS = ALERT | {
     "acknowledgements": [_ACKNOWLEDGED],
     "notifications": [
         {
-            "idempotency_key": "6f2c0e9bd41a7788a1c3b5d7e9f00112233445a6",
+            "idempotency_key": "6f2c0e9bd41a4788a1c3b5d7e9f00112",
             "channel": "ops-mail",
             "kind": "fired",
             "number": 0,

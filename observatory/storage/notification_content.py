@@ -163,13 +163,12 @@ def _hold(
     """Let members wait for the end of a silence in a notification of their own."""
     number = new_row(
         connection,
-        waiting[0],
+        waiting[0].channel,
         row["group_labels"],
         ends_at,
         now,
         is_planned=True,
         silence_id=silence_id,
-        origin=f"after silence {silence_id} {row['idempotency_key']}",
     )
     _mark(connection, waiting, notification_id=number)
 

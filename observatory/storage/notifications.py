@@ -1,14 +1,15 @@
 """What is to be told: alerts become rows of the outbox, in the transaction that writes the alerts.
 
 Alerts of one channel that share the labels of their group go into one row while it waits to be sent, so
-that a storm is one message. A row's key is made of its first alert and never changes: whoever receives a
-message twice knows it by its key. An alert stands once in the outbox for each channel, kind and number,
-so that the same transition enqueued again adds nothing.
+that a storm is one message. A row's key is drawn once and never changes: whoever receives a message twice
+knows it by its key, and two stations, or one that begins anew, never draw the same. An alert stands once in
+the outbox for each channel, kind and number, so that the same transition enqueued again adds nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -137,26 +138,18 @@ def take_turn(connection: Connection) -> None:
 
 def new_row(
     connection: Connection,
-    first: Member,
+    channel: str,
     group: Mapping[str, str],
     due_at: datetime,
     now: datetime,
     *,
     is_planned: bool,
     silence_id: int | None = None,
-    origin: str = "",
 ) -> int:
-    """Begin a notification; its number.
-
-    Parameters
-    ----------
-    origin : str
-        What tells it from another one whose first alert is the same.
-    """
-    word = "\n".join([*(str(part) for part in first.key), origin])
+    """Begin a notification; its number."""
     row = {
-        "idempotency_key": hashlib.sha256(word.encode()).hexdigest()[:40],
-        "channel": first.channel,
+        "idempotency_key": uuid.uuid4().hex,
+        "channel": channel,
         "group_hash": _hash(group),
         "group_labels": dict(group),
         "state": State.WAITING.value,
@@ -190,7 +183,7 @@ def _collect(outbox: _Outbox, item: Transition, member: Member) -> None:
     row = outbox.open_rows[place]
     if row is None or row.alerts >= MOST_ALERTS:
         due_at = _due_at(outbox, item, place)
-        number = new_row(outbox.connection, member, group, due_at, outbox.now, is_planned=False)
+        number = new_row(outbox.connection, member.channel, group, due_at, outbox.now, is_planned=False)
         row = outbox.open_rows[place] = _Open(number, 0)
     row.alerts += 1
     outbox.written.append(member_row(member, row.id))
@@ -252,7 +245,7 @@ def _plan_escalations(
             place = (channel, f"{_hash(group)} {step} {due_at.isoformat()}")
             row = outbox.open_rows.get(place)
             if row is None or row.alerts >= MOST_ALERTS:
-                begun = new_row(outbox.connection, member, group, due_at, outbox.now, is_planned=True)
+                begun = new_row(outbox.connection, channel, group, due_at, outbox.now, is_planned=True)
                 row = outbox.open_rows[place] = _Open(begun, 0)
             row.alerts += 1
             outbox.written.append(member_row(member, row.id))
@@ -327,7 +320,7 @@ def _facts(item: Transition) -> dict[str, Any]:
 
 
 def of_alert(connection: Connection, alert_id: int, limit: int = 200) -> list[dict[str, Any]]:
-    """What was sent, or is to be sent, of one alert, oldest first."""
+    """What was sent, or is to be sent, of one alert: the newest of it, oldest first."""
     columns = (
         members.c.kind,
         members.c.number,
@@ -337,8 +330,9 @@ def of_alert(connection: Connection, alert_id: int, limit: int = 200) -> list[di
     )
     joined = members.join(notifications, notifications.c.id == members.c.notification_id)
     query = select(*columns).select_from(joined).where(members.c.alert_id == alert_id)
-    rows = connection.execute(query.order_by(notifications.c.id, members.c.kind).limit(limit)).mappings()
-    return [{str(name): value for name, value in row.items()} for row in rows]
+    newest = query.order_by(notifications.c.id.desc(), members.c.kind.desc()).limit(limit)
+    rows = connection.execute(newest).mappings().all()
+    return [{str(name): value for name, value in row.items()} for row in reversed(rows)]
 
 
 _SHOWN = ("idempotency_key", "state", "due_at", "attempts", "reason", "finished_at")

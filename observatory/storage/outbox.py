@@ -225,7 +225,7 @@ def _plan_repeats(connection: Connection, claimed: Claimed, now: datetime) -> No
         kept = [item for item in group if item.alert_id not in known and item.key not in there]
         if kept:
             due_at = now + timedelta(seconds=pause_s)
-            number = new_row(connection, kept[0], claimed.group_labels, due_at, now, is_planned=True)
+            number = new_row(connection, claimed.channel, claimed.group_labels, due_at, now, is_planned=True)
             connection.execute(insert(members), [member_row(item, number) for item in kept])
 
 

@@ -72,7 +72,7 @@ def test_home_assistant_finds_an_alert_and_its_state(
     assert config["device_class"] == "problem" and config["name"] == "HalphaDegraded kso/+/#"
     assert found[config["state_topic"]] == b"ON"
     attributes = json.loads(found[config["json_attributes_topic"]])
-    assert attributes["severity"] == "warning" and len(attributes["idempotency_key"]) == 40
+    assert attributes["severity"] == "warning" and len(attributes["idempotency_key"]) == 32
     assert all("+" not in topic and "#" not in topic for topic in found)
     alarms.resolve(number, instrument="kso/+/#")
     empty(delivery)

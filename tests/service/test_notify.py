@@ -75,7 +75,7 @@ def test_an_alert_is_told_once_as_alertmanager_does_and_so_is_its_end(
     alarms.resolve(number)
     empty(delivery)
     fired, resolved = receiver.posts
-    assert fired.key != resolved.key and len(fired.key) == 40
+    assert fired.key != resolved.key and len(fired.key) == 32
     body = fired.body
     assert (body["version"], body["status"], body["receiver"]) == ("4", "firing", "hook")
     assert body["groupLabels"] == {"alertname": "HalphaDegraded"}
@@ -425,7 +425,7 @@ def test_a_mail_is_one_mail_whatever_its_labels_say(settings: Settings, db: Data
     (mail,) = box.mails
     assert mail["Bcc"] is None and mail["To"] is not None and "evil" not in mail["To"]
     assert "\n" not in mail["Subject"].strip() or mail["Subject"].count("\n") == mail["Subject"].count("\n ")
-    assert len(mail["X-Heliowatch-Key"]) == 40
+    assert len(mail["X-Heliowatch-Key"]) == 32
     parts = {
         part.get_content_type(): part.get_payload(decode=True).decode()
         for part in mail.walk()
