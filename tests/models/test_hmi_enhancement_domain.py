@@ -75,8 +75,8 @@ def test_strange_fields_are_refused(model: HmiEnhancement, name: str) -> None:
 def test_no_simulated_patch_is_refused(model: HmiEnhancement, quantity: Quantity) -> None:
     random = np.random.default_rng(21)
     for psf, spots in ((WACHTER, 0), (AUTHORS, 2), (WACHTER, 1)):
-        drawn = hmi_patch(random, quantity, 220, psf, spots=spots)[0]
-        for pixels in [drawn, *pieces(random, drawn, 16)]:
+        drawn = hmi_patch(random, quantity, 180, psf, spots=spots)[0]
+        for pixels in [drawn, *pieces(random, drawn, 12)]:
             model.enhance(frame_of(pixels, quantity))
 
 
