@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heliowatch import alarm_verbs, archive_verbs, coverage_verbs, remote_verbs
+from heliowatch import alarm_verbs, alert_rule_verbs, archive_verbs, coverage_verbs, remote_verbs
 
 if TYPE_CHECKING:
     from observatory.settings import Settings
@@ -527,6 +527,7 @@ def doctor(
 
 
 alarm_verbs.add_to(alerts_app, _settings)
+alert_rule_verbs.add_to(app, alerts_app, _settings)
 archive_verbs.add_to(app, _settings)
 coverage_verbs.add_to(app, _settings)
 remote_verbs.add_to(app, _settings)

@@ -63,7 +63,7 @@ class AlertEngine:
         self._clock, self._steady = clock, steady
         self._holder = f"{socket.gethostname()[:80]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         path = settings.alerts.rules
-        self._file = None if path is None else RuleFile(path, settings.notifications.channels.keys())
+        self._file = None if path is None else RuleFile(path, settings.notifications.channels.keys() or None)
         self._held: tuple[Cursor, Watch] | None = None
         self._rules: Rules | None = None  # by which it thinks now
         self._clocks: tuple[datetime, float] | None = None

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import orjson
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from heliowatch import alert_rules
 from observatory import sdo
 from observatory.analysis import Cause
 from observatory.settings import InstrumentSettings, Settings
@@ -52,7 +54,7 @@ def ruled(settings: Settings, tmp_path: Path) -> Settings:
 
 @on_sqlite
 def test_a_day_and_a_night_with_planted_faults_raise_exactly_the_expected_alerts(
-    ruled: Settings, night: Night, db: Database
+    ruled: Settings, night: Night, db: Database, capsys: pytest.CaptureFixture[str]
 ):
     closed = f"{START + 190 * MINUTE:%Y-%m-%dT%H:%MZ}/2024-07-20T20:00Z"
     stations = {
@@ -95,6 +97,24 @@ def test_a_day_and_a_night_with_planted_faults_raise_exactly_the_expected_alerts
     assert raised(db)[0]["annotations"]["summary"] == "kso-halpha: cloud for 40 frames"
     assert told(db) == [(rule, kind) for rule, *_ in found for kind in ("fired", "resolved")]
     assert len(outbox(db)) == 8
+    _the_past_says_the_same(settings, db, end, capsys)
+
+
+def _the_past_says_the_same(
+    settings: Settings, db: Database, end: datetime, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The dry run over what is stored: the same alerts, at the same times to the minute or two."""
+    of_its = settings.model_copy(update={"database_url": db.url})
+    capsys.readouterr()
+    alert_rules.try_rules(of_its, None, START.isoformat(), end.isoformat(), None, "json")
+    past = [orjson.loads(line) for line in capsys.readouterr().out.splitlines()]
+    live = raised(db)
+    assert [(one["rule"], one["evidence"]["cause"]) for one in past] == [
+        (row["rule"], row["evidence"]["cause"]) for row in live
+    ]
+    for one, row in zip(past, live, strict=True):
+        for name in ("fired_at", "resolved_at"):
+            assert abs(datetime.fromisoformat(one[name]) - row[name]) <= 2 * MINUTE
 
 
 def _observe(night: Night, place: int, draw: random.Random) -> None:
