@@ -59,7 +59,7 @@ class Silence:
 
     def covers(self, labels: Mapping[str, str]) -> bool:
         """Whether an alert with such labels is silenced; a label that it lacks is empty."""
-        return all(fnmatchcase(labels.get(name, ""), glob) for name, glob in self.matchers.items())
+        return all(fnmatchcase(str(labels.get(name, "")), glob) for name, glob in self.matchers.items())
 
     def state(self, now: datetime) -> str:
         """Pending, active or expired."""
