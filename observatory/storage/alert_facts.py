@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, select
+from sqlalchemy import Connection, and_, func, select
 
 from observatory.alerts.facts import Arrived, Fact, GapTold, Judged, RegionTotals, Sighted
 from observatory.alerts.rules import UNRECOGNISED
@@ -213,7 +213,7 @@ def _sightings(
     return [(row.id, _sighted(row), row.seen_at) for row in connection.execute(query)]
 
 
-def _sighted(row: Row[Any]) -> Sighted | None:
+def _sighted(row: Any) -> Sighted | None:
     if row.instrument is None or row.priority != Priority.LIVE:
         return None
     return Sighted(row.instrument, row.seen_at, row.sha256)

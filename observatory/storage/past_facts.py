@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, tuple_
+from sqlalchemy import Connection, select, tuple_
 
 from observatory.alerts.facts import Arrived, Fact, Judged, Sighted
 from observatory.storage import alert_facts, results
@@ -70,7 +70,7 @@ def of_frames(
 
 def _page(
     connection: Connection, instrument: str, place: tuple[datetime, int], end: datetime
-) -> Sequence[Row[Any]]:
+) -> Sequence[Any]:
     query = (
         select(*_COLUMNS)
         .where(
@@ -85,7 +85,7 @@ def _page(
 
 
 def _judged(
-    row: Row[Any],
+    row: Any,
     regions: Mapping[int, Mapping[str, Any]],
     enhanced: Mapping[int, Mapping[str, Any]],
     spoilt: Mapping[int, Mapping[str, float]],
