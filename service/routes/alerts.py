@@ -12,15 +12,18 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from observatory.storage import acknowledgements, alert_catalogue
 from observatory.storage.acknowledgements import LONGEST_NOTE, NoSuchAlertError, ResolvedAlertError
 from observatory.storage.alert_catalogue import AlertFilter
+from service import alert_columns
 from service import alert_examples as examples
 from service.auth import Identity, Scope, requires
 from service.context import Here
-from service.described import one_answer, problems, refusals
-from service.filters import MAX_ID, InstrumentName, TimeRange, TimeRangeText
+from service.described import list_answers, one_answer, problems, refusals
+from service.filters import FORMAT_WORDS, MAX_ID, InstrumentName, TableFormat, TimeRange, TimeRangeText
+from service.formats import chosen_format
 from service.gate import note
 from service.paging import base_of, list_response, next_address
 from service.problems import NotFoundError, ProblemError
 from service.shapes import API, json_response
+from service.tables import Table, table_response
 
 router = APIRouter(tags=["alerts"])
 
@@ -46,6 +49,7 @@ class AlertQuery(BaseModel):
     )
     limit: int = Field(100, ge=1, le=1000, description="alerts a page, 1 to 1000")
     cursor: int | None = Field(None, ge=1, le=MAX_ID, description="as `next` gave it")
+    format: TableFormat | None = Field(None, description=FORMAT_WORDS)
 
 
 class AcknowledgementShape(BaseModel):
@@ -116,9 +120,10 @@ class AckBody(BaseModel):
     note: str | None = Field(None, max_length=LONGEST_NOTE, description="what is being done")
 
 
-@router.get("/alerts", responses=one_answer(AlertList, examples.ALERTS), response_class=Response)
+@router.get("/alerts", responses=list_answers(AlertList, examples.ALERTS), response_class=Response)
 def list_alerts(request: Request, here: Here, query: Annotated[AlertQuery, Query()]) -> Response:
     """Alerts, newest first: each once, from when it fired until it was resolved."""
+    form = chosen_format(request, query.format)
     time = query.time or TimeRange()
     wanted = AlertFilter(
         state=query.state,
@@ -134,6 +139,9 @@ def list_alerts(request: Request, here: Here, query: Annotated[AlertQuery, Query
     )
     is_more = len(rows) > query.limit
     rows = rows[: query.limit]
+    if form != "json":
+        lines = [alert_columns.row(row) for row in rows]
+        return table_response(Table("alerts", alert_columns.ALERTS, [lines], is_cut=is_more), form)
     following = next_address(request, "alerts", str(rows[-1]["id"])) if is_more else None
     base = base_of(request)
     return list_response(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -57,6 +59,13 @@ def test_alerts_are_listed_newest_first_and_filtered(writer: TestClient, alarms:
     assert first.links["next"]["url"] == first.json()["next"]
     rest = writer.get(first.json()["next"]).json()
     assert ([item["id"] for item in rest["items"]], rest["next"]) == ([one], None)
+    lines = list(csv.DictReader(io.StringIO(writer.get("/api/v1/alerts?format=csv").text)))
+    assert [(line["id"], line["state"], line["cause"]) for line in lines] == [
+        (str(three), "firing", "cloud"),
+        (str(two), "resolved", "cloud"),
+        (str(one), "firing", "cloud"),
+    ]
+    assert lines[2]["acknowledged_by"] == "observer"
     again = writer.get(
         "/api/v1/alerts", headers={"If-None-Match": writer.get("/api/v1/alerts").headers["etag"]}
     )
