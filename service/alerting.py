@@ -19,6 +19,7 @@ import structlog
 from observatory import cadence
 from observatory.alerts import engine
 from observatory.alerts.conditions import Rate
+from observatory.alerts.facts import GapTold
 from observatory.alerts.rules import Rules
 from observatory.alerts.states import Watch, moved, resumed
 from observatory.errors import StorageUnavailableError
@@ -66,6 +67,7 @@ class AlertEngine:
         self._file = None if path is None else RuleFile(path, settings.notifications.channels.keys() or None)
         self._held: tuple[Cursor, Watch] | None = None
         self._rules: Rules | None = None  # by which it thinks now
+        self._knows_gaps = False
         self._clocks: tuple[datetime, float] | None = None
         self._renewed_s = self._pruned_s = float("-inf")
         self._cadences = _Cadences(settings, db, clock, steady)
@@ -171,6 +173,7 @@ class AlertEngine:
         if self._held is None:
             return
         self._rules = None
+        self._knows_gaps = False
         self._renewed_s = self._steady()
         cursor, watch = self._held
         _log.info("alerts_watched_here", holder=self._holder, event_seq=cursor.event_seq)
@@ -204,10 +207,12 @@ class AlertEngine:
         cursor, watch = self._held
         limit = self._settings.alerts.batch
         batch = alert_facts.after(self._db, cursor.event_seq, cursor.arrival_id, limit, now)
+        if batch.unreadable:
+            _log.error("alert_events_unreadable", events=batch.unreadable[:20])
         after, told = engine.step(
             rules,
             watch,
-            batch.facts,
+            [*batch.facts, *self._gaps(watch, now, is_caught_up=batch.is_last)],
             now,
             cadence_of=self._cadences.of(rules),
             is_caught_up=batch.is_last,
@@ -218,6 +223,16 @@ class AlertEngine:
         else:
             self._held = cursor, after
         return not batch.is_last
+
+    def _gaps(self, watch: Watch, now: datetime, *, is_caught_up: bool) -> list[GapTold]:
+        """Gaps that opened or ended while nobody watched, if their events are gone: once after each take-over."""
+        if self._knows_gaps or not is_caught_up:
+            return []
+        self._knows_gaps = True
+        opened = ledger.gaps_open(self._db)
+        known = {name for name, memory in watch.memories.items() if memory.gap_start is not None}
+        new = [GapTold(name, now, opened[name].start_at) for name in sorted(opened.keys() - known)]
+        return new + [GapTold(name, now, None) for name in sorted(known - opened.keys())]
 
     def _keep(
         self, cursor: Cursor, before: Watch, after: Watch, told: list[engine.Transition], now: datetime

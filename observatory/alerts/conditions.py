@@ -211,8 +211,6 @@ class Frozen:
 
     def ask(self, view: View) -> Verdict:
         """Say whether they did."""
-        if not view.memory.sha256:
-            return Verdict(None)
         return Verdict(view.memory.repeats >= self.repeats, value=float(view.memory.repeats))
 
 

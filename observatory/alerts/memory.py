@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -90,12 +91,12 @@ def number_of(frame: Judged, name: str) -> float | None:
     """A number of a frame by its name, such as ``quality``, ``area_msh.CH`` or ``trusted_fraction``."""
     word, _, event_type = name.partition(".")
     if event_type:
-        totals = frame.regions.get(event_type)
-        return None if totals is None else getattr(totals, word)
-    if word in ("quality", "p_value", "latency_s"):
-        return getattr(frame, word)
-    value = frame.enhancement.get(word)
-    return float(value) if isinstance(value, int | float) else None
+        value = getattr(frame.regions.get(event_type), word, None)
+    elif word in ("quality", "p_value", "latency_s"):
+        value = getattr(frame, word)
+    else:
+        value = frame.enhancement.get(word)
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def absorb(memory: Memory, fact: Fact, now: datetime, watched: Watched) -> tuple[Memory, bool]:

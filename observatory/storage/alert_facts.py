@@ -33,12 +33,15 @@ class Batch:
         The place behind it.
     is_last : bool
         Whether nothing more waits.
+    unreadable : sequence of int
+        Events that another version wrote and this one cannot read; they are passed over.
     """
 
     facts: Sequence[Fact]
     event_seq: int
     arrival_id: int
     is_last: bool
+    unreadable: Sequence[int] = ()
 
 
 def newest(db: Database) -> tuple[int, int]:
@@ -68,9 +71,13 @@ def after(db: Database, event_seq: int, arrival_id: int, limit: int, now: dateti
         regions, enhanced = region_totals(connection, ids), enhancement_numbers(connection, ids)
         sighted = _sightings(connection, arrival_id, limit)
     facts: list[Fact] = []
+    unreadable = []
     for event in found:
         row = rows.get(_frame_id(event) or 0, {})
-        facts += _facts(event, row, regions, enhanced, now)
+        try:
+            facts += _facts(event, row, regions, enhanced, now)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            unreadable.append(event.seq)
     if len(found) == limit:  # sightings do not run ahead of events that wait
         until = max((fact.at for fact in facts), default=None)
         sighted = [item for item in sighted if until is not None and item[2] <= until]
@@ -82,13 +89,15 @@ def after(db: Database, event_seq: int, arrival_id: int, limit: int, now: dateti
         event_seq=found[-1].seq if found else event_seq,
         arrival_id=sighted[-1][0] if sighted else arrival_id,
         is_last=len(found) < limit and len(sighted) < limit,
+        unreadable=unreadable,
     )
 
 
 def _frame_id(event: Event) -> int | None:
     """Number of the frame that an event tells of; composites are results, too, but of no instrument."""
     is_of_frame = event.type == "frame" or (event.type == "result" and event.instrument is not None)
-    return event.payload.get("id") if is_of_frame else None
+    number = event.payload.get("id") if is_of_frame and isinstance(event.payload, dict) else None
+    return number if isinstance(number, int) else None
 
 
 def _facts(

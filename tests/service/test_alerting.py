@@ -12,13 +12,16 @@ import orjson
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy import delete
 
 from heliowatch import alert_rules
 from observatory import sdo
 from observatory.analysis import Cause
 from observatory.settings import InstrumentSettings, Settings
 from observatory.storage import alerts as storage
-from observatory.storage import marks, notifications
+from observatory.storage import coverage as ledger
+from observatory.storage import events, marks, notifications, schema
+from observatory.storage.coverage import OpenGap
 from observatory.storage.session import Database
 from service.main import create_app
 from tests.service.observing_night import (
@@ -228,6 +231,48 @@ def test_more_than_fits_one_transaction_is_taken_in_pieces(settings: Settings, t
     assert turns == 9
     (alert,) = raised(night.db)
     assert alert["fired_at"] == START + 3 * MINUTE and alert["resolved_at"] == START + 25 * MINUTE
+
+
+@on_sqlite
+def test_a_gap_that_was_open_before_anybody_watched_is_told(ruled: Settings, night: Night, db: Database):
+    night.see()
+    since = night.clock.now - MINUTE
+    gap = OpenGap(KSO, since, since, since)
+    assert ledger.open_gap(db, gap, {"state": "open"})
+    engine = engine_of(ruled, db, night.clock)
+    engine.turn()
+    for _ in range(6):
+        night.clock.now += MINUTE
+        engine.turn()
+    assert told(db) == [("Gap", "fired")]
+    assert ledger.end_gap(db, gap, {"state": "closed"})
+    with db.write() as connection:  # what told of its end was pruned before anybody watched again
+        connection.execute(delete(schema.events).where(schema.events.c.type == "coverage"))
+    night.clock.now += timedelta(seconds=30)
+    engine_of(ruled, db, night.clock).turn()
+    assert told(db)[-1] == ("Gap", "resolved")
+
+
+@on_sqlite
+def test_an_event_that_cannot_be_read_stops_nothing(ruled: Settings, night: Night, db: Database):
+    engine = engine_of(ruled, db, night.clock)
+    engine.turn()
+    odd: list[dict[str, object]] = [
+        {},
+        {"id": "x"},
+        {"id": 1, "status": "done", "quality": {"score": 1}},
+        {"id": 2, "status": "done", "quality": 7},
+        {"id": 3, "status": "done", "date_obs": "yesterday"},
+        {"id": 4, "status": "received", "received_at": 12},
+    ]
+    with db.write() as connection:
+        for kind in ("frame", "result", "coverage"):
+            new = [events.NewEvent(kind, KSO, None, payload) for payload in odd]
+            events.append(db, connection, new)
+    for _ in range(3):
+        night.minute(0.1, Cause.CLOUD)
+    engine.turn()
+    assert told(db) == [("HalphaDegraded", "fired")]
 
 
 # -- what raises nothing ------------------------------------------------------------------------
