@@ -30,6 +30,13 @@ def add_to(alerts: typer.Typer, load_settings: Callable[..., Settings]) -> None:
     _add_list(alerts, load_settings)
     _add_silence(alerts, load_settings)
 
+    @alerts.command("try-channel")
+    def try_(channel: Annotated[str, typer.Argument(help="its name in notifications.channels")]) -> None:
+        """Send a message through a channel, to see that it works; ends with 1 when it does not."""
+        from heliowatch.channel_trial import try_channel
+
+        try_channel(load_settings(), channel)
+
 
 def _add_list(alerts: typer.Typer, load_settings: Callable[..., Settings]) -> None:
     @alerts.command("list")

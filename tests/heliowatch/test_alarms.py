@@ -15,7 +15,8 @@ from observatory.errors import HeliowatchError, SettingsError
 from observatory.settings import Settings
 from observatory.storage import audit
 from observatory.storage.session import Database
-from tests.service.alarms import Alarms
+from tests.service.alarms import Alarms, webhook
+from tests.service.receivers import Receiver, web_server
 
 
 @pytest.fixture
@@ -55,6 +56,20 @@ def test_alerts_are_silenced_and_heard_again(alarms: Alarms) -> None:
     assert (row["id"], row["labels"], row["state"]) == (number, "instrument=kso-* severity=warning", "active")
     run("silence", "--expire", number)
     assert "silenced" not in run("list") and run("silence", "--list", "-f", "json") == ""
+
+
+def test_a_channel_is_tried_before_an_alert_needs_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with web_server(Receiver()) as receiver:
+        channels = {"hook": webhook(receiver.url), "dead": webhook("http://127.0.0.1:1/hunter2")}
+        monkeypatch.setenv("HELIOWATCH_NOTIFICATIONS", json.dumps({"channels": channels}))
+        run("try-channel", "hook")
+        assert [post.body["status"] for post in receiver.posts] == ["firing", "resolved"]
+        with pytest.raises(HeliowatchError, match="dead: the receiver cannot be reached"):
+            run("try-channel", "dead")
+        with pytest.raises(SettingsError, match="there are: hook, dead"):
+            run("try-channel", "mail")
 
 
 @pytest.mark.parametrize(
