@@ -13,7 +13,7 @@ from typing import Protocol
 
 import structlog
 
-from observatory.errors import StorageUnavailableError
+from observatory.errors import QueryTooLongError, StorageUnavailableError
 from observatory.notification_settings import (
     AppriseChannel,
     Channel,
@@ -184,7 +184,7 @@ class Delivery:
             try:
                 self._note_once(claimed, failure)
                 return
-            except StorageUnavailableError as error:
+            except (StorageUnavailableError, QueryTooLongError) as error:
                 if self._stop.wait(_NOTING_PAUSE_S):
                     _log.error("notification_not_noted", key=claimed.key, error=str(error))
                     return

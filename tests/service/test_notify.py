@@ -382,6 +382,33 @@ def test_two_deliveries_send_each_notification_once_and_one_takes_over_what_the_
     other.dispose()
 
 
+def test_alerts_that_join_a_group_while_it_is_being_claimed_are_told_once_each(
+    house: Settings, alarms: Alarms, db: Database, receiver: Receiver
+) -> None:
+    others = [Database(db.url) for _ in range(2)]
+    deliveries = [Delivery(house, other) for other in others]
+    is_over = threading.Event()
+
+    def deliver(delivery: Delivery) -> None:
+        while not is_over.is_set():
+            empty(delivery)
+
+    threads = [threading.Thread(target=deliver, args=(delivery,)) for delivery in deliveries]
+    for thread in threads:
+        thread.start()
+    for number in range(60):
+        alarms.storm([("Silent", f"camera-{number}")])
+    is_over.set()
+    for thread in threads:
+        thread.join(20)
+    empty(deliveries[0])
+    heard = [item["labels"]["instrument"] for post in receiver.posts for item in post.body["alerts"]]
+    assert sorted(heard) == sorted(f"camera-{number}" for number in range(60))
+    assert set(receiver.keys.values()) == {1}
+    for other in others:
+        other.dispose()
+
+
 @on_sqlite
 @pytest.mark.parametrize("hours", [1, -1])
 def test_a_clock_that_jumps_an_hour_loses_and_doubles_nothing(
