@@ -56,7 +56,7 @@ class NetworkConfig:
     """
 
     model: str = "efficient"
-    channels: int = 24
+    channels: int = 16
     depth: int = 4
     activation: str = "relu"
     linear: int = 13
