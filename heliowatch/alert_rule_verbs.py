@@ -43,7 +43,9 @@ def add_to(app: typer.Typer, alerts: typer.Typer, load_settings: Callable[..., S
 
     @alerts.command("test")
     def test(
-        since: Annotated[str, typer.Option("--since", help="a time (ISO 8601), or how long ago: 36h, 7d")],
+        since: Annotated[
+            str, typer.Option("--since", help="a time (ISO 8601), or how long ago: 36h, 7d")
+        ] = "7d",
         until: Annotated[
             str | None, typer.Option("--until", help="a time, or how long ago; default: now")
         ] = None,
