@@ -40,7 +40,9 @@ notifications = Table(
     Column("attempts", Integer, nullable=False),
     Column("reason", Text, doc="why the last attempt failed"),
     Column("payload", _Json, doc="the alerts as they are told, from the first attempt on"),
-    Column("created_at", UtcDateTime, nullable=False),
+    Column(
+        "created_at", UtcDateTime, nullable=False, doc="of a planned one, once it is sent: when it was due"
+    ),
     Column("finished_at", UtcDateTime),
     Index("ix_notifications_state_due_at", "state", "due_at"),
     Index("ix_notifications_channel_group_hash_id", "channel", "group_hash", "id"),

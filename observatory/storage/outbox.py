@@ -104,6 +104,7 @@ def claim(db: Database, channel: str, owner: str, now: datetime, lease_s: float)
                     claimed_until=now + timedelta(seconds=lease_s),
                     attempts=notifications.c.attempts + 1,
                     payload=told,
+                    created_at=_since(row),
                 )
             )
         return Claimed(
@@ -114,8 +115,14 @@ def claim(db: Database, channel: str, owner: str, now: datetime, lease_s: float)
             group_labels=row["group_labels"],
             alerts=told["alerts"],
             attempt=row["attempts"] + 1,
-            created_at=row["created_at"],
+            created_at=_since(row),
         )
+
+
+def _since(row: Mapping[Any, Any]) -> datetime:
+    """From when on a notification was to be sent: what was planned days ago is not late for that."""
+    is_first = row["is_planned"] and row["attempts"] == 0
+    return max(row["created_at"], row["due_at"]) if is_first else row["created_at"]
 
 
 def _is_due(now: datetime) -> ColumnElement[bool]:

@@ -182,6 +182,29 @@ def test_an_alert_is_repeated_until_it_is_acknowledged(
 
 
 @on_sqlite
+def test_what_was_planned_long_ago_is_tried_as_patiently_as_all_else(
+    alarms: Alarms, delivery: Delivery, receiver: Receiver, db: Database, clock: Clock
+) -> None:
+    (number,) = alarms.fire(repeat=timedelta(days=7))
+    empty(delivery)
+    receiver.answer = lambda _: 503
+    clock.advance(days=7, minutes=1)
+    empty(delivery)
+    assert told(db, number)[-1] == ("hook", "repeat", "waiting", 1)
+    assert outbox.backlog(db, clock())["hook"][1] < 3600
+    receiver.answer = lambda _: 200
+    clock.advance(minutes=2)
+    empty(delivery)
+    assert told(db, number)[1] == ("hook", "repeat", "sent", 2)
+    receiver.answer = lambda _: 503
+    clock.advance(days=7, minutes=1)
+    empty(delivery)
+    clock.advance(days=4)
+    empty(delivery)
+    assert told(db, number)[2] == ("hook", "repeat", "failed", 2)
+
+
+@on_sqlite
 @pytest.mark.parametrize("ending", ["nothing", "acknowledged", "resolved", "regardless"])
 def test_an_alert_goes_up_unless_it_is_acknowledged_or_over(
     ending: str, alarms: Alarms, delivery: Delivery, receiver: Receiver, db: Database, clock: Clock
