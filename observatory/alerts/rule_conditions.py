@@ -98,6 +98,20 @@ def _number(name: str) -> Callable[[Value, _Context], Condition | None]:
     return read
 
 
+def _latency(value: Value, _: _Context) -> Condition | None:
+    """The same as ``latency_s``, in words of time."""
+    fields = value.fields(_SIDES[:4])
+    if value.is_empty:
+        value.wrong("a limit is wanted, such as {gt: 30s}")
+    limits = {side: item.duration() for side, item in fields.items()}
+    if not limits or None in limits.values():
+        return None
+    return of.Number(
+        "latency_s",
+        Bound(**{side: span.total_seconds() for side, span in limits.items() if span is not None}),
+    )
+
+
 def _degraded(value: Value, _: _Context) -> Condition | None:
     wanted = value.flag()
     return None if wanted is None else of.Flag(wanted)
@@ -275,6 +289,7 @@ _READERS: dict[str, Callable[[Value, _Context], Condition | None]] = {
     "region": _region,
     "enhancement": _enhancement,
     "latency_s": _number("latency_s"),
+    "latency": _latency,
     "change": _change,
     "gap": _gap,
     "silent_for": _silence,

@@ -334,6 +334,8 @@ def test_a_rule_that_is_mended_while_it_fires_goes_on():
 # -- what does not matter -----------------------------------------------------------------------
 
 MANY = DEGRADED + FLOW + "- alert: Slow\n  when: {quality: {lt: 0.4}}\n  for: 150s\n  clear_for: 100s\n"
+MANY += "  notify: [a]\n  repeat: 4h\n  group_by: []\n  group_wait: 1s\n"
+MANY += "  escalate: [{after: 10m, notify: [b]}, {after: 20m, notify: [c], unless: never}]\n"
 
 _moments = st.lists(
     st.tuples(st.integers(0, 400), st.sampled_from(["bad", "good", "none", "came", "same", "gap", "shut"])),

@@ -56,6 +56,7 @@ def test_every_condition_can_be_written():
       - {enhancement: {outcome: refused}}
       - {enhancement: {trusted_fraction: {lt: 0.5}}}
       - {latency_s: {gt: 30}}
+      - {latency: {gt: 30s, lt: 1h}}
       - {change: {of: quality, over: 10m, by: {lt: -0.3}}}
       - {change: {of: area_msh, event_type: AR, over: 1h, by: {gt: 0.5}, relative: true}}
       - {gap: {gt: 5m}}

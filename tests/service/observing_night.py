@@ -87,7 +87,7 @@ class Night:
         }
         new = NewFrame(**(row | given))
         registered = frames.register(self.db, [new], [Arrival(sha256, new.path, 10, number, now)])
-        return registered[0].frame_id if registered else None
+        return registered[0].frame_id if registered else None  # one that is refused has no task
 
     def judge(self, frame_id: int, score: float, cause: Cause | None = None) -> None:
         now = self.clock.now

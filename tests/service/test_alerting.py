@@ -32,6 +32,7 @@ from tests.service.observing_night import (
     START,
     Night,
     Priority,
+    Status,
     engine_of,
     outbox,
     raised,
@@ -273,6 +274,30 @@ def test_an_event_that_cannot_be_read_stops_nothing(ruled: Settings, night: Nigh
         night.minute(0.1, Cause.CLOUD)
     engine.turn()
     assert told(db) == [("HalphaDegraded", "fired")]
+
+
+@on_sqlite
+def test_files_that_nothing_recognises_are_told_by_a_rule_that_says_so(
+    settings: Settings, tmp_path: Path, night: Night, db: Database
+):
+    text = """
+- alert: Refused
+  when: {status: rejected}
+- alert: Unrecognised
+  instrument: unknown
+  when: {status: rejected}
+  for_frames: 2
+"""
+    engine = engine_of(with_rules(settings, tmp_path, text), db, night.clock)
+    engine.turn()
+    for _ in range(3):
+        night.clock.now += MINUTE
+        night.come(instrument=None, status=Status.REJECTED, reason="no frame", date_obs=None)
+    engine.turn()
+    assert told(db) == [("Unrecognised", "fired")]
+    night.come(status=Status.REJECTED, reason="empty")
+    engine.turn()
+    assert told(db) == [("Unrecognised", "fired"), ("Refused", "fired")]
 
 
 # -- what raises nothing ------------------------------------------------------------------------
