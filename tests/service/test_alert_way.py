@@ -39,7 +39,9 @@ def test_bad_frames_reach_a_webhook_an_observer_answers_and_good_ones_end_it(
     with web_server(Receiver()) as receiver:
         house = with_channels(settings, {"hook": webhook(receiver.url)}, poll_s=0.05)
         house = house.model_copy(update={"alerts": AlertSettings(rules=rules, poll_s=0.05)})
-        with TestClient(create_app(house, db)) as client:
+        app = create_app(house, db)
+        with TestClient(app) as client:
+            eventually(lambda: app.state.context.alerting.is_watching, "nobody watches")
             client.headers.update(bearer(make_key(db, Scope.WRITE, name="observer")))
             for number in range(4):
                 moment = start + timedelta(seconds=6 * number)
