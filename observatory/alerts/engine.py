@@ -85,7 +85,7 @@ class _Run:
         self.heap = [self._entry(key, wake) for key, wake in self.wakes.items()]
         heapq.heapify(self.heap)
         self.told: list[Transition] = []
-        self.has_ended = False
+        self.has_turned = False  # whether an alert fired or ended since others were looked at
         self._rules_of: dict[str, list[Rule]] = {}
         self._watched: dict[str, Watched] = {}
 
@@ -202,6 +202,7 @@ class _Run:
         )
         fired = self._written(fired, rule, state)
         self.told.append(fired)
+        self.has_turned = True
         return replace(state, fired=fired, is_announced=inhibitor is None, clear_since=None, clear_frames=0)
 
     def _firing(
@@ -251,24 +252,27 @@ class _Run:
         if rule is not None:
             ended = self._written(ended, rule, state)
         self.told.append(ended)
-        self.has_ended = True
+        self.has_turned = True
 
     def settle(self) -> None:
-        """Tell of what was kept quiet by an alert that has ended, and fires itself."""
-        if not self.has_ended:
+        """Note which alerts others keep quiet now; tell of one that was kept quiet and is no longer."""
+        if not self.has_turned:
             return
-        self.has_ended = False
+        self.has_turned = False
         for key, state in list(self.states.items()):
             rule = self.rules.by_name.get(key.rule)
-            if rule is None or state.fired is None or state.is_announced:
+            if rule is None or state.fired is None:
                 continue
-            if self._inhibitor(rule, key) is None:
-                freed = replace(
-                    state.fired, kind=Kind.UPDATED, at=self.now, is_announced=True, inhibited_by=None
-                )
-                freed = self._written(freed, rule, state)
-                self.told.append(freed)
-                self.states[key] = replace(state, fired=freed, is_announced=True)
+            inhibitor = self._inhibitor(rule, key)
+            if inhibitor == state.fired.inhibited_by:
+                continue
+            is_news = inhibitor is None and not state.is_announced
+            changed = replace(
+                state.fired, kind=Kind.UPDATED, at=self.now, is_announced=is_news, inhibited_by=inhibitor
+            )
+            changed = self._written(changed, rule, state)
+            self.told.append(changed)
+            self.states[key] = replace(state, fired=changed, is_announced=state.is_announced or is_news)
 
     def _inhibitor(self, rule: Rule, key: AlertKey) -> str | None:
         for name in rule.inhibited_by:
@@ -290,6 +294,7 @@ class _Run:
             del self.states[key]
         self.wakes.clear()
         self.heap.clear()
+        self.has_turned = True  # who inhibits whom may have changed with the rules
 
     def _wake_at(self, key: AlertKey, wakes: list[datetime | None]) -> None:
         wake = min((moment for moment in wakes if moment is not None), default=None)

@@ -62,7 +62,8 @@ class Transition:
         it. When that one ends first, an UPDATED comes that is announced: it is then to be sent as one that
         fires. The end of an alert that was never announced is not announced either.
     inhibited_by : str or None
-        Name of the rule whose alert of the same instrument keeps this one quiet.
+        Name of the rule whose alert of the same instrument keeps this one quiet. Where that one fires later,
+        an UPDATED that is not announced says so, and another one when it has ended.
     """
 
     rule: str

@@ -224,6 +224,23 @@ def test_an_inhibited_alert_is_noted_but_not_announced_until_the_other_ends_firs
     assert [(t.kind, t.is_announced) for t in told] == [(Kind.RESOLVED, True)]
 
 
+def test_an_alert_that_another_one_inhibits_later_says_so_and_is_not_announced_again():
+    text = (
+        "- alert: Bad\n  when: {quality: {lt: 0.4}}\n  inhibited_by: Gap\n- alert: Gap\n  when: {gap: true}\n"
+    )
+    watch, _ = begin(text)
+    gap = [GapTold(NAME, NOON + 2 * MINUTE, NOON), GapTold(NAME, NOON + 3 * MINUTE, None)]
+    _, told = engine.step(read_rules(text), watch, [frame(1, 0.1), *gap, frame(4)], NOON + 9 * MINUTE)
+    assert [(t.rule, t.kind, t.is_announced, t.inhibited_by) for t in told] == [
+        ("Bad", Kind.FIRED, True, None),
+        ("Gap", Kind.FIRED, True, None),
+        ("Bad", Kind.UPDATED, False, "Gap"),
+        ("Gap", Kind.RESOLVED, True, None),
+        ("Bad", Kind.UPDATED, False, None),
+        ("Bad", Kind.RESOLVED, True, None),
+    ]
+
+
 def test_the_end_of_an_alert_that_was_never_announced_is_not_announced():
     text = (
         "- alert: Bad\n  when: {quality: {lt: 0.4}}\n  inhibited_by: Gap\n- alert: Gap\n  when: {gap: true}\n"
