@@ -106,10 +106,13 @@ def _latency(value: Value, _: _Context) -> Condition | None:
     limits = {side: item.duration() for side, item in fields.items()}
     if not limits or None in limits.values():
         return None
-    return of.Number(
-        "latency_s",
-        Bound(**{side: span.total_seconds() for side, span in limits.items() if span is not None}),
-    )
+
+    def seconds(side: str) -> float | None:
+        span = limits.get(side)
+        return None if span is None else span.total_seconds()
+
+    bound = Bound(lt=seconds("lt"), lte=seconds("lte"), gt=seconds("gt"), gte=seconds("gte"))
+    return of.Number("latency_s", bound)
 
 
 def _degraded(value: Value, _: _Context) -> Condition | None:
