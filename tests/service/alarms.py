@@ -97,7 +97,7 @@ class Clock:
         self.ahead += timedelta(**time_)
 
 
-def empty(delivery: Delivery, timeout_s: float = 15.0) -> None:
+def empty(delivery: Delivery, timeout_s: float = 60.0) -> None:
     """Step until nothing is due and nothing is being sent."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
