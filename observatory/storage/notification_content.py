@@ -1,10 +1,13 @@
-"""What a notification says, decided when it is first sent: what ended, was silenced or is known is left out."""
+"""What a notification says, decided when it is first sent.
+
+What ended, is silenced or inhibited, or is known is left out.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, select, update
@@ -17,6 +20,8 @@ from observatory.storage.schema import alerts
 from observatory.storage.silences import Silence
 
 _TOLD = ("rule", "alert_key", "labels", "annotations", "starts_at", "ends_at")
+_INHIBITED_PAUSE = timedelta(minutes=1)
+"""After it, an alert that others keep quiet is looked at again: nobody knows when that ends."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,7 @@ class _Facts:
 
     is_planned: bool
     resolved: frozenset[int]
+    inhibited: frozenset[int]
     known: frozenset[int]
     untold: frozenset[int]
     silences: Sequence[Silence]
@@ -32,10 +38,11 @@ class _Facts:
 
 def decide(
     connection: Connection, notification_id: int, is_planned: bool, now: datetime
-) -> dict[str, Any] | str:
+) -> dict[str, Any] | str | None:
     """Payload of a notification, or ``silenced`` or ``cancelled`` when nobody is to hear of it.
 
-    What a silence holds back waits for its end, and is told then if it still fires.
+    What a silence or another alert holds back waits for its end, and is told then if it still fires; None
+    when all of the notification waits for other alerts: it is due again later.
     """
     row = (
         connection.execute(select(notifications).where(notifications.c.id == notification_id))
@@ -52,6 +59,7 @@ def decide(
     ]
     facts = _facts(connection, found, is_planned, now)
     told: list[Member] = []
+    inhibited: list[Member] = []
     dropped: dict[str, list[Member]] = {}
     held: dict[int, list[Member]] = {}
     for member in found:
@@ -59,12 +67,19 @@ def decide(
             dropped.setdefault(State.CANCELLED.value, []).append(member)
             continue
         silence = silences.covering(facts.silences, member.facts["labels"])
-        if silence is None:
+        if member.alert_id in facts.inhibited and member.kind is not Kind.RESOLVED:
+            inhibited.append(member)
+        elif silence is None:
             told.append(member)
         elif member.kind is Kind.RESOLVED:
             dropped.setdefault(State.SILENCED.value, []).append(member)
         else:
             held.setdefault(silence.id, []).append(member)
+    if found and len(inhibited) == len(found):
+        _postpone(connection, notification_id, now)
+        return None
+    if inhibited:
+        _hold(connection, row, inhibited, None, now + _INHIBITED_PAUSE, now)
     for outcome, left_out in dropped.items():
         _mark(connection, left_out, dropped=outcome)
     ends = {silence.id: silence.ends_at for silence in facts.silences}
@@ -83,15 +98,21 @@ def acknowledged(connection: Connection, alert_ids: Sequence[int]) -> frozenset[
 def _facts(connection: Connection, found: Sequence[Member], is_planned: bool, now: datetime) -> _Facts:
     numbers = [member.alert_id for member in found]
     resolved: set[int] = set()
+    inhibited: set[int] = set()
     for part in in_parts(numbers):
-        query = select(alerts.c.id).where(alerts.c.id.in_(part), alerts.c.resolved_at.is_not(None))
-        resolved.update(connection.execute(query).scalars())
+        query = select(alerts.c.id, alerts.c.resolved_at, alerts.c.inhibited_by).where(alerts.c.id.in_(part))
+        for alert in connection.execute(query):
+            if alert.resolved_at is not None:
+                resolved.add(alert.id)
+            elif alert.inhibited_by is not None:
+                inhibited.add(alert.id)
     channel = found[0].channel if found else ""
     ends = [member.alert_id for member in found if member.kind is Kind.RESOLVED]
     told = _told_of(connection, channel, ends)
     return _Facts(
         is_planned=is_planned,
         resolved=frozenset(resolved),
+        inhibited=frozenset(inhibited),
         known=acknowledged(connection, numbers),
         untold=frozenset(number for number in ends if number not in told),
         silences=silences.active(connection, now),
@@ -156,11 +177,11 @@ def _hold(
     connection: Connection,
     row: Mapping[Any, Any],
     waiting: Sequence[Member],
-    silence_id: int,
+    silence_id: int | None,
     ends_at: datetime,
     now: datetime,
 ) -> None:
-    """Let members wait for the end of a silence in a notification of their own."""
+    """Let members wait, for the end of a silence if one is named, in a notification of their own."""
     number = new_row(
         connection,
         waiting[0].channel,
@@ -171,6 +192,12 @@ def _hold(
         silence_id=silence_id,
     )
     _mark(connection, waiting, notification_id=number)
+
+
+def _postpone(connection: Connection, notification_id: int, now: datetime) -> None:
+    """Let a whole notification wait for the alerts that keep its own quiet."""
+    values = {"due_at": now + _INHIBITED_PAUSE, "is_planned": True}
+    connection.execute(update(notifications).where(notifications.c.id == notification_id).values(values))
 
 
 def _alerts(told: Sequence[Member]) -> list[dict[str, Any]]:

@@ -91,6 +91,8 @@ def claim(db: Database, channel: str, owner: str, now: datetime, lease_s: float)
             if row is None:
                 return None
             told = row["payload"] or content.decide(connection, row["id"], row["is_planned"], now)
+            if told is None:
+                continue
             if isinstance(told, str):
                 _end(connection, row["id"], State(told), now)
                 count(connection, channel, told)

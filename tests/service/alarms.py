@@ -80,6 +80,11 @@ class Alarms:
             item = transition(rule, instrument, Kind.RESOLVED, **given)
             notifications.enqueue(connection, [(number, item) for number in numbers], self.settings, now)
 
+    def inhibit(self, by: str | None, *numbers: int) -> None:
+        """Let another rule's alert keep alerts quiet; None: not any more."""
+        with self.db.write() as connection:
+            connection.execute(update(alerts).where(alerts.c.id.in_(numbers)).values(inhibited_by=by))
+
 
 _COLUMNS = ("rule", "alert_key", "instrument", "severity", "evidence", "since")
 

@@ -641,3 +641,49 @@ def test_an_update_and_what_is_inhibited_are_told_to_nobody(
         notifications.enqueue(connection, [(number, later)], alarms.settings, datetime.now(UTC))
     empty(delivery)
     assert [post.body["status"] for post in receiver.posts] == ["firing"]
+
+
+@on_sqlite
+def test_while_another_alert_keeps_it_quiet_an_alert_is_neither_repeated_nor_escalated_and_then_goes_on(
+    alarms: Alarms, delivery: Delivery, receiver: Receiver, db: Database, clock: Clock
+) -> None:
+    steps = (Escalation(timedelta(minutes=90), ("boss",)),)
+    (number,) = alarms.fire(repeat=timedelta(hours=1), escalations=steps)
+    (other,) = alarms.fire(instrument="gong", repeat=timedelta(hours=1))
+    empty(delivery)
+    alarms.inhibit("CameraFrozen", number)
+    for _ in range(3):
+        clock.advance(minutes=61)
+        empty(delivery)
+    heard = [[alert["labels"]["instrument"] for alert in post.body["alerts"]] for post in receiver.posts]
+    assert heard == [["kso-halpha", "gong"], ["gong"], ["gong"], ["gong"]]
+    assert {post.path for post in receiver.posts} == {"/hook"}
+    with db.read() as connection:
+        assert connection.execute(select(func.count()).select_from(rows)).scalar() == 7
+    alarms.inhibit(None, number)
+    clock.advance(minutes=2)
+    empty(delivery)
+    again = [(post.path, post.body["alerts"][0]["labels"]["instrument"]) for post in receiver.posts[4:]]
+    assert sorted(again) == [("/hook", "kso-halpha"), ("/hook/boss", "kso-halpha")]
+    clock.advance(minutes=61)
+    empty(delivery)
+    assert told(db, number)[-1] == ("hook", "repeat", "waiting", 0)
+    assert told(db, other)[0] == ("hook", "fired", "sent", 1)
+
+
+@on_sqlite
+@pytest.mark.parametrize("is_over", [True, False])
+def test_an_alert_that_another_one_keeps_quiet_before_it_was_told_is_told_when_that_ends_if_it_still_fires(
+    is_over: bool, alarms: Alarms, delivery: Delivery, receiver: Receiver, clock: Clock
+) -> None:
+    (number,) = alarms.fire(group_wait=timedelta(minutes=1))
+    alarms.inhibit("CameraFrozen", number)
+    clock.advance(minutes=2)
+    empty(delivery)
+    assert receiver.posts == []
+    if is_over:
+        alarms.resolve(number)
+    alarms.inhibit(None, number)
+    clock.advance(minutes=2)
+    empty(delivery)
+    assert [post.body["status"] for post in receiver.posts] == ([] if is_over else ["firing"])
