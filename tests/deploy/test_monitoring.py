@@ -24,6 +24,7 @@ PROMISED = {
     "heliowatch_queue_oldest_task_age_seconds": {"queue"},
     "heliowatch_model_info": {"model", "version", "provider"},
     "heliowatch_database_reachable": set(),
+    "heliowatch_notifications_oldest_age_seconds": {"channel"},
     "heliowatch_frames": {"instrument", "status"},
     **{
         f"{name}_{part}": labels
