@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import Depends, FastAPI
 
 from service.auth import Scope, requires
-from service.views import assets, coverage, docs, page
+from service.turns import in_turn
+from service.views import alerts, assets, coverage, docs, page
 
 
 def install(app: FastAPI) -> None:
@@ -13,4 +14,5 @@ def install(app: FastAPI) -> None:
     app.mount("/static", assets.Assets(), name="static")
     app.include_router(page.router, dependencies=[Depends(requires(Scope.READ))])
     app.include_router(coverage.router, dependencies=[Depends(requires(Scope.READ))])
+    app.include_router(alerts.router, dependencies=[Depends(requires(Scope.READ)), in_turn])
     app.include_router(docs.router)
