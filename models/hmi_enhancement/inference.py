@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -51,7 +52,7 @@ class HmiEnhancement:
     descriptions : Mapping, optional
         Other networks than the shipped ones and those that the runtime names, by quantity.
     threads : int
-        Tiles at once: instead of threads within one call, of which `runtime` has its own number.
+        Tiles and strips at once: instead of threads within one call, of which `runtime` has its own number.
 
     Raises
     ------
@@ -131,7 +132,7 @@ class HmiEnhancement:
         enhanced = enhance_tiled(
             seen.image, network.run, network.tiling(self.threads), is_wanted=seen.is_certain, fill=quiet
         )
-        compared = compare(enhanced, seen.image, seen.is_certain, noise, network.psf)
+        compared = compare(enhanced, seen.image, seen.is_certain, noise, network.psf, self.threads)
         trust = compared.trust
         if not is_taken:
             enhanced, trust = brought_back(enhanced, trust, is_certain.shape)
@@ -140,7 +141,7 @@ class HmiEnhancement:
         numbers = _numbers(quantity, normalised, enhanced, is_certain, inner)
         made = Enhancement(
             quantity=quantity,
-            pixels=in_unit_of_frame(enhanced, frame, normalised, is_certain)[_doubled(inner)],
+            pixels=in_unit_of_frame(enhanced, frame, normalised, is_certain, self.threads)[_doubled(inner)],
             trust=trust[inner],
             window_px=window,
             numbers=EnhancementNumbers(
@@ -170,7 +171,11 @@ def quantity_of(frame: Frame) -> Quantity:
 
 
 def in_unit_of_frame(
-    enhanced: FloatArray, frame: Frame, normalised: Normalised, is_certain: NDArray[np.bool_]
+    enhanced: FloatArray,
+    frame: Frame,
+    normalised: Normalised,
+    is_certain: NDArray[np.bool_],
+    threads: int = 1,
 ) -> FloatArray:
     """Turn a result into the frame's unit, in place: NaN where it has no data, its own pixels off the disk.
 
@@ -180,22 +185,28 @@ def in_unit_of_frame(
         In the unit of the network.
     normalised : Normalised
         What the network was given, (h, w).
+    threads : int
+        Strips at once.
     """
     height, width = is_certain.shape
-    for rows in strips(height):
+
+    def work(rows: slice) -> None:
         fine = enhanced[2 * rows.start : 2 * rows.stop]
         if normalised.quiet is None:
             fine *= np.float32(normalised.unit_scale)
         else:
             fine *= _enlarged(rows, height, normalised.level_rows, cv2.INTER_LINEAR)
         if is_certain[rows].all():
-            continue
+            return
         if (normalised.data_mask[rows] & ~is_certain[rows]).any():
             _lay_own_pixels(fine, rows, frame, normalised)
         missing = (~normalised.data_mask[rows]).astype(np.uint8)
         if missing.any():
             wide = cv2.resize(missing, (2 * width, fine.shape[0]), interpolation=cv2.INTER_NEAREST)
             np.putmask(fine, wide, np.nan)
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="unit") as pool:
+        list(pool.map(work, strips(height)))
     return enhanced
 
 

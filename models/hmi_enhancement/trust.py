@@ -8,6 +8,7 @@ difference to the exact way is a thousandth of the granulation's contrast.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -56,7 +57,12 @@ class Comparison:
 
 
 def compare(
-    enhanced: FloatArray, image: FloatArray, is_certain: BoolArray, noise: float, psf: Psf
+    enhanced: FloatArray,
+    image: FloatArray,
+    is_certain: BoolArray,
+    noise: float,
+    psf: Psf,
+    threads: int = 1,
 ) -> Comparison:
     """Degrade a result again and compare.
 
@@ -70,11 +76,14 @@ def compare(
         Where there is data on the disk.
     noise : float
         Rms of the image's noise.
+    threads : int
+        Strips at once.
     """
     height, width = image.shape
     trust = np.zeros((height, width), np.float32)
-    total, count = 0.0, 0
-    for rows, columns, inner in _parts(is_certain):
+
+    def work(part: tuple[slice, slice, tuple[slice, slice]]) -> tuple[float, int]:
+        rows, columns, inner = part
         given = image[rows, columns]
         seen = degraded_again(
             enhanced[2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop], psf
@@ -85,8 +94,11 @@ def compare(
         target = slice(rows.start + inner[0].start, rows.start + inner[0].stop)
         trust[target, columns] = _trust_of(local / np.float32(noise)) * certain[inner]
         counted = _inside(certain, is_small=min(height, width) < _SMALL_PX)[inner]
-        total += float(squared[inner][counted].sum(dtype=np.float64))
-        count += int(counted.sum())
+        return float(squared[inner][counted].sum(dtype=np.float64)), int(counted.sum())
+
+    with ThreadPoolExecutor(threads, thread_name_prefix="trust") as pool:
+        found = list(pool.map(work, _parts(is_certain)))
+    total, count = sum(part for part, _ in found), sum(number for _, number in found)
     _fade_at_edges(trust, is_certain)
     return Comparison(trust, (total / count) ** 0.5 if count else 0.0)
 
