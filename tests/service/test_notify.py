@@ -402,7 +402,7 @@ def test_two_deliveries_send_each_notification_once_and_one_takes_over_what_the_
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert len(receiver.keys) == 30 and set(receiver.keys.values()) == {1}
     alarms.fire("Left")
     left = outbox.claim(db, "hook", "a process that dies", clock(), 30)
@@ -434,7 +434,7 @@ def test_alerts_that_join_a_group_while_it_is_being_claimed_are_told_once_each(
         alarms.storm([("Silent", f"camera-{number}")])
     is_over.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     empty(deliveries[0])
     heard = [item["labels"]["instrument"] for post in receiver.posts for item in post.body["alerts"]]
     assert sorted(heard) == sorted(f"camera-{number}" for number in range(60))
