@@ -119,6 +119,8 @@ def read_truth(path: Path, pixel_km: float, quantity: Quantity, rows: str = "") 
 
 
 def _plane(path: Path) -> FloatArray:
+    if not path.is_file():
+        raise UnusableInputError(f"there is no file {path}")
     try:
         found = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -54,6 +54,8 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         raise UnusableInputError(f"psf {options.psf}: there are {' and '.join(PSFS)}")
     if not 0 <= options.noise < 1:
         raise UnusableInputError(f"noise {options.noise:g}: it is rms in quiet Suns or kG, 0 to 1")
+    if options.seed < 0:
+        raise UnusableInputError(f"seed {options.seed}: give 0 or more")
     if options.format not in ("json", "table"):
         raise UnusableInputError(f"format {options.format}: there are json and table")
     truth = read_truth(options.truth, options.pixel_km, quantity, options.rows)

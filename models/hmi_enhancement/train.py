@@ -171,9 +171,6 @@ def train(options: TrainOptions) -> Path:
     truths, validation = data.truths_of(options)
     sources = data.sources_of(options, truths)
     options.output.mkdir(parents=True, exist_ok=True)
-    if options.action == "start":
-        for name in ("metrics.csv", CHECKPOINT, BEST):
-            (options.output / name).unlink(missing_ok=True)
     trainer = Trainer(options, config)
     trainer.truths = [
         {"name": path.name, "sha256": sha256_of(path), "rows": options.rows}
@@ -185,6 +182,9 @@ def train(options: TrainOptions) -> Path:
     else:
         trainer.start_from(fitted)
     held = [_held(truth, options) for truth in validation]
+    if options.action == "start":  # not before all options were seen to be right
+        for name in ("metrics.csv", CHECKPOINT, BEST):
+            (options.output / name).unlink(missing_ok=True)
     loop(trainer, sources, held, drawing_of(options))
     _draw(trainer, sources, held)
     export(ExportOptions(checkpoint=checkpoint, output=options.output))
@@ -211,6 +211,7 @@ def config_of(options: TrainOptions) -> NetworkConfig:
         (options.noise >= 0 and options.lr > 0 and options.l2 >= 0, "noise, lr and l2 are not negative"),
         (0 <= options.validation_share < 1, "validation-share is 0 to 1"),
         (0 <= options.average < 1, "average is 0 to below 1"),
+        (options.seed >= 0, "seed is 0 or more"),
     )
     for is_right, rule in checks:
         if not is_right:

@@ -197,6 +197,15 @@ def test_wrong_options_say_what_is_allowed(truth: Path, tmp_path: Path) -> None:
         train(options(truth, tmp_path / "none", action="continue"))
 
 
+def test_what_cannot_begin_leaves_the_former_run_as_it_was(truth: Path, tmp_path: Path) -> None:
+    train(options(truth, tmp_path, steps=1))
+    kept = (tmp_path / "checkpoint.pt").read_bytes()
+    for stated in ({"lr": float("nan")}, {"seed": -1}, {"batch_size": 0}, {"channels": -3}, {"linear": 4}):
+        with pytest.raises((UnusableInputError, ValueError)):
+            train(options(truth, tmp_path, **stated))
+        assert (tmp_path / "checkpoint.pt").read_bytes() == kept
+
+
 def test_a_run_of_another_network_is_not_continued(truth: Path, tmp_path: Path) -> None:
     train(options(truth, tmp_path, steps=1))
     with pytest.raises(ModelError, match="another network"):
