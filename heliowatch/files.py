@@ -192,6 +192,12 @@ def _array_frame(pixels: np.ndarray, instrument: str | None) -> tuple[Frame, str
     """Wrap an array, row 0 at the bottom, in a frame of the named or the recognised instrument."""
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
         raise UnusableInputError(f"an array of shape {pixels.shape}; (height, width) or (…, 3) is expected")
+    if pixels.size == 0 or pixels.dtype.kind not in "fiu":
+        raise UnusableInputError(
+            f"an array of shape {pixels.shape} and type {pixels.dtype} is no picture: whole or real numbers are"
+        )
+    if isinstance(pixels, np.ma.MaskedArray):
+        pixels = np.where(np.ma.getmaskarray(pixels), np.nan, pixels.data)
     name = instrument or next(filter(None, (kind.claim_content(pixels) for kind in kinds())), None)
     if name is None:
         raise UnusableInputError(f"name the instrument of an array: one of {', '.join(instrument_names())}")

@@ -65,6 +65,23 @@ def test_an_array_of_another_shape_has_its_error_set(shape: tuple[int, ...]):
     assert "shape" in str(report.error)
 
 
+@pytest.mark.parametrize(
+    "pixels", [np.zeros((0, 0)), np.ones((32, 32), bool), np.full((32, 32), "x"), np.ones((32, 32), complex)]
+)
+def test_an_array_of_no_numbers_has_its_error_set(pixels: np.ndarray):
+    good = sun().pixels
+    broken, other = score([pixels, good], instrument="halpha")
+    assert "no picture" in str(broken.error)
+    assert other.score is not None
+
+
+def test_masked_pixels_count_as_missing():
+    frame = sun().pixels.astype(float)
+    frame[100:160] = np.nan
+    masked = np.ma.masked_invalid(frame)
+    assert score(masked, instrument="halpha")[0].score == score(frame, instrument="halpha")[0].score
+
+
 def test_a_file_that_cannot_be_read_has_its_error_set(tmp_path: Path):
     (tmp_path / "x.fits").write_bytes(b"")
     (report,) = score(tmp_path / "x.fits")
