@@ -62,6 +62,7 @@ _FIELD_LIMITS = {
     "ratio_fine": (-0.42, 0.42),
     "ratio_coarse": (-0.5, 0.42),
 }
+_SQUARE = 0.02  # a pixel's sides may differ by as much
 _FLATTEST = 15.0  # times its own spread a field's middle may be
 _STRONG_KG = 0.3
 
@@ -102,6 +103,13 @@ def check_frame(frame: Frame) -> None:
             f"pixels of {scale * HMI_PX_ARCSEC:.3g} arcsec are none of HMI's full resolution "
             f"({HMI_PX_ARCSEC} arcsec), which alone the networks know: give the frame as it was taken"
         )
+    sides = [frame.header.get(word) for word in ("CDELT1", "CDELT2")]
+    if all(isinstance(side, int | float) and side for side in sides):
+        ratio = abs(sides[0] / sides[1])  # type: ignore[operator]
+        if abs(ratio - 1) > _SQUARE:
+            raise OutOfDomainError(
+                f"the header says that pixels are {ratio:.3g} times as wide as high (CDELT1, CDELT2): HMI's are square"
+            )
 
 
 def relative_scale(frame: Frame) -> float | None:

@@ -95,6 +95,17 @@ class HmiEnhancement:
             network.run(np.zeros((1, 1, _WARM_UP_PX, _WARM_UP_PX), np.float32))
             prepare(network.psf)
 
+    def reason_against(self, frame: Frame) -> str | None:
+        """Say what is wrong with a frame's scale, unit or values; None when they can be."""
+        quantity = quantity_of(frame)
+        try:
+            frame = _with_disk(frame, quantity)
+            domain.check_frame(frame)
+            _normalised(frame, quantity, (0, 0, frame.width, frame.height))
+        except UnusableInputError as error:
+            return str(error)
+        return None
+
     def enhance(self, frame: Frame, window_px: Box | None = None) -> Enhancement:
         """Enhance a frame or a window of it.
 

@@ -194,6 +194,12 @@ def test_the_headers_scale_must_be_hmis(
     )
 
 
+def test_pixels_that_the_header_says_are_oblong_are_refused(quiet: np.ndarray) -> None:
+    header = {"CDELT1": 0.504, "CDELT2": 1.0}
+    with pytest.raises(OutOfDomainError, match="square"):
+        domain.check_frame(frame_of(quiet, Quantity.CONTINUUM, header=header))
+
+
 def test_statistics_do_not_depend_on_level_and_hardly_on_what_lies_beside(quiet: np.ndarray) -> None:
     chosen = np.zeros(quiet.shape, bool)
     chosen[:, :60] = True

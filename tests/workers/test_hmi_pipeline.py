@@ -122,6 +122,20 @@ def test_what_cannot_be_enhanced_is_told_why_and_shown_all_the_same(
     assert "enhanced" not in [picture.kind for picture in outcome.pictures]
 
 
+def test_a_field_in_the_wrong_unit_is_not_called_dark_alone(pipeline: HmiPipeline):
+    field = taken()[1].frame()
+    outcome = run(pipeline, replace(field, unit="T"))  # gauss that are said to be tesla
+    reason = str(enhancement_finding(outcome)["refused"])
+    assert "BUNIT" in reason, reason
+
+
+def test_a_rolled_frame_is_enhanced_as_it_lies(pipeline: HmiPipeline):
+    frame = taken()[0].frame()
+    assert frame.pointing is not None
+    rolled = replace(frame, pointing=replace(frame.pointing, roll_deg=45.0))
+    assert "contrast_after" in enhancement_finding(run(pipeline, rolled))
+
+
 @dataclass
 class Clock:
     now: float = 0.0

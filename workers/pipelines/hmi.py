@@ -31,7 +31,6 @@ _HIDING = frozenset(
         Cause.UNDEREXPOSED,
         Cause.OVEREXPOSED,
         Cause.DEFOCUS,
-        Cause.TRACKING,
         Cause.LENS_CAP,
         Cause.NO_TARGET,
     }
@@ -95,6 +94,8 @@ class HmiPipeline(Pipeline):
         hiding = [item.cause.value for item in quality.causes if item.cause in _HIDING]
         if quality.is_degraded and hiding:
             reason = f"the frame is degraded: {', '.join(hiding)}"
+            wrong = self._enhancement.reason_against(frame)  # a wrong unit looks like too little light
+            reason += f"; {wrong}" if wrong else ""
             return _Enhanced(Finding(ANALYSIS, model, {"refused": reason}))
         if max(frame.height, frame.width) > FULL_DISK_PX:
             asked = pace.turn(frame.instrument, self._one_disk)
