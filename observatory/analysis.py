@@ -45,6 +45,21 @@ class EventType(StrEnum):
     ACTIVE_REGION = "AR"
 
 
+class SkyClass(StrEnum):
+    """What a picture of the whole sky shows: the six classes of Clausen & Nickisch (2018)."""
+
+    ARC = "arc"
+    DIFFUSE = "diffuse"
+    DISCRETE = "discrete"
+    CLOUD = "cloud"
+    MOON = "moon"
+    CLEAR = "clear"
+
+
+AURORAL = (SkyClass.ARC, SkyClass.DIFFUSE, SkyClass.DISCRETE)
+"""The classes that are aurora; the other three are not."""
+
+
 class Quantity(StrEnum):
     """What an enhanced frame shows of the photosphere."""
 
@@ -257,4 +272,85 @@ class Enhancement:
     trust: np.ndarray
     window_px: tuple[int, int, int, int]
     numbers: EnhancementNumbers
+    model: ModelIdentity
+
+
+@dataclass(frozen=True)
+class SkyFacts:
+    """What is known of a frame's sky without looking at the frame.
+
+    Attributes
+    ----------
+    sun_elevation_deg, moon_elevation_deg, moon_azimuth_deg : float or None
+        Of the centres above the horizon, without refraction; azimuths count from north over east.
+        None where the time or the place is not known.
+    moon_illuminated : float or None
+        Share of the Moon's disk that is lit, 0 to 1.
+    can_show_aurora : bool or None
+        False in daylight and bright twilight; None where the Sun's height is not known.
+    """
+
+    sun_elevation_deg: float | None = None
+    moon_elevation_deg: float | None = None
+    moon_azimuth_deg: float | None = None
+    moon_illuminated: float | None = None
+    can_show_aurora: bool | None = None
+
+
+@dataclass(frozen=True)
+class Sky:
+    """What one frame shows of the sky.
+
+    Attributes
+    ----------
+    sky_class : SkyClass or None
+        The likeliest; None where the sky cannot be judged (`reason` says why).
+    probabilities : Mapping[SkyClass, float]
+        Calibrated, sum 1; empty where the sky cannot be judged.
+    cloud_cover : float or None
+        Share of the sky's visible sectors that are cloudy, 0 to 1.
+    cloud_sectors : ndarray, shape (33,), float32 in 0-1
+        Probability of cloud in each of `observatory.sky_sectors`; NaN where a sector is hidden.
+    features : ndarray, shape (n,), float32
+        What the network's last layer but one says.
+    facts : SkyFacts
+    reason : str or None
+        Why the sky cannot be judged.
+    model : ModelIdentity
+    """
+
+    sky_class: SkyClass | None
+    probabilities: Mapping[SkyClass, float]
+    cloud_cover: float | None
+    cloud_sectors: np.ndarray
+    features: np.ndarray
+    facts: SkyFacts
+    model: ModelIdentity
+    reason: str | None = None
+
+    @property
+    def aurora_probability(self) -> float | None:
+        """Sum of the three auroral classes, 0 to 1; None where the sky cannot be judged."""
+        if not self.probabilities:
+            return None
+        return float(sum(self.probabilities[name] for name in AURORAL))
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What a station's magnetometer would feel, told from a frame of its sky.
+
+    Attributes
+    ----------
+    x_nt, y_nt, z_nt : float
+        Disturbance of the geographic north, east and downward components, nT.
+    is_simulated : bool
+        Whether the station's model was trained on a simulated magnetometer.
+    model : ModelIdentity
+    """
+
+    x_nt: float
+    y_nt: float
+    z_nt: float
+    is_simulated: bool
     model: ModelIdentity

@@ -12,6 +12,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from observatory.fisheye import Fisheye
+from observatory.sky import Site
+
 _FEW_COUNTS = 128  # half of them at least: then rounding is a four-hundredth of what is there
 _AVERAGED_TYPES = (np.uint8, np.int16, np.uint16, np.float32)  # what OpenCV resizes
 
@@ -86,6 +89,12 @@ class Frame:
         Header facts worth keeping (plain JSON values).
     sha256 : str | None
         Of the file's bytes, where whoever read it knows; products that go their own way name it.
+    fisheye : Fisheye | None
+        Geometry of an all-sky camera as settings, skymap or header tell it; None where nothing does.
+    site : Site | None
+        Where the camera stands.
+    sky_mask : ndarray of bool, shape (height, width), or None
+        True where the camera sees sky; None: wherever its lens looks.
     """
 
     pixels: np.ndarray
@@ -102,6 +111,9 @@ class Frame:
     file_name: str = ""
     header: Mapping[str, Any] = field(default_factory=dict)
     sha256: str | None = None
+    fisheye: Fisheye | None = None
+    site: Site | None = None
+    sky_mask: np.ndarray | None = None
 
     @cached_property
     def halved(self) -> np.ndarray | None:

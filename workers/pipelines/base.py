@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from models.runtime import Runtime
-from observatory.analysis import EventType, ModelIdentity, Quality, Segmentation
+from observatory.analysis import Disturbance, EventType, ModelIdentity, Quality, Segmentation, Sky
 from observatory.frame import Frame
+from observatory.keogram import SkySlices
 from observatory.orientation import PreviewAffine
 from workers.pace import Pace
 from workers.products.preview import Picture
@@ -45,6 +46,12 @@ class Outcome:
         Model whose network the stage ``inference`` timed.
     is_behind : bool
         Whether something was left out for want of time; its finding says what.
+    sky : Sky | None
+        Of all-sky frames.
+    slices : SkySlices | None
+        What a frame adds to its night's keogram and ewogram.
+    disturbance : Disturbance | None
+        Where the station has a model of its magnetometer.
     """
 
     quality: Quality | None = None
@@ -55,6 +62,9 @@ class Outcome:
     preview_affine: PreviewAffine | None = None
     network: str | None = None
     is_behind: bool = False
+    sky: Sky | None = None
+    slices: SkySlices | None = None
+    disturbance: Disturbance | None = None
 
 
 @dataclass
