@@ -57,6 +57,15 @@ def sun_elevation_deg(times_s: Seconds, site: Site) -> NDArray[np.float64]:
     return np.degrees(np.arcsin(np.clip(sine, -1.0, 1.0)))
 
 
+def sun_azimuth_deg(times_s: Seconds, site: Site) -> NDArray[np.float64]:
+    """Azimuth of the Sun's centre in degrees, 0 to 360, from north over east."""
+    x, y, z = np.moveaxis(sun_direction(times_s), -1, 0)
+    hour_angle = sidereal_angle(times_s) + np.radians(site.longitude_deg) - np.arctan2(y, x)
+    latitude = np.radians(site.latitude_deg)
+    north = np.cos(latitude) * z - np.sin(latitude) * np.hypot(x, y) * np.cos(hour_angle)
+    return np.degrees(np.arctan2(-np.hypot(x, y) * np.sin(hour_angle), north)) % 360.0
+
+
 def sun_above(site: Site, limit_deg: float, start_s: float, end_s: float) -> list[tuple[float, float]]:
     """Spans of time, within one, in which the Sun stands above a height."""
     times = np.arange(start_s, end_s + _STEP_S, _STEP_S)
