@@ -128,7 +128,7 @@ def load_network(checkpoint: Path) -> tuple[Enhancer, dict[str, Any]]:
     Raises
     ------
     ModelError
-        When it is missing or no checkpoint.
+        When it is missing, no checkpoint, or of a network that had other layers.
     """
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
@@ -137,7 +137,12 @@ def load_network(checkpoint: Path) -> tuple[Enhancer, dict[str, Any]]:
             f"{checkpoint} is no checkpoint that can be read ({error}): give the checkpoint.pt of a training"
         ) from error
     network = Enhancer(NetworkConfig.from_dict(state["config"]))
-    network.load_state_dict(state["averaged"])
+    try:
+        network.load_state_dict(state["averaged"])
+    except RuntimeError as error:
+        raise ModelError(
+            f"{checkpoint} is of an older {network.config.model}, which had other layers: train it again"
+        ) from error
     return network.eval(), state
 
 

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
 from models.hmi_enhancement.export import Provenance, write_network
 from models.hmi_enhancement.keras_weights import (
@@ -21,7 +20,7 @@ from models.hmi_enhancement.keras_weights import (
     evaluate,
     read_weights,
 )
-from models.hmi_enhancement.network import DEFAULTS, Encdec, Enhancer
+from models.hmi_enhancement.network import DEFAULTS, Enhancer
 from models.hmi_enhancement.options import ImportOptions
 from models.hmi_enhancement.psf import PSFS
 from models.hmi_enhancement.train import CENTRES, SCALE
@@ -112,15 +111,9 @@ def network_of(weights: KerasWeights, activation: str, quantity: Quantity) -> En
         scale=SCALE,
     )
     network = Enhancer(config)
-    if weights.model == "encdec":
-        network.inner = _EncdecAsPublished(config)
     layers = list(weights.layers)
     layers[0] = _scaled_entry(_convolution(layers[0]), centre)
     layers[-1] = _scaled_exit(_convolution(layers[-1]), centre)
-    if weights.model == "encdec":
-        # Batch norm that ours has not, after the first and the last 3x3: the same in one convolution.
-        layers[0:2] = [_merged(_convolution(layers[0]), _normalisation(layers[1]))]
-        layers[-3:-1] = [_merged(_convolution(layers[-3]), _normalisation(layers[-2]))]
     modules = [module for module in network.inner.modules() if isinstance(module, nn.Conv2d | nn.BatchNorm2d)]
     with torch.no_grad():
         for module, layer in zip(modules, layers, strict=True):
@@ -128,29 +121,8 @@ def network_of(weights: KerasWeights, activation: str, quantity: Quantity) -> En
     return network.eval()
 
 
-class _EncdecAsPublished(Encdec):
-    """With an activation, and nothing of the first layer, where ours adds the first layer and has none."""
-
-    def forward(self, value: Tensor) -> Tensor:
-        """(n, 1, 2 h, 2 w)."""
-        first = self.entry_activation(self.entry(value))
-        value = self.down_activation(self.down_norm(self.down(first)))
-        for block in self.blocks:
-            value = block(value)
-        value = functional.interpolate(value, scale_factor=2.0, mode="nearest")
-        value = self.up(value[..., : first.shape[2], : first.shape[3]])
-        value = self.grown_activation(self.up_norm(value))
-        value = functional.interpolate(value, scale_factor=2.0, mode="nearest")
-        return self.exit(self.grown_activation(self.grown(value)))
-
-
 def _convolution(layer: Convolution | Normalisation) -> Convolution:
     assert isinstance(layer, Convolution)
-    return layer
-
-
-def _normalisation(layer: Convolution | Normalisation) -> Normalisation:
-    assert isinstance(layer, Normalisation)
     return layer
 
 
@@ -163,12 +135,6 @@ def _scaled_entry(layer: Convolution, centre: float) -> Convolution:
 def _scaled_exit(layer: Convolution, centre: float) -> Convolution:
     """Its answer, less the centre and divided by the scale."""
     return Convolution(layer.name, layer.kernel.astype(np.float64) / SCALE, (layer.bias - centre) / SCALE)
-
-
-def _merged(layer: Convolution, norm: Normalisation) -> Convolution:
-    """A convolution that normalises by itself."""
-    factor = norm.gamma / np.sqrt(norm.variance.astype(np.float64) + norm.epsilon)
-    return Convolution(layer.name, layer.kernel * factor, (layer.bias - norm.mean) * factor + norm.beta)
 
 
 def _fill(module: nn.Module, layer: Convolution | Normalisation) -> None:

@@ -228,23 +228,26 @@ class Keepsize(nn.Module):
 
 
 class Encdec(nn.Module):
-    """The alternative: residual blocks of twice the width at half the sampling.
+    """As published: residual blocks of twice the width at half the sampling, nearest enlarging twice.
 
-    Windows of a picture must begin at even pixels to give what the whole picture gives.
+    Every 3×3 has its batch norm, and nothing goes past the blocks. Windows of a picture must begin at
+    even pixels to give what the whole picture gives.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
         width = config.channels
-        self.entry = _convolution(1, width)
+        self.entry, self.entry_norm = _convolution(1, width), _norm(width)
         self.down, self.down_norm = _convolution(width, 2 * width, stride=2), _norm(2 * width)
         self.blocks = nn.ModuleList(Residual(2 * width, config.activation) for _ in range(config.depth))
         self.up, self.up_norm = _convolution(2 * width, width), _norm(width)
-        self.grown = _convolution(width, width)
+        self.grown, self.grown_norm = _convolution(width, width), _norm(width)
         self.exit = nn.Conv2d(width, 1, 1)
         kind = ACTIVATIONS[config.activation]
-        self.entry_activation, self.down_activation, self.grown_activation = (kind() for _ in range(3))
+        self.entry_activation, self.down_activation, self.up_activation, self.grown_activation = (
+            kind() for _ in range(4)
+        )
 
     @property
     def halo_px(self) -> int:
@@ -253,14 +256,15 @@ class Encdec(nn.Module):
 
     def forward(self, value: Tensor) -> Tensor:
         """(n, 1, 2 h, 2 w)."""
-        first = self.entry_activation(self.entry(value))
-        value = self.down_activation(self.down_norm(self.down(first)))
+        height, width = value.shape[2:]
+        value = self.entry_activation(self.entry_norm(self.entry(value)))
+        value = self.down_activation(self.down_norm(self.down(value)))
         for block in self.blocks:
             value = block(value)
+        value = functional.interpolate(value, scale_factor=2.0, mode="nearest")[..., :height, :width]
+        value = self.up_activation(self.up_norm(self.up(value)))
         value = functional.interpolate(value, scale_factor=2.0, mode="nearest")
-        value = self.up_norm(self.up(value[..., : first.shape[2], : first.shape[3]])) + first
-        value = functional.interpolate(value, scale_factor=2.0, mode="nearest")
-        return self.exit(self.grown_activation(self.grown(value)))
+        return self.exit(self.grown_activation(self.grown_norm(self.grown(value))))
 
 
 class Residual(nn.Module):
@@ -293,7 +297,7 @@ def folded(network: Enhancer) -> Enhancer:
     """The same function for inference: batch norm and the blank's answer as part of convolutions."""
     result = copy.deepcopy(network).eval()
     for module in result.modules():
-        for name in ("first", "second", "middle", "down", "up"):
+        for name in ("first", "second", "middle", "entry", "down", "up", "grown"):
             norm = getattr(module, f"{name}_norm", None)
             if isinstance(norm, nn.BatchNorm2d):
                 setattr(module, name, nn.utils.fusion.fuse_conv_bn_eval(getattr(module, name), norm))

@@ -141,7 +141,11 @@ class Trainer:
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint of the same shape."""
         state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["config"] != self.config.to_dict():
+        same = (
+            state["config"] == self.config.to_dict()
+            and state["network"].keys() == self.network.state_dict().keys()
+        )
+        if not same:
             raise ModelError(f"{path} is of another network; give its options, or another output folder")
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])

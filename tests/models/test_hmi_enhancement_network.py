@@ -12,6 +12,13 @@ torch = pytest.importorskip("torch", reason="torch is not installed: networks ca
 
 from models.hmi_enhancement import network as networks  # noqa: E402
 from models.hmi_enhancement.export import Provenance, parity, write_network, write_onnx  # noqa: E402
+from models.hmi_enhancement.keras_weights import (  # noqa: E402
+    Convolution,
+    KerasWeights,
+    Normalisation,
+    evaluate,
+    published_shapes,
+)
 from models.hmi_enhancement.network import DEFAULTS, Enhancer, NetworkConfig, folded  # noqa: E402
 from models.registry import read_manifest  # noqa: E402
 from models.runtime import Runtime  # noqa: E402
@@ -42,9 +49,39 @@ def answered(network: torch.nn.Module, picture: np.ndarray) -> np.ndarray:
         return network(torch.from_numpy(picture.astype(np.float32))[None, None])[0, 0].numpy()
 
 
+def layers_of(network: Enhancer) -> list[Convolution | Normalisation]:
+    """Its layers with weights, in their order, in the layout of the published network's files."""
+    found: list[Convolution | Normalisation] = []
+    for name, module in network.inner.named_modules():
+        if isinstance(module, torch.nn.Conv2d):
+            kernel = module.weight.detach().numpy().transpose(2, 3, 1, 0)
+            found.append(Convolution(name, kernel, module.bias.detach().numpy()))
+        elif isinstance(module, torch.nn.BatchNorm2d):
+            arrays = (module.weight, module.bias, module.running_mean, module.running_var)
+            found.append(Normalisation(name, *(each.detach().numpy() for each in arrays), module.eps))
+    return found
+
+
+@pytest.mark.parametrize("model", ["keepsize", "encdec"])
+def test_what_trains_has_the_published_layers_and_no_other(model: str) -> None:
+    shapes = [layer.shape for layer in layers_of(Enhancer(DEFAULTS[model]))]
+    assert shapes == published_shapes(model, depth=5, filters=64)
+
+
+@pytest.mark.parametrize("activation", ["relu", "elu"])
+@pytest.mark.parametrize("model", ["keepsize", "encdec"])
+def test_what_trains_computes_as_the_published_network(model: str, activation: str) -> None:
+    network = shaken(replace(TINY[model], activation=activation, centre=0.0, scale=1.0))
+    weights = KerasWeights(tuple(layers_of(network)), model, depth=2, filters=4)
+    picture = np.random.default_rng(3).normal(size=(22, 30)).astype(np.float32)
+    expected = evaluate(weights, picture, activation)
+    np.testing.assert_allclose(answered(network, picture), expected, atol=3e-6 * np.abs(expected).max())
+
+
 def test_the_published_network_has_its_published_size() -> None:
     assert networks.count_parameters(Enhancer(DEFAULTS["keepsize"])) == 445_249
     assert networks.operations_per_pixel(DEFAULTS["keepsize"]) == 553_792
+    assert networks.count_parameters(Enhancer(DEFAULTS["encdec"])) == 1_664_321
 
 
 def test_the_efficient_network_takes_a_twentieth_of_the_published_operations() -> None:

@@ -159,6 +159,20 @@ def test_the_published_networks_train_with_the_same_command(model: str, truth: P
     assert name == {"keepsize": "hmi_enhancement_published", "encdec": "hmi_enhancement_encdec"}[model]
 
 
+def test_a_checkpoint_whose_network_had_other_layers_is_refused(truth: Path, tmp_path: Path) -> None:
+    asked = options(truth, tmp_path, model="encdec", steps=1)
+    train(asked)
+    checkpoint = tmp_path / "checkpoint.pt"
+    state = torch.load(checkpoint, weights_only=True)
+    for part in ("network", "averaged"):
+        state[part] = {name: w for name, w in state[part].items() if "entry_norm" not in name}
+    torch.save(state, checkpoint)
+    with pytest.raises(ModelError, match="train it again"):
+        load_network(checkpoint)
+    with pytest.raises(ModelError, match="another network"):
+        train(replace(asked, action="continue", steps=2))
+
+
 def test_fields_train_on_simulations_alone(tmp_path: Path) -> None:
     train(options(Path("none"), tmp_path, truth="", quantity="field", simulated=2, validation_share=0.5))
     assert read_manifest(tmp_path / "manifest.toml").name == "hmi_enhancement_field"
