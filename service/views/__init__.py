@@ -6,7 +6,7 @@ from fastapi import Depends, FastAPI
 
 from service.auth import Scope, requires
 from service.turns import in_turn
-from service.views import alerts, assets, coverage, docs, page
+from service.views import alerts, assets, coverage, docs, modes, page
 
 
 def install(app: FastAPI) -> None:
@@ -16,3 +16,4 @@ def install(app: FastAPI) -> None:
     app.include_router(coverage.router, dependencies=[Depends(requires(Scope.READ))])
     app.include_router(alerts.router, dependencies=[Depends(requires(Scope.READ)), in_turn])
     app.include_router(docs.router)
+    app.include_router(modes.router)

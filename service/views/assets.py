@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from service.views import words
+from service.views.modes import template_values
 
 STATIC = Path(__file__).parent / "static"
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -50,7 +51,7 @@ def _templates() -> Jinja2Templates:
     )
     environment.globals["static"] = static_address
     environment.filters |= words.FILTERS
-    return Jinja2Templates(env=environment)
+    return Jinja2Templates(env=environment, context_processors=[template_values])
 
 
 templates = _templates()
