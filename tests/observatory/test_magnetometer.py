@@ -1,0 +1,174 @@
+"""IAGA-2002: real files of Boulder, gaps, other components, broken files, and our own writing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from observatory.errors import UnreadableFileError
+from observatory.magnetometer import (
+    MagneticSeries,
+    disturbance,
+    read_iaga2002,
+    read_many,
+    write_iaga2002,
+)
+from observatory.sky import Site
+
+SITE = Site(78.203, 15.829, 520)
+
+
+def series(count: int = 5, *, step_s: float = 60.0, is_simulated: bool = True) -> MagneticSeries:
+    times = 1_763_683_140.0 + step_s * np.arange(count)  # one minute before midnight
+    x, y, z = (level + np.arange(count) for level in (7400.0, 900.0, 53_800.0))
+    return MagneticSeries("SIM", "Adventdalen", SITE, times, x, y, z, is_simulated=is_simulated)
+
+
+def file_of(folder: Path, *lines: str, letters: str = "XYZF", end: str = "\n", head: str = "") -> Path:
+    columns = "".join(f"{'ABC' + letter:>10}" for letter in letters)
+    path = folder / "abc20261120vmin.min"
+    text = " Format                 IAGA-2002                                    |\n" + head
+    text += f"DATE       TIME         DOY{columns}   |\n" + "\n".join(lines) + end
+    path.write_text(text, encoding="latin-1")
+    return path
+
+
+def line(clock: str, *values: float) -> str:
+    return f"2026-11-20 {clock}:00.000 324   " + "".join(f"{value:10.2f}" for value in values)
+
+
+def test_a_real_week_of_boulder_has_the_field_that_the_map_shows_there(real_frames: Path) -> None:
+    found = read_many(sorted((real_frames / "magnetometer").glob("*.min")))
+    assert (found.station, found.name, found.is_simulated, found.kind) == (
+        "BOU",
+        "Boulder",
+        False,
+        "variation",
+    )
+    assert found.site == Site(40.137, pytest.approx(-105.236), 1682.0)
+    assert found.times_s.size == 7 * 1440
+    assert set(np.diff(found.times_s)) == {60.0}
+    x, y, z = np.nanmean(found.xyz_nt, axis=0)
+    # World Magnetic Model for Boulder, late 2014: declination 8.9 degrees east, inclination 66.5.
+    assert np.degrees(np.arctan2(y, x)) == pytest.approx(8.9, abs=0.5)
+    assert np.degrees(np.arctan2(z, np.hypot(x, y))) == pytest.approx(66.5, abs=1.0)
+    left = disturbance(found).xyz_nt
+    assert np.abs(np.median(left, axis=0)).max() < 5.0
+    assert 5.0 < left.std(axis=0).max() < 40.0  # a quiet week
+
+
+def test_what_is_written_is_read_again_and_says_that_it_is_simulated(tmp_path: Path) -> None:
+    path, given = tmp_path / "sim.min", series()
+    given.y_nt[2] = np.nan
+    write_iaga2002(path, given)
+    found = read_iaga2002(path)
+    np.testing.assert_allclose(found.xyz_nt, given.xyz_nt, atol=0.005)
+    np.testing.assert_array_equal(found.times_s, given.times_s)
+    assert (found.is_simulated, found.station, found.site) == (True, "SIM", SITE)
+    text = path.read_text()
+    assert {len(row) for row in text.splitlines()} == {70}
+    assert "(SIMULATED)" in text
+    assert "# SIMULATED" in text
+    write_iaga2002(path, replace(given, is_simulated=False))
+    assert "SIMULATED" not in path.read_text().upper()
+    assert not read_iaga2002(path).is_simulated
+
+
+def test_seconds_are_read_as_minutes_are(tmp_path: Path) -> None:
+    path, given = tmp_path / "sim.sec", series(90, step_s=1.0)
+    write_iaga2002(path, given)
+    np.testing.assert_array_equal(read_iaga2002(path).times_s, given.times_s)
+
+
+def test_h_and_d_become_north_and_east_with_the_baseline_of_variations(tmp_path: Path) -> None:
+    row = line("00:00", 20_000.0, 60.0, 47_000.0, 51_000.0)
+    head = " Data Type              variation\n # DECBAS               18000  (tenths of minutes)\n"
+    found = read_iaga2002(file_of(tmp_path, row, letters="HDZF", head=head))
+    angle = np.radians(31.0)
+    np.testing.assert_allclose(found.xyz_nt, [[2e4 * np.cos(angle), 2e4 * np.sin(angle), 47_000.0]])
+    whole = read_iaga2002(
+        file_of(tmp_path, row, letters="HDZF", head=head.replace("variation", "definitive"))
+    )
+    np.testing.assert_allclose(np.degrees(np.arctan2(whole.y_nt, whole.x_nt)), 1.0)
+
+
+def test_declination_inclination_and_force_are_enough(tmp_path: Path) -> None:
+    row = line("00:00", 0.0, 3600.0, 50_000.0, 50_000.0)
+    found = read_iaga2002(file_of(tmp_path, row, letters="DIFG"))
+    np.testing.assert_allclose(found.xyz_nt, [[25_000.0, 0.0, 50_000.0 * np.sin(np.radians(60.0))]])
+
+
+def test_gaps_and_components_that_are_not_measured_are_nan(tmp_path: Path) -> None:
+    rows = [line("00:00", 99999.0, 900.0, 50_000.0, 88888.0), line("00:01", 7000.0, 88888.0, 99999.90, 99999)]
+    found = read_iaga2002(file_of(tmp_path, *rows))
+    assert np.isnan(found.xyz_nt).tolist() == [[True, False, False], [False, True, True]]
+    assert np.isfinite(disturbance(found).z_nt).tolist() == [True, False]
+
+
+def test_a_corrected_minute_replaces_the_first_and_order_does_not_matter(tmp_path: Path) -> None:
+    rows = [line("00:02", 3, 0, 0, 0), line("00:01", 1, 0, 0, 0), line("00:01", 2, 0, 0, 0)]
+    assert read_iaga2002(file_of(tmp_path, *rows)).x_nt.tolist() == [2.0, 3.0]
+
+
+@pytest.mark.parametrize("kept", [30, 60, 69], ids=["in a value", "in the last", "without its last digit"])
+def test_the_last_line_of_a_file_that_is_being_written_is_left_for_later(tmp_path: Path, kept: int) -> None:
+    rows = [line("00:00", 1, 2, 3, 4), line("00:01", 5, 6, 7, 8)[:kept]]
+    assert read_iaga2002(file_of(tmp_path, *rows, end="")).x_nt.tolist() == [1.0]
+
+
+def test_a_whole_last_line_needs_no_line_feed(tmp_path: Path) -> None:
+    rows = [line("00:00", 1, 2, 3, 4), line("00:01", 5, 6, 7, 8)]
+    assert read_iaga2002(file_of(tmp_path, *rows, end="")).x_nt.tolist() == [1.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("lines", "letters", "said"),
+    [
+        (["2026-11-20 00:00:00.000 324   1.0 2.0"], "XYZF", "line 3"),
+        (["2026-11-20 00:00:00.000 324   1.0 2.0 three 4.0"], "XYZF", "line 3"),
+        (["2026-13-20 00:00:00.000 324   1.0 2.0 3.0 4.0"], "XYZF", "line 3"),
+        (["2026-11-20 00:00:00.000 324   1.0 nan 3.0 4.0"], "XYZF", "no number"),
+        ([], "XZFG", "do not follow"),
+        ([], "XXZF", "same component"),
+    ],
+)
+def test_a_broken_file_is_refused_by_its_line(
+    tmp_path: Path, lines: list[str], letters: str, said: str
+) -> None:
+    with pytest.raises(UnreadableFileError, match=said):
+        read_iaga2002(file_of(tmp_path, *lines, letters=letters))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff\xd8\xff\xe0" * 500, b"time,x\n2026,1\n", b" Format                 IAGA-2002  |\n"],
+)
+def test_other_files_are_said_to_be_no_iaga_2002(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "other.min"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableFileError, match="not IAGA-2002"):
+        read_iaga2002(path)
+
+
+def test_stations_are_not_mixed_and_simulated_files_not_with_measured_ones(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.min", tmp_path / "b.min"
+    write_iaga2002(first, series())
+    write_iaga2002(second, replace(series(), station="LYR"))
+    with pytest.raises(UnreadableFileError, match="LYR"):
+        read_many([first, second])
+    write_iaga2002(second, series(is_simulated=False))
+    with pytest.raises(UnreadableFileError, match="never mix"):
+        read_many([first, second])
+    with pytest.raises(UnreadableFileError, match="no magnetometer file"):
+        read_many([])
+
+
+def test_an_active_night_does_not_move_the_quiet_level() -> None:
+    times = np.arange(7 * 1440) * 60.0
+    x = np.full(times.size, 8000.0)
+    x[3 * 1440 : 3 * 1440 + 600] -= 500.0
+    left = disturbance(MagneticSeries("SIM", "", None, times, x, x.copy(), x.copy()))
+    np.testing.assert_allclose(left.x_nt, x - 8000.0)
