@@ -1,0 +1,89 @@
+"""Onsets are found where aurora brightens and stays, and nowhere else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+
+from observatory.analysis import SkyClass
+from observatory.onset import onsets
+from tests.observatory.nights import DUSK, night_of_frames
+
+MINUTES = np.arange(240.0)
+APPEARS = np.where(MINUTES >= 120, 60.0, 0.0)
+LIKELY = np.where(MINUTES >= 120, 0.9, 0.1)
+
+
+def at(minute: float):
+    return DUSK + timedelta(minutes=minute)
+
+
+def test_aurora_that_appears_and_stays_is_one_onset_at_its_first_frame():
+    (found,) = onsets(night_of_frames(MINUTES, arc=APPEARS, probability=LIKELY))
+    assert found.time == at(120)
+    assert found.frame_id == 121
+    assert found.aurora_probability == 0.9
+    assert 0.1 < found.rise < 0.4
+
+
+def test_an_arc_that_brightens_is_an_onset_and_a_steady_one_is_none():
+    steady = np.full(240, 30.0)
+    assert onsets(night_of_frames(MINUTES, arc=steady, probability=0.9)) == ()
+    (found,) = onsets(night_of_frames(MINUTES, arc=steady + APPEARS, probability=0.9))
+    assert found.time == at(120)
+
+
+def test_single_bright_frames_are_none():
+    flashes = np.zeros(240)
+    flashes[[30, 31, 100, 150, 152]] = 80.0
+    assert onsets(night_of_frames(MINUTES, arc=flashes, probability=0.9)) == ()
+
+
+def test_a_rise_without_aurora_is_none_and_aurora_without_a_rise_is_none():
+    assert onsets(night_of_frames(MINUTES, arc=APPEARS, probability=0.2)) == ()
+    assert onsets(night_of_frames(MINUTES, probability=LIKELY)) == ()
+
+
+def test_moonrise_and_dawn_are_none_even_where_the_network_errs():
+    dawn = 40.0 * np.exp((MINUTES - 239) / 25)
+    moonrise = np.clip((MINUTES - 60) * 0.6, 0, 40)
+    assert onsets(night_of_frames(MINUTES, glow=dawn, probability=0.9)) == ()
+    assert onsets(night_of_frames(MINUTES, glow=moonrise, probability=0.9)) == ()
+    # The Moon brightens one part of the line more than the rest, and slowly.
+    assert onsets(night_of_frames(MINUTES, glow=moonrise, arc=moonrise / 2, probability=0.9)) == ()
+
+
+def test_what_a_gap_hides_is_none_and_the_minutes_after_it_tell_anew():
+    minutes = np.concatenate([np.arange(0.0, 100), np.arange(160.0, 240)])
+    arc, likely = np.where(minutes >= 160, 60.0, 0.0), np.where(minutes >= 160, 0.9, 0.1)
+    assert onsets(night_of_frames(minutes, arc=arc, probability=likely)) == ()
+    arc = np.where(minutes >= 200, 60.0, 0.0)
+    (found,) = onsets(night_of_frames(minutes, arc=arc, probability=0.9))
+    assert found.time == at(200)
+
+
+def test_an_aurora_that_fades_and_returns_is_two_onsets_and_flicker_is_one():
+    arc = np.where((MINUTES >= 60) & (MINUTES < 110) | (MINUTES >= 160), 60.0, 0.0)
+    found = onsets(night_of_frames(MINUTES, arc=arc, probability=0.9))
+    assert [one.time for one in found] == [at(60), at(160)]
+    flicker = np.where(MINUTES >= 120, 50.0 + 10 * np.sin(MINUTES), 0.0)
+    assert len(onsets(night_of_frames(MINUTES, arc=flicker, probability=LIKELY))) == 1
+
+
+def test_frames_every_three_seconds_and_every_eight_minutes_are_read_alike():
+    quick = np.arange(0.0, 60.0, 0.05)
+    (found,) = onsets(night_of_frames(quick, arc=np.where(quick >= 40, 60.0, 0), probability=0.9))
+    assert abs((found.time - at(40)).total_seconds()) <= 3
+    slow = np.arange(0.0, 480.0, 8.0)
+    (found,) = onsets(night_of_frames(slow, arc=np.where(slow >= 240, 60.0, 0), probability=0.9))
+    assert found.time == at(240)
+
+
+def test_too_few_frames_and_frames_that_nobody_judged_have_none():
+    assert onsets(night_of_frames([0.0])) == ()
+    nothing = [None] * 240
+    assert onsets(night_of_frames(MINUTES, arc=APPEARS, probability=np.nan, classes=nothing)) == ()
+    assert (
+        onsets(night_of_frames(MINUTES, arc=APPEARS, probability=0.1, classes=[SkyClass.CLEAR] * 240)) == ()
+    )
