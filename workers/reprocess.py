@@ -14,10 +14,12 @@ from celery import shared_task
 
 import observatory
 from observatory.errors import TransientError, UnusableInputError
+from observatory.frame import Frame
 from observatory.storage import reprocess, results
 from observatory.storage.regions import NewSegmentation
 from observatory.storage.reprocess import ClaimedItem, Item
 from observatory.storage.results import NewRun
+from observatory.storage.skies import NewSky
 from workers.app import REPROCESS
 from workers.dispatcher import Dispatcher
 from workers.patience import Claim, insist, see_through
@@ -102,7 +104,7 @@ def analyse(at: Desk, claimed: ClaimedItem) -> NewRun:
         instrument=claimed.instrument,
     )
     outcome = pipeline.run(frame, Stopwatch())
-    return reprocess.only(_as_run(at, outcome), claimed.model)
+    return reprocess.only(_as_run(at, frame, outcome), claimed.model)
 
 
 def _check_model(pipeline: Pipeline, model: str | None) -> None:
@@ -111,7 +113,7 @@ def _check_model(pipeline: Pipeline, model: str | None) -> None:
         raise NotRunError(model, pipeline.family, installed)
 
 
-def _as_run(at: Desk, outcome: Outcome) -> NewRun:
+def _as_run(at: Desk, frame: Frame, outcome: Outcome) -> NewRun:
     return NewRun(
         made=[results.NewResult(item.analysis, item.model, item.payload) for item in outcome.findings],
         software_version=observatory.__version__,
@@ -120,4 +122,6 @@ def _as_run(at: Desk, outcome: Outcome) -> NewRun:
         pictures=written(at.files, outcome.pictures),
         segmentations=[NewSegmentation(item, outcome.preview_affine) for item in outcome.segmentations],
         looked_for=outcome.looked_for,
+        sky=NewSky.of(frame, outcome.sky),
+        disturbance=outcome.disturbance,
     )

@@ -16,10 +16,12 @@ from celery import shared_task
 
 import observatory
 from observatory.errors import DefectError
+from observatory.frame import Frame
 from observatory.settings import Settings
 from observatory.storage import frames, results
 from observatory.storage.frames import Claimed, Status
 from observatory.storage.regions import NewSegmentation
+from observatory.storage.skies import NewSky
 from workers import composites, metrics
 from workers.app import PROCESS_FRAME
 from workers.context import Context
@@ -124,7 +126,7 @@ def work(at: Desk, claimed: Claimed) -> str:
     pipeline = at.pipelines.of(opened.kind.family)
     outcome = pipeline.run_live(frame, watch, at.pace)
     with watch.stage("store"):
-        is_ours = _store(at, claimed, outcome)
+        is_ours = _store(at, claimed, frame, outcome)
     if not is_ours:
         return "superseded"
     composites.after_frame(at, claimed.id, claimed.instrument)
@@ -132,7 +134,7 @@ def work(at: Desk, claimed: Claimed) -> str:
     return "done"
 
 
-def _store(at: Desk, claimed: Claimed, outcome: Outcome) -> bool:
+def _store(at: Desk, claimed: Claimed, frame: Frame, outcome: Outcome) -> bool:
     return results.finish(
         at.db,
         claimed.id,
@@ -145,6 +147,8 @@ def _store(at: Desk, claimed: Claimed, outcome: Outcome) -> bool:
         segmentations=[NewSegmentation(item, outcome.preview_affine) for item in outcome.segmentations],
         looked_for=outcome.looked_for,
         claimed_at=claimed.claimed_at,
+        sky=NewSky.of(frame, outcome.sky),
+        disturbance=outcome.disturbance,
     )
 
 

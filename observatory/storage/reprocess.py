@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy import ColumnElement, and_, or_, select, update
 
-from observatory.storage import enhancements, leases, results
+from observatory.storage import enhancements, leases, results, skies
 from observatory.storage.frames import plain_text, text_path
 from observatory.storage.reprocess_jobs import ACTIVE, ItemStatus
 from observatory.storage.results import NewRun
@@ -248,16 +248,17 @@ def only(run: NewRun, model: str | None) -> NewRun:
     made = [item for item in run.made if item.model.name == model]
     is_judged = run.quality is not None and run.quality.model.name == model
     is_segmented = any(item.analysis.startswith("segmentation") for item in made)
-    is_enhanced = enhancements.is_told(made)
+    sky = run.sky if run.sky is not None and run.sky.sky.model.name == model else None
+    felt = run.disturbance
+    follow = {kind: enhancements.is_told(made) for kind in enhancements.PICTURES}
+    follow |= dict.fromkeys(skies.PICTURES, sky is not None)
     return replace(
         run,
         made=made,
         quality=run.quality if is_judged else None,
-        pictures=[
-            item
-            for item in run.pictures
-            if (is_enhanced if item.kind in enhancements.PICTURES else is_judged)
-        ],
+        pictures=[item for item in run.pictures if follow.get(item.kind, is_judged)],
+        sky=sky,
+        disturbance=felt if felt is not None and felt.model.name == model else None,
         segmentations=run.segmentations if is_segmented else (),
         looked_for=run.looked_for if is_segmented else (),
     )

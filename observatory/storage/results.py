@@ -23,8 +23,8 @@ from sqlalchemy import (
     update,
 )
 
-from observatory.analysis import EventType, ModelIdentity, Quality
-from observatory.storage import enhancements, events, regions
+from observatory.analysis import Disturbance, EventType, ModelIdentity, Quality
+from observatory.storage import enhancements, events, regions, skies
 from observatory.storage.files import StoredFile
 from observatory.storage.frames import Status, held
 from observatory.storage.provenance import current_run, parameters_hash, plain_parameters, subject_of
@@ -32,6 +32,7 @@ from observatory.storage.provenance import of_frame as of_frame  # beside the ot
 from observatory.storage.regions import FrameFacts, NewSegmentation
 from observatory.storage.schema import UtcDateTime, causes, frames, products, results
 from observatory.storage.session import Database
+from observatory.storage.skies import NewSky
 
 
 @dataclass(frozen=True)
@@ -111,6 +112,10 @@ class NewRun:
     looked_for : sequence of EventType
         Types of event that were considered, those skipped among them: regions that a former run found
         of one that has no segmentation now are removed.
+    sky : NewSky or None
+        None where the run said nothing of it: what was said before stays.
+    disturbance : Disturbance or None
+        The same.
     """
 
     made: Sequence[NewResult]
@@ -120,6 +125,8 @@ class NewRun:
     pictures: Sequence[NewProduct] = ()
     segmentations: Sequence[NewSegmentation] = ()
     looked_for: Sequence[EventType] = ()
+    sky: NewSky | None = None
+    disturbance: Disturbance | None = None
 
 
 def finish(
@@ -135,6 +142,8 @@ def finish(
     segmentations: Sequence[NewSegmentation] = (),
     looked_for: Sequence[EventType] = (),
     claimed_at: datetime | None = None,
+    sky: NewSky | None = None,
+    disturbance: Disturbance | None = None,
 ) -> bool:
     """End a frame as done, with everything found, or change nothing.
 
@@ -147,8 +156,10 @@ def finish(
         See `NewRun`.
     claimed_at : datetime or None
         Of the `Claimed`: then another claim under the same name is left alone.
+    sky, disturbance
+        Of all-sky frames; see `NewRun`.
     """
-    run = NewRun(made, software_version, now, quality, pictures, segmentations, looked_for)
+    run = NewRun(made, software_version, now, quality, pictures, segmentations, looked_for, sky, disturbance)
     with db.write() as connection:
         row = connection.execute(
             _FINISH,
@@ -167,6 +178,7 @@ def finish(
         connection.execute(_NOTE_LATENCY, {"frame": frame_id, "latency": latency_s})
         _add_results(connection, frame_id, run)
         _write_enhancement(db, connection, frame_id, row, run)
+        _write_sky(db, connection, frame_id, row, run)
         if quality is not None:
             _write_causes(connection, frame_id, row, quality)
         else:
@@ -180,19 +192,22 @@ def finish(
 def _outdated(run: NewRun) -> list[ColumnElement[bool]]:
     """Conditions: products of a frame that those of another run replace.
 
-    The pictures of an enhancement follow it alone: whoever only judges a frame anew leaves them, and
-    whoever only enhances it anew leaves the others.
+    The pictures of an enhancement follow it alone, as those of a sky: whoever only judges a frame anew leaves
+    them, and whoever only enhances it anew leaves the others.
     """
-    is_of_enhancement = products.c.kind.in_(enhancements.PICTURES)
     made_now = [
         and_(products.c.kind == item.kind, products.c.sha256 == item.file.sha256) for item in run.pictures
     ]
     conditions = [~or_(*made_now)] if made_now else []
-    if not enhancements.is_told(run.made):
-        conditions.append(~is_of_enhancement)
-    elif all(item.kind in enhancements.PICTURES for item in run.pictures):
-        conditions.append(is_of_enhancement)
-    return conditions
+    told = {
+        enhancements.PICTURES: enhancements.is_told(run.made),
+        skies.PICTURES: run.sky is not None,
+    }
+    apart = {kind for kinds in told for kind in kinds}
+    follow = {kind for kinds, is_told in told.items() if is_told for kind in kinds}
+    if follow and all(item.kind in apart for item in run.pictures):
+        return [*conditions, products.c.kind.in_(sorted(follow))]
+    return [*conditions, products.c.kind.not_in(sorted(apart - follow))]
 
 
 _WORK_AGAIN = (
@@ -222,11 +237,12 @@ def finish_again(db: Database, connection: Connection, frame_id: int, run: NewRu
     row = connection.execute(_WORK_AGAIN, {"frame": frame_id, "now": run.now}).one_or_none()
     if row is None:
         return False
-    if run.pictures or enhancements.is_told(run.made):
+    if run.pictures or run.sky is not None or enhancements.is_told(run.made):
         connection.execute(delete(products).where(products.c.frame_id == frame_id, *_outdated(run)))
         _add_pictures(db, connection, frame_id, run)
     new = _add_results(connection, frame_id, run)
     _write_enhancement(db, connection, frame_id, row, run)
+    _write_sky(db, connection, frame_id, row, run)
     if run.quality is not None and "quality" in new:
         connection.execute(
             update(frames)
@@ -277,6 +293,12 @@ def _write_enhancement(
     enhancements.write(db, connection, _facts(frame_id, row), run.made, run.software_version)
 
 
+def _write_sky(db: Database, connection: Connection, frame_id: int, row: Row[Any], run: NewRun) -> None:
+    if run.sky is not None or run.disturbance is not None:
+        facts = _facts(frame_id, row)
+        skies.write(db, connection, facts, run.sky, run.disturbance, run.software_version)
+
+
 def _facts(frame_id: int, row: Row[Any]) -> FrameFacts:
     return FrameFacts(frame_id, row.instrument, row.date_obs, row.received_at)
 
@@ -303,6 +325,8 @@ def _tell(
     }
     if found:
         payload["regions"] = found
+    if run.sky is not None:
+        payload["sky"] = skies.short(run.sky.sky)
     events.append(db, connection, [events.NewEvent("result", row.instrument, frame_id, payload)])
 
 

@@ -1,4 +1,8 @@
-"""The tables. Every change here needs a migration; a test compares the two."""
+"""The tables. Every change here needs a migration; a test compares the two.
+
+On Postgres the view ``epn_core`` (migration 0004) reads `frames` and `products`: a migration that changes a
+column of theirs must drop it first and make it again.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA_REVISION = "0008"
+SCHEMA_REVISION = "0009"
 """Head of the migrations that this software needs; a test compares it with Alembic's head."""
 
 
