@@ -1,7 +1,8 @@
 """Previews and what is laid over them.
 
-Solar north is up and west right when the pointing is known, else the picture lies as in the file
-(FITS rows upwards). Everything laid over a preview goes through the same `Orientation`.
+Solar north is up and west right when the pointing is known; of all-sky frames north is up and east left
+when the camera's azimuths are; else the picture lies as in the file (FITS rows upwards). Everything laid
+over a preview goes through the same `Orientation`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from PIL import Image
 
 from observatory.analysis import Quality
 from observatory.frame import Frame, RowOrder
-from observatory.orientation import LEAST_ROLL_DEG, turning_point
+from observatory.orientation import LEAST_ROLL_DEG, sky_affine, turning_point
 from observatory.robust import quantile
 
 PREVIEW_SIDE_PX = 1024
@@ -157,6 +158,9 @@ def _linear(pixels: np.ndarray, low: float, high: float) -> Bytes8:
 
 def orient(frame: Frame, picture: np.ndarray) -> np.ndarray:
     """Turn a picture that lies as the file's rows so that north, or FITS up, is up."""
+    turned = sky_affine(frame, picture.shape[1] / frame.width)
+    if turned is not None:
+        return _as_on_the_sky(picture, np.array(turned))
     if frame.row_order is RowOrder.TOP:
         return picture
     upright = np.ascontiguousarray(picture[::-1])
@@ -171,3 +175,10 @@ def orient(frame: Frame, picture: np.ndarray) -> np.ndarray:
     return np.asarray(
         cv2.warpAffine(upright, turn, (upright.shape[1], upright.shape[0]), flags=cv2.INTER_LINEAR)
     )
+
+
+def _as_on_the_sky(picture: np.ndarray, affine: NDArray[np.float64]) -> np.ndarray:
+    if np.allclose(affine, np.eye(2, 3), atol=1e-3):
+        return picture
+    size = (picture.shape[1], picture.shape[0])
+    return np.asarray(cv2.warpAffine(picture, affine, size, flags=cv2.INTER_LINEAR))

@@ -1,0 +1,43 @@
+"""What is known of a sky without looking at it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from observatory.frame import Frame, RowOrder
+from observatory.sky import Site
+from observatory.sky_facts import facts_of
+
+LONGYEARBYEN = Site(78.15, 16.04)
+FLAGSTAFF = Site(34.75, -111.42)
+
+
+def frame(time: datetime | None, site: Site | None) -> Frame:
+    return Frame(np.zeros((4, 4), np.uint8), "allsky", RowOrder.TOP, date_obs=time, site=site)
+
+
+def test_the_polar_night_can_show_aurora_at_noon() -> None:
+    facts = facts_of(frame(datetime(2013, 12, 21, 11, 0, tzinfo=UTC), LONGYEARBYEN))
+    assert facts.sun_elevation_deg == pytest.approx(-11.6, abs=0.1)
+    assert facts.can_show_aurora is True
+
+
+def test_neither_daylight_nor_bright_twilight_can_show_aurora() -> None:
+    noon = facts_of(frame(datetime(2018, 6, 20, 19, 25, tzinfo=UTC), FLAGSTAFF))
+    dawn = facts_of(frame(datetime(2018, 6, 20, 12, 0, tzinfo=UTC), FLAGSTAFF))
+    assert noon.sun_elevation_deg == pytest.approx(78.7, abs=0.2)
+    assert noon.can_show_aurora is False
+    assert dawn.sun_elevation_deg is not None and -6 < dawn.sun_elevation_deg < 0
+    assert dawn.can_show_aurora is False
+
+
+def test_without_a_place_only_the_moons_phase_is_known_and_without_a_time_nothing() -> None:
+    time = datetime(2018, 7, 27, 20, 20, tzinfo=UTC)  # a total lunar eclipse: the Moon is full
+    facts = facts_of(frame(time, None))
+    assert facts.moon_illuminated == pytest.approx(1.0, abs=0.001)
+    assert facts.moon_elevation_deg is None and facts.can_show_aurora is None
+    nothing = facts_of(frame(None, FLAGSTAFF))
+    assert nothing.sun_elevation_deg is None and nothing.moon_illuminated is None
