@@ -317,6 +317,8 @@ class Sky:
     reason : str or None
         Why the sky cannot be judged.
     model : ModelIdentity
+    note : str or None
+        What is known from elsewhere and changed the class, such as a Moon below the horizon.
     """
 
     sky_class: SkyClass | None
@@ -327,6 +329,7 @@ class Sky:
     facts: SkyFacts
     model: ModelIdentity
     reason: str | None = None
+    note: str | None = None
 
     @property
     def aurora_probability(self) -> float | None:
