@@ -3,7 +3,11 @@
 from alembic import context
 from sqlalchemy import text
 
-from observatory.storage import notification_schema, sky_schema  # noqa: F401, their tables join the others
+from observatory.storage import (  # noqa: F401, their tables join the others
+    night_schema,
+    notification_schema,
+    sky_schema,
+)
 from observatory.storage.schema import UtcDateTime, metadata
 from observatory.storage.session import Database, as_storage_error
 

@@ -16,6 +16,7 @@ import observatory
 from observatory.errors import TransientError, UnusableInputError
 from observatory.frame import Frame
 from observatory.storage import reprocess, results
+from observatory.storage.nights import NewSlices
 from observatory.storage.regions import NewSegmentation
 from observatory.storage.reprocess import ClaimedItem, Item
 from observatory.storage.results import NewRun
@@ -123,5 +124,6 @@ def _as_run(at: Desk, frame: Frame, outcome: Outcome) -> NewRun:
         segmentations=[NewSegmentation(item, outcome.preview_affine) for item in outcome.segmentations],
         looked_for=outcome.looked_for,
         sky=NewSky.of(frame, outcome.sky),
+        slices=NewSlices.of(frame, outcome.sky, outcome.slices),
         disturbance=outcome.disturbance,
     )

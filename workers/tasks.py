@@ -20,6 +20,7 @@ from observatory.frame import Frame
 from observatory.settings import Settings
 from observatory.storage import frames, results
 from observatory.storage.frames import Claimed, Status
+from observatory.storage.nights import NewSlices
 from observatory.storage.regions import NewSegmentation
 from observatory.storage.skies import NewSky
 from workers import composites, metrics
@@ -148,6 +149,7 @@ def _store(at: Desk, claimed: Claimed, frame: Frame, outcome: Outcome) -> bool:
         looked_for=outcome.looked_for,
         claimed_at=claimed.claimed_at,
         sky=NewSky.of(frame, outcome.sky),
+        slices=NewSlices.of(frame, outcome.sky, outcome.slices),
         disturbance=outcome.disturbance,
     )
 

@@ -24,9 +24,10 @@ from sqlalchemy import (
 )
 
 from observatory.analysis import Disturbance, EventType, ModelIdentity, Quality
-from observatory.storage import enhancements, events, regions, skies
+from observatory.storage import enhancements, events, nights, regions, skies
 from observatory.storage.files import StoredFile
 from observatory.storage.frames import Status, held
+from observatory.storage.nights import NewSlices
 from observatory.storage.provenance import current_run, parameters_hash, plain_parameters, subject_of
 from observatory.storage.provenance import of_frame as of_frame  # beside the other questions about a frame
 from observatory.storage.regions import FrameFacts, NewSegmentation
@@ -116,6 +117,8 @@ class NewRun:
         None where the run said nothing of it: what was said before stays.
     disturbance : Disturbance or None
         The same.
+    slices : NewSlices or None
+        What the frame adds to the pictures of its night; the same.
     """
 
     made: Sequence[NewResult]
@@ -127,6 +130,7 @@ class NewRun:
     looked_for: Sequence[EventType] = ()
     sky: NewSky | None = None
     disturbance: Disturbance | None = None
+    slices: NewSlices | None = None
 
 
 def finish(
@@ -144,6 +148,7 @@ def finish(
     claimed_at: datetime | None = None,
     sky: NewSky | None = None,
     disturbance: Disturbance | None = None,
+    slices: NewSlices | None = None,
 ) -> bool:
     """End a frame as done, with everything found, or change nothing.
 
@@ -156,10 +161,12 @@ def finish(
         See `NewRun`.
     claimed_at : datetime or None
         Of the `Claimed`: then another claim under the same name is left alone.
-    sky, disturbance
+    sky, disturbance, slices
         Of all-sky frames; see `NewRun`.
     """
-    run = NewRun(made, software_version, now, quality, pictures, segmentations, looked_for, sky, disturbance)
+    run = NewRun(
+        made, software_version, now, quality, pictures, segmentations, looked_for, sky, disturbance, slices
+    )
     with db.write() as connection:
         row = connection.execute(
             _FINISH,
@@ -297,6 +304,8 @@ def _write_sky(db: Database, connection: Connection, frame_id: int, row: Row[Any
     if run.sky is not None or run.disturbance is not None:
         facts = _facts(frame_id, row)
         skies.write(db, connection, facts, run.sky, run.disturbance, run.software_version)
+    if run.slices is not None:
+        nights.write(db, connection, _facts(frame_id, row), run.slices, run.now)
 
 
 def _facts(frame_id: int, row: Row[Any]) -> FrameFacts:
