@@ -1,0 +1,266 @@
+"""What an all-sky frame shows: the network's classes and cloud, checked against Sun and Moon (numpy alone)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.aurora.preparation import channels, geometry_of, lay_out
+from models.registry import ModelDescription, load
+from models.runtime import Runtime, Session
+from observatory.analysis import ModelIdentity, Sky, SkyClass, SkyFacts
+from observatory.errors import UnusableInputError
+from observatory.fisheye import Fisheye
+from observatory.frame import Frame
+from observatory.sky_facts import DAYLIGHT_DEG, facts_of
+from observatory.sky_sectors import COUNT, sector_of
+from observatory.sky_view import as_seen, circle_of, for_analysis
+
+FloatArray = NDArray[np.floating]
+
+_CLOUDY = 0.5  # probability from which a sector counts as cloudy
+_LEAST_VISIBLE = 0.3  # share of a sector that must be seen for it to be judged
+_MOON_DOWN_DEG = -1.0  # its radius, refraction, and the error of a site that is known to a degree
+_FINE = 64  # cells along a side that sectors are summed over: the cloud map's own are as wide as a sector
+_LEAST_SUM = 1e-6
+
+NO_CIRCLE = "the circle of the sky was not found in the picture: give the camera's geometry in its settings"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the network says of one frame.
+
+    Attributes
+    ----------
+    sky : Sky
+    cloud : ndarray, shape (g, g), float32 in 0-1, or None
+        Probability of cloud on the box around the circle of the sky, rows and columns as in the frame; NaN
+        where the sky is hidden. None where the sky was not judged.
+    """
+
+    sky: Sky
+    cloud: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the network gives for one or several frames."""
+
+    probabilities: FloatArray
+    cloud: FloatArray
+    features: FloatArray
+
+    def of(self, number: int) -> _Found:
+        """What it gives for one of them."""
+        one = slice(number, number + 1)
+        return _Found(self.probabilities[one], self.cloud[one], self.features[one])
+
+
+class AuroraModel:
+    """The network of auroral classes and cloud.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    description : ModelDescription, optional
+        Another network than the shipped one.
+
+    Raises
+    ------
+    ModelError
+        When the network is missing or altered.
+    """
+
+    name = "aurora"
+
+    def __init__(self, runtime: Runtime, description: ModelDescription | None = None) -> None:
+        self._runtime = runtime
+        self.description = description or load(self.name)
+
+    @property
+    def identity(self) -> ModelIdentity:
+        """What results keep of this model."""
+        return self.description.identity
+
+    @property
+    def session(self) -> Session:
+        """The network's session in this process."""
+        return self._runtime.session(self.description.path)
+
+    def warm_up(self) -> None:
+        """Make the session and run it once."""
+        self.session.warm_up()
+
+    def analyse(self, frame: Frame, facts: SkyFacts | None = None) -> Sky:
+        """Say what one frame shows; of a camera that nothing describes the circle is looked for."""
+        small = for_analysis(frame)
+        return self.look(small, circle_of(small), facts_of(frame) if facts is None else facts).sky
+
+    def look(self, frame: Frame, circle: Fisheye | None, facts: SkyFacts, hidden: str | None = None) -> Look:
+        """Say what one frame shows, and where its clouds are.
+
+        Parameters
+        ----------
+        frame : Frame
+            At the size of the analysis; see `observatory.sky_view.for_analysis`.
+        circle : Fisheye or None
+            In its pixels; None where it was not found.
+        facts : SkyFacts
+        hidden : str or None
+            What is already known to keep the sky from being judged.
+        """
+        reason = hidden or (NO_CIRCLE if circle is None else too_bright(facts))
+        if reason is not None or circle is None:
+            return self._not_judged(facts, reason)
+        try:
+            square = lay_out(frame.pixels, circle, frame.sky_mask)
+        except UnusableInputError as error:
+            return self._not_judged(facts, str(error))
+        found = self._run(channels(square)[None])
+        return self._interpreted(square.is_valid, as_seen(circle, frame.row_order), facts, found)
+
+    def look_all(self, frames: Sequence[Frame], circle: Fisheye, facts: Sequence[SkyFacts]) -> list[Look]:
+        """Say what several frames of one camera show; the same as one by one, in one call of the network.
+
+        Raises
+        ------
+        UnusableInputError
+            When the circle is too small or lies outside the frames.
+        """
+        squares = [lay_out(frame.pixels, circle, frame.sky_mask) for frame in frames]
+        found = self._run(np.stack([channels(square) for square in squares]))
+        return [
+            self._interpreted(squares[n].is_valid, as_seen(circle, frame.row_order), facts[n], found.of(n))
+            for n, frame in enumerate(frames)
+        ]
+
+    def _run(self, given: FloatArray) -> _Found:
+        found = self.session.run({"image": given}, ("probabilities", "cloud", "features"))
+        return _Found(found["probabilities"], found["cloud"], found["features"])
+
+    def _interpreted(
+        self, is_valid: NDArray[np.bool_], seen: Fisheye, facts: SkyFacts, found: _Found
+    ) -> Look:
+        cloud = found.cloud[0]
+        visible = cv2.resize(is_valid.astype(np.float32), cloud.shape[::-1], interpolation=cv2.INTER_AREA)
+        sectors = by_sector(cloud, visible, seen)
+        said = {name: float(value) for name, value in zip(SkyClass, found.probabilities[0], strict=True)}
+        checked, note = against_moon(said, facts)
+        sky = Sky(
+            sky_class=max(checked, key=lambda name: checked[name]),
+            probabilities=checked,
+            cloud_cover=cover_of(sectors),
+            cloud_sectors=sectors,
+            features=np.asarray(found.features[0], np.float32),
+            facts=facts,
+            model=self.identity,
+            note=note,
+        )
+        return Look(sky, on_frame(np.where(visible >= _LEAST_VISIBLE, cloud, np.nan), seen))
+
+    def _not_judged(self, facts: SkyFacts, reason: str | None) -> Look:
+        sky = Sky(
+            sky_class=None,
+            probabilities={},
+            cloud_cover=None,
+            cloud_sectors=np.full(COUNT, np.nan, np.float32),
+            features=np.zeros(0, np.float32),
+            facts=facts,
+            model=self.identity,
+            reason=reason,
+        )
+        return Look(sky)
+
+
+def too_bright(facts: SkyFacts) -> str | None:
+    """Why the Sun keeps a sky from being judged; None where it does not, or where it is not known."""
+    if facts.can_show_aurora is not False or facts.sun_elevation_deg is None:
+        return None
+    height = facts.sun_elevation_deg
+    if height > DAYLIGHT_DEG:
+        return f"daylight: the Sun stands {max(height, 0.0):.0f}° above the horizon"
+    return f"bright twilight: the Sun stands {-height:.1f}° below the horizon"
+
+
+def against_moon(said: Mapping[SkyClass, float], facts: SkyFacts) -> tuple[dict[SkyClass, float], str | None]:
+    """Probabilities without the Moon where it is known to be down, and a note where that changes the class."""
+    height = facts.moon_elevation_deg
+    if height is None or height > _MOON_DOWN_DEG:
+        return dict(said), None
+    others: dict[SkyClass, float] = {name: value for name, value in said.items() if name is not SkyClass.MOON}
+    whole = sum(others.values())
+    rest: dict[SkyClass, float] = {
+        name: value / whole if whole > _LEAST_SUM else 1.0 / len(others) for name, value in others.items()
+    }
+    checked = {name: rest.get(name, 0.0) for name in said}
+    if max(said, key=lambda name: said[name]) is not SkyClass.MOON:
+        return checked, None
+    return checked, f"looked like the Moon, which stands {-height:.0f}° below the horizon"
+
+
+def on_frame(cells: FloatArray, circle: Fisheye) -> FloatArray:
+    """Lay a map of the square on the box around the circle in the frame, which differs by the lens.
+
+    Parameters
+    ----------
+    cells : ndarray, shape (g, g)
+        On the square, whose distance from the middle is the zenith distance.
+
+    Returns
+    -------
+    ndarray, shape (g, g), float32
+        Its edges are the edges of the box of the circle; NaN beyond the circle.
+    """
+    side = cells.shape[0]
+    boxed = replace(circle, center_x_px=side / 2 - 0.5, center_y_px=side / 2 - 0.5, radius_px=side / 2)
+    zenith, azimuth = replace(boxed, radius_y_px=None).directions((side, side))
+    beyond = ~(zenith <= 90.0)  # also where the lens cannot look at all
+    x, y = geometry_of(circle, side).pixel(np.where(beyond, 999.0, zenith), azimuth)
+    laid = cv2.remap(
+        cells.astype(np.float32),
+        x.astype(np.float32),
+        y.astype(np.float32),
+        cv2.INTER_NEAREST,
+        borderValue=float("nan"),
+    )
+    return np.asarray(laid)
+
+
+def by_sector(cloud: FloatArray, visible: FloatArray, seen: Fisheye) -> NDArray[np.float32]:
+    """Mean probability of cloud in each of the 33 sectors; NaN where a sector is hidden.
+
+    Parameters
+    ----------
+    cloud, visible : ndarray, shape (g, g)
+        On the square laid over the circle.
+    seen : Fisheye
+        Geometry of the camera with its azimuths; see `observatory.sky_view.as_seen`.
+    """
+    sector, count = _sectors(seen.up_azimuth_deg, seen.is_clockwise)
+    share = cv2.resize(visible.astype(np.float32), (_FINE, _FINE), interpolation=cv2.INTER_LINEAR).ravel()
+    filled = cv2.resize(cloud.astype(np.float32), (_FINE, _FINE), interpolation=cv2.INTER_LINEAR).ravel()
+    weight = np.bincount(sector, share, COUNT + 1)[:COUNT]
+    total = np.bincount(sector, share * filled, COUNT + 1)[:COUNT]
+    mean = np.where(weight >= _LEAST_VISIBLE * count, total / np.maximum(weight, 1e-9), np.nan)
+    return np.clip(mean, 0.0, 1.0).astype(np.float32)
+
+
+def cover_of(sectors: FloatArray) -> float | None:
+    """Share of the visible sectors that are cloudy; None where none is visible."""
+    known = sectors[np.isfinite(sectors)]
+    return float(np.mean(known >= _CLOUDY)) if known.size else None
+
+
+@lru_cache(maxsize=64)
+def _sectors(up_azimuth_deg: float, is_clockwise: bool) -> tuple[NDArray[np.intp], FloatArray]:
+    """Sector of every fine cell, `COUNT` for none, and how many cells each has."""
+    known = Fisheye(0.0, 0.0, 1.0, up_azimuth_deg=up_azimuth_deg, is_clockwise=is_clockwise, is_oriented=True)
+    sector = sector_of(*geometry_of(known, _FINE).directions((_FINE, _FINE))).astype(np.intp).ravel()
+    sector[sector < 0] = COUNT
+    return sector, np.bincount(sector, minlength=COUNT + 1)[:COUNT].astype(float)
