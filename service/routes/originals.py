@@ -98,7 +98,7 @@ def get_original(request: Request, here: Here, frame_id: FrameId) -> Response:
             "this server gives no original files away (service.serve_originals); previews are there",
         )
     headers = {"ETag": f'"{found.sha256}"', "Cache-Control": "no-cache"}
-    path = _place_of(found, frame_id)
+    path = place_of(found, frame_id)
     if has_it(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return RangedFile(
@@ -110,7 +110,7 @@ def get_original(request: Request, here: Here, frame_id: FrameId) -> Response:
     )
 
 
-def _place_of(found: Original, frame_id: int) -> Path:
+def place_of(found: Original, frame_id: int) -> Path:
     """Where the file lies unchanged.
 
     Raises

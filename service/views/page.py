@@ -69,10 +69,10 @@ def refusals(request: Request, here: Here) -> Response:
 
 def _wish(request: Request, instrument: str = "", day: str = "", frame_id: str = "") -> now.Wish:
     is_name = 0 < len(instrument) <= 64 and instrument.isprintable()
-    return now.Wish(instrument if is_name else None, _date(day), _number(frame_id), _outlines(request))
+    return now.Wish(instrument if is_name else None, _date(day), _number(frame_id), outlines_of(request))
 
 
-def _outlines(request: Request) -> frozenset[str] | None:
+def outlines_of(request: Request) -> frozenset[str] | None:
     """Outlines that the address switches on: ``outlines=CH,AR``, or once for each, as a form sends them."""
     given = request.query_params.getlist("outlines")
     if not given:
@@ -95,7 +95,7 @@ def _number(word: str) -> int | None:
 
 def _render(request: Request, name: str, **values: Any) -> Response:
     base = base_of(request)
-    chosen = _outlines(request)
+    chosen = outlines_of(request)
     kept = {} if chosen is None else {"outlines": ",".join(sorted(chosen)) or "none"}
 
     def address(path: str, **query: Any) -> str:

@@ -8,7 +8,6 @@
   let points = { t: [], score: [], bad: [], id: [] };
   let plot = null;
   let chosen = null; // id of the frame in the panel
-  let isMapShown = true;
 
   // ---- pieces of the page, fetched again ----
 
@@ -65,47 +64,16 @@
   const areas = () => $("areas") && soon("areas", 4000, () => $("areas") && replace(here(), "areas", "#areas"));
 
   function panel(id, isPinned) {
-    return replace(`/now/frame/${id}?pinned=${isPinned ? 1 : 0}${outlines()}`, "frame");
-  }
-
-  // ---- outlines: which are switched on stands in the address, so that a link shows the same ----
-
-  /** Part of an address that keeps the choice; nothing while it is the usual one. */
-  function outlines() {
-    const given = new URLSearchParams(location.search).getAll("outlines");
-    return given.length ? `&outlines=${encodeURIComponent(given.join(","))}` : "";
-  }
-
-  function onOutlines(form) {
-    const boxes = [...form.querySelectorAll("input[name=outlines][type=checkbox]")];
-    const query = new URLSearchParams(location.search);
-    query.delete("outlines");
-    if (!boxes.every((box) => box.checked)) {
-      query.set("outlines", boxes.filter((box) => box.checked).map((box) => box.value).join(",") || "none");
-    }
-    const words = query.toString().replaceAll("%2C", ",");
-    history.replaceState(null, "", `${page.base}/${words ? `?${words}` : ""}`);
+    return replace(`/now/frame/${id}?pinned=${isPinned ? 1 : 0}${Panel.outlines()}`, "frame");
   }
 
   function select(id) {
     page.pinned = "frame";
     chosen = id;
-    history.replaceState(null, "", `${page.base}/?frame=${id}${outlines()}`);
+    history.replaceState(null, "", `${page.base}/?frame=${id}${Panel.outlines()}`);
     sayChosen();
     if (plot) plot.redraw(false);
     soon("panel", 80, () => panel(chosen, true));
-  }
-
-  // ---- before and after: where the seam was put, it stays from frame to frame ----
-
-  let seam = 50;
-
-  function placeSeam() {
-    const input = document.querySelector(".sides .place"); // no id: htmx would give it back its old attributes
-    if (!input) return;
-    input.value = seam;
-    input.setAttribute("aria-valuetext", `${seam} % before, ${100 - seam} % enhanced`);
-    input.parentElement.style.setProperty("--at", `${seam}%`);
   }
 
   // ---- the timeline ----
@@ -329,20 +297,11 @@
     points = $("points") ? JSON.parse($("points").textContent) : { t: [], score: [], bad: [], id: [] };
     chosen = $("frame") ? Number($("frame").dataset.frame) : null;
     drawChart();
-    placeSeam();
+    Panel.restore();
     tick();
   }
 
   document.addEventListener("keydown", onKey);
-  document.addEventListener("change", (event) => {
-    if (event.target.id === "show-map") isMapShown = event.target.checked;
-    if (event.target.name === "outlines") onOutlines(event.target.form);
-  });
-  document.addEventListener("input", (event) => {
-    if (!event.target.matches(".sides .place")) return;
-    seam = Number(event.target.value);
-    placeSeam();
-  });
   document.addEventListener("click", (event) => {
     const link = event.target.closest("a[data-select]");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
@@ -350,10 +309,7 @@
     select(Number(link.dataset.select));
     $("frame").scrollIntoView({ block: "nearest" });
   });
-  document.addEventListener("htmx:afterSwap", () => {
-    if ($("show-map")) $("show-map").checked = isMapShown;
-    placeSeam();
-  });
+  document.addEventListener("htmx:afterSwap", Panel.restore);
   document.addEventListener("htmx:afterSettle", () => {
     if ($("frame")) chosen = Number($("frame").dataset.frame);
     if (plot) plot.redraw(false);
