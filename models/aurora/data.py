@@ -1,0 +1,203 @@
+"""Skies to learn from: simulated ones, kept on disk as the network sees them.
+
+A `Skies` holds squares in bytes, which is finer than their noise, and what is known of each: its class, and
+how much of each cell of the map is covered by cloud and by aurora.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.aurora.preparation import CHANNELS, GRID, SIDE, Square, channels, lay_out
+from observatory.analysis import SkyClass
+from observatory.errors import UnusableInputError
+from observatory.fisheye import Fisheye
+
+FloatArray = NDArray[np.float32]
+
+CLASSES = tuple(SkyClass)
+MAPS = ("cloud", "aurora")
+UNKNOWN = -1
+SHARD = 500  # skies in a file
+_SIGNED = np.array([name in ("brightness", "contrast", "green", "red") for name in CHANNELS])
+_LEAST_VALID = 0.3  # of a cell: less, and nothing is asked of it
+
+
+@dataclass(frozen=True)
+class Skies:
+    """Squares with what is known of them.
+
+    Attributes
+    ----------
+    squares : ndarray, shape (n, 7, 128, 128), uint8
+        See `encode`.
+    classes : ndarray, shape (n,), int8
+        Number in `CLASSES`; -1 where it is not known.
+    maps : ndarray, shape (n, 2, 16, 16), uint8
+        Share of each cell covered by cloud and by aurora, 0 to 255.
+    is_known : ndarray, shape (n, 16, 16), bool
+        Where the maps are known.
+    cameras : ndarray, shape (n,), str
+    """
+
+    squares: NDArray[np.uint8]
+    classes: NDArray[np.int8]
+    maps: NDArray[np.uint8]
+    is_known: NDArray[np.bool_]
+    cameras: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def span(self, first: int, last: int) -> Skies:
+        """Those from `first` to before `last`, without a copy."""
+        return Skies(*(values[first:last] for values in vars(self).values()))
+
+    def taken(self, numbers: Sequence[int] | NDArray[np.integer]) -> Skies:
+        """Some of them."""
+        return Skies(
+            self.squares[numbers],
+            self.classes[numbers],
+            self.maps[numbers],
+            self.is_known[numbers],
+            self.cameras[numbers],
+        )
+
+
+def encode(found: FloatArray) -> NDArray[np.uint8]:
+    """Channels (7, side, side) as bytes; signed ones around 127.5."""
+    scaled = np.where(_SIGNED[:, None, None], (found + 1) * 127.5, found * 255)
+    return np.clip(np.round(scaled), 0, 255).astype(np.uint8)
+
+
+def decode(stored: NDArray[np.uint8]) -> FloatArray:
+    """Channels (..., 7, side, side) of bytes; what is not valid is 0 again."""
+    values = stored.astype(np.float32)
+    found = np.where(_SIGNED[:, None, None], values / 127.5 - 1, values / 255)
+    return np.asarray(found * (stored[..., -1:, :, :] > 127), np.float32)
+
+
+def cells(square: Square, values: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Mean of a fine map over each cell of the grid, and where enough of the cell is seen."""
+    weight = cv2.resize(square.is_valid.astype(np.float32), (GRID, GRID), interpolation=cv2.INTER_AREA)
+    mean = cv2.resize(values * square.is_valid, (GRID, GRID), interpolation=cv2.INTER_AREA)
+    return np.asarray(mean / np.maximum(weight, 1e-3), np.float32), weight >= _LEAST_VALID
+
+
+def map_of(
+    coverage: FloatArray, circle: Fisheye, sky_mask: NDArray[np.bool_] | None
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """A map on the frame's pixels as cells of the grid, and where they are known."""
+    laid = lay_out(np.ascontiguousarray(coverage, np.float32), circle, sky_mask)
+    return cells(laid, laid.pixels)
+
+
+def simulated(
+    count: int, seed: int, *, size: int = 256, is_testing: bool = False
+) -> Iterator[tuple[Skies, int]]:
+    """Simulated skies in shards, each with its number; the same seed and number give the same skies.
+
+    Parameters
+    ----------
+    count : int
+    seed : int
+    size : int
+        Pixels across the largest of them; the smallest have five eighths.
+    is_testing : bool
+        Cameras and sites that are kept from training, instead of those for it.
+    """
+    for number in range(-(-count // SHARD)):
+        yield simulated_shard(number, min(SHARD, count - number * SHARD), seed, size, is_testing), number
+
+
+def simulated_shard(number: int, count: int, seed: int, size: int, is_testing: bool) -> Skies:
+    """One shard of `simulated`."""
+    from models.simulate.allsky_cameras import TESTING_KINDS, TRAINING_KINDS
+    from models.simulate.allsky_sampling import sample
+
+    random = np.random.default_rng([seed, number, int(is_testing)])
+    kinds = TESTING_KINDS if is_testing else TRAINING_KINDS
+    squares, classes, maps, known, cameras = [], np.full(count, UNKNOWN, np.int8), [], [], []
+    for place in range(count):
+        kind = kinds[int(random.integers(len(kinds)))]
+        pixels, circle, truth = sample(random, int(random.integers(size * 5 // 8, size + 1)), (kind,))
+        squares.append(encode(channels(lay_out(pixels, circle))))
+        cloud, is_seen = map_of(truth.cloud_map, circle, truth.is_sky)
+        aurora, _ = map_of(np.minimum(truth.aurora_map, 1.0), circle, truth.is_sky)
+        maps.append(np.clip(np.round(255 * np.stack([cloud, aurora])), 0, 255).astype(np.uint8))
+        if truth.sky_class is not None:
+            classes[place] = CLASSES.index(truth.sky_class)
+        known.append(is_seen)
+        cameras.append(kind.name)
+    return Skies(np.stack(squares), classes, np.stack(maps), np.stack(known), np.array(cameras))
+
+
+def cached(folder: Path, count: int, seed: int, *, size: int = 256, is_testing: bool = False) -> Skies:
+    """Simulated skies of a folder; what is missing is made, shard by shard, with progress.
+
+    Raises
+    ------
+    UnusableInputError
+        When the folder holds skies of another seed or size.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    folder.mkdir(parents=True, exist_ok=True)
+    stated = {"seed": seed, "size": size, "is_testing": is_testing}
+    note = folder / "skies.json"
+    if note.exists() and json.loads(note.read_text()) != stated:
+        raise UnusableInputError(
+            f"{folder} holds skies of {note.read_text()}, not {stated}: give another folder"
+        )
+    note.write_text(json.dumps(stated))
+    shards = range(-(-count // SHARD))
+    missing = [number for number in shards if not (folder / f"{number:04d}.npz").exists()]
+    for number in track(missing, "simulating skies", console=Console(stderr=True)) if missing else ():
+        # Always whole shards: a later call may ask for more.
+        save(folder / f"{number:04d}.npz", simulated_shard(number, SHARD, seed, size, is_testing))
+    return _read(folder, count)
+
+
+def _read(folder: Path, count: int) -> Skies:
+    """The first skies of a folder, in memory once only."""
+    found = Skies(
+        np.empty((count, len(CHANNELS), SIDE, SIDE), np.uint8),
+        np.empty(count, np.int8),
+        np.empty((count, len(MAPS), GRID, GRID), np.uint8),
+        np.empty((count, GRID, GRID), bool),
+        np.empty(count, "U40"),
+    )
+    for first in range(0, count, SHARD):
+        shard = load(folder / f"{first // SHARD:04d}.npz")
+        last = min(count, first + SHARD)
+        for name, values in vars(shard).items():
+            getattr(found, name)[first:last] = values[: last - first]
+    return found
+
+
+def save(path: Path, skies: Skies) -> None:
+    """Write skies whole or not at all."""
+    temporary = path.with_suffix(".part")
+    with temporary.open("wb") as file:
+        np.savez(file, **vars(skies))
+    temporary.replace(path)
+
+
+def load(path: Path) -> Skies:
+    """Read what `save` wrote."""
+    with np.load(path) as stored:
+        return Skies(**{name: stored[name] for name in stored.files})
+
+
+def joined(parts: Sequence[Skies]) -> Skies:
+    """Several as one."""
+    names = ("squares", "classes", "maps", "is_known", "cameras")
+    return Skies(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))

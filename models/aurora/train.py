@@ -1,0 +1,307 @@
+"""Training: classes and maps together, on simulated skies and pictures of one's own (torch)."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
+from torch.nn import functional
+
+from models.aurora import data, measures
+from models.aurora.augment import Augmentation, Batch, batch_of, plain_batch, prefetch, shares_of
+from models.aurora.data import Skies
+from models.aurora.network import PRESETS, NetworkConfig, SkyNetwork
+from models.aurora.options import ExportOptions, TrainOptions
+from observatory.errors import ModelError, UnusableInputError
+
+_CHECKPOINT = "checkpoint.pt"
+_AVERAGE = 0.995  # of the running mean of the weights, which is what is exported
+_SMOOTHING = 0.04  # of the labels: classes pass into one another
+_MAP_WEIGHTS = (1.0, 0.5)  # of cloud and aurora, against 1 for the classes
+_OWN_SHARE = 0.3  # of a batch that own pictures have, however few
+
+
+class Trainer:
+    """Network, its running mean, optimiser and one training step.
+
+    Parameters
+    ----------
+    options : TrainOptions
+    config : NetworkConfig
+    """
+
+    def __init__(self, options: TrainOptions, config: NetworkConfig) -> None:
+        torch.manual_seed(options.seed)
+        self.options = options
+        self.config = config
+        self.device = torch.device(options.device)
+        network = SkyNetwork(config, options.weights)
+        # The channels last: faster on a CPU for few filters.
+        self.network = network.to(self.device, memory_format=torch.channels_last)
+        self.averaged = copy.deepcopy(self.network)
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=options.learning_rate, weight_decay=0.02
+        )
+        self.step = 0
+        self.calibration = {"temperature": 1.0, "map_temperature": 1.0}
+
+    def train_step(self, batch: Batch) -> float:
+        """One update; returns the loss."""
+        self.network.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.options.learning_rate * rate_factor(self.step, self.options.steps)
+        image = torch.from_numpy(batch.image).to(self.device, memory_format=torch.channels_last)
+        _, logits, maps = self.network(image)
+        loss = sky_loss(
+            logits,
+            maps,
+            torch.from_numpy(batch.classes).to(self.device),
+            torch.from_numpy(batch.maps).to(self.device),
+            torch.from_numpy(batch.weight).to(self.device),
+        )
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
+        self.optimiser.step()
+        self.step += 1
+        self._average()
+        return float(loss.item())
+
+    def _average(self) -> None:
+        kept = min(_AVERAGE, self.step / (self.step + 10))
+        with torch.no_grad():
+            pairs = zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True)
+            for mean, new in pairs:
+                if mean.is_floating_point():
+                    mean.lerp_(new, 1 - kept)
+                else:
+                    mean.copy_(new)
+
+    def logits(self, skies: Skies) -> tuple[np.ndarray, np.ndarray]:
+        """Logits of classes (n, 6) and of maps (n, 2, 16, 16) by the averaged network."""
+        return logits_of(self.averaged, skies, self.device)
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint whole or not at all."""
+        state = {
+            "options": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.options).items()},
+            "config": self.config.to_dict(),
+            "step": self.step,
+            "calibration": self.calibration,
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+        }
+        temporary = path.with_suffix(".part")
+        torch.save(state, temporary)
+        temporary.replace(path)
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint of the same shape."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        if state["config"] != self.config.to_dict():
+            raise ModelError(f"{path} is of another network; give another output folder or --no-resume")
+        self.network.load_state_dict(state["network"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step, self.calibration = int(state["step"]), dict(state["calibration"])
+
+
+def logits_of(network: SkyNetwork, skies: Skies, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of classes and maps of all skies, in evaluation mode."""
+    network.eval()
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    with torch.no_grad():
+        for first in range(0, len(skies), 64):
+            image = torch.from_numpy(plain_batch(skies, first, first + 64).image).to(device)
+            _, logits, maps = network(image)
+            found.append((logits.cpu().numpy(), maps.cpu().numpy()))
+    return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+
+
+def rate_factor(step: int, steps: int) -> float:
+    """Warm-up over 100 steps, then a cosine to a hundredth."""
+    share = min(step / max(1, steps), 1.0)
+    return float(min(1.0, (step + 1) / 100) * (0.01 + 0.495 * (1 + np.cos(np.pi * share))))
+
+
+def sky_loss(logits: Tensor, maps: Tensor, classes: Tensor, covered: Tensor, weight: Tensor) -> Tensor:
+    """Cross-entropy of classes and of cells, each only where something is known."""
+    is_known = classes >= 0
+    loss = maps.sum() * 0.0
+    if bool(is_known.any()):
+        loss = loss + functional.cross_entropy(
+            logits[is_known], classes[is_known], label_smoothing=_SMOOTHING
+        )
+    crossed = functional.binary_cross_entropy_with_logits(maps, covered, reduction="none")
+    per_map = (crossed * weight[:, None]).sum(dim=(0, 2, 3)) / weight.sum().clamp(min=1.0)
+    return loss + sum(share * part for share, part in zip(_MAP_WEIGHTS, per_map, strict=True))
+
+
+def train(options: TrainOptions) -> Path:
+    """Train, calibrate, draw, export; returns the run's folder.
+
+    Raises
+    ------
+    UnusableInputError
+        When an option is unknown, or the cache is of other skies.
+    ModelError
+        When the checkpoint to go on from, or the file of weights, is of another network.
+    """
+    from models.aurora.export import export
+    from models.aurora.figures import draw_training
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    _check(options)
+    options.output.mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(options, PRESETS[options.preset])
+    checkpoint = options.output / _CHECKPOINT
+    if options.resume and checkpoint.exists():
+        trainer.resume(checkpoint)
+    training, validation, own = load_skies(options)
+    _loop(trainer, training, validation, own)
+    trainer.calibration = calibrate(trainer, validation)
+    trainer.save(checkpoint)
+    report = _judge(trainer, validation) | trainer.calibration
+    (options.output / "validation.json").write_text(json.dumps(report, indent=1))
+    draw_training(options.output, validation, *trainer.logits(validation))
+    export(ExportOptions(checkpoint=checkpoint, output=options.output))
+    if options.install:
+        export(ExportOptions(checkpoint=checkpoint))
+    return options.output
+
+
+def _check(options: TrainOptions) -> None:
+    if options.preset not in PRESETS:
+        raise UnusableInputError(f"preset is one of {', '.join(PRESETS)}, not {options.preset}")
+    if options.weights is not None and PRESETS[options.preset].backbone == "small":
+        raise UnusableInputError(
+            "--weights are a published backbone's: name it as --preset, such as resnet18"
+        )
+    if options.device.startswith("cuda") and not torch.cuda.is_available():
+        raise UnusableInputError(f"torch sees no {options.device} here: give --device cpu")
+    if (options.images is None) != (options.labels is None):
+        raise UnusableInputError("own pictures need both --images DIR and --labels CSV")
+    if min(options.samples, options.validation, options.steps, options.batch) < 1:
+        raise UnusableInputError("samples, validation, steps and batch must be 1 or more")
+
+
+def load_skies(options: TrainOptions) -> tuple[Skies, Skies, Skies | None]:
+    """Training and validation skies, and those of own pictures.
+
+    Validation is the first of the simulated: more samples later leave it as it is.
+    """
+    count = options.validation + options.samples
+    skies = data.cached(options.cache, count, options.seed, size=options.size)
+    own = None
+    if options.images is not None and options.labels is not None:
+        from models.aurora.labelled import own_skies
+
+        own = own_skies(options.images, options.labels)
+    split = options.validation
+    return skies.span(split, count), skies.span(0, split), own
+
+
+def _loop(trainer: Trainer, training: Skies, validation: Skies, own: Skies | None) -> None:
+    options, how = trainer.options, Augmentation()
+    checkpoint, log = options.output / _CHECKPOINT, options.output / "metrics.csv"
+    writer = _tensorboard(options.output)
+    shares = shares_of(training)
+    recent: list[float] = []
+
+    def make(step: int) -> Batch:
+        return _mixed(training, own, shares, how, options, step)
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    with Progress(
+        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)
+    ) as progress:
+        task = progress.add_task("training", total=options.steps, completed=trainer.step)
+        for batch in prefetch(make, trainer.step, options.steps):
+            recent.append(trainer.train_step(batch))
+            progress.advance(task)
+            if trainer.step % options.validate_every and trainer.step != options.steps:
+                continue
+            row = {"step": float(trainer.step), "loss": float(np.mean(recent))} | _judge(trainer, validation)
+            recent.clear()
+            _write_row(log, row, writer)
+            described = " ".join(f"{k} {v:.3f}" for k, v in row.items() if k != "step")
+            progress.update(task, description=f"training ({described})")
+            trainer.save(checkpoint)
+
+
+def _mixed(
+    training: Skies,
+    own: Skies | None,
+    shares: np.ndarray,
+    how: Augmentation,
+    options: TrainOptions,
+    step: int,
+) -> Batch:
+    """A batch of simulated skies, with own pictures among them where there are some."""
+    if own is None:
+        return batch_of(training, options.batch, shares, how, (options.seed, step))
+    count = max(1, round(_OWN_SHARE * options.batch))
+    first = batch_of(training, max(1, options.batch - count), shares, how, (options.seed, step))
+    second = batch_of(own, count, shares_of(own), how, (options.seed + 1, step))
+    names = ("image", "classes", "maps", "weight")
+    return Batch(*(np.concatenate([getattr(first, name), getattr(second, name)]) for name in names))
+
+
+def calibrate(trainer: Trainer, validation: Skies) -> dict[str, float]:
+    """Temperatures that make the validation's classes and cloud cells likeliest."""
+    logits, maps = trainer.logits(validation)
+    is_known = validation.classes >= 0
+    return {
+        "temperature": measures.fitted_temperature(logits[is_known], validation.classes[is_known]),
+        "map_temperature": measures.fitted_map_temperature(
+            maps[:, 0][validation.is_known], validation.maps[:, 0][validation.is_known] / 255
+        ),
+    }
+
+
+def _judge(trainer: Trainer, validation: Skies) -> dict[str, float]:
+    """What the validation says of the averaged network."""
+    logits, maps = trainer.logits(validation)
+    is_known = validation.classes >= 0
+    probabilities = measures.softmax(logits[is_known] / trainer.calibration["temperature"])
+    classes = validation.classes[is_known]
+    cloud = maps[:, 0][validation.is_known] > 0
+    return {
+        "six_classes": measures.balanced_accuracy(probabilities.argmax(axis=1), classes),
+        "two_classes": measures.two_class_accuracy(probabilities, classes),
+        "cloud_cells": float(np.mean(cloud == (validation.maps[:, 0][validation.is_known] > 127))),
+    }
+
+
+def _write_row(log: Path, row: Mapping[str, float], writer: Any) -> None:
+    is_new = not log.exists()
+    with log.open("a", newline="") as file:
+        table = csv.DictWriter(file, fieldnames=list(row))
+        if is_new:
+            table.writeheader()
+        table.writerow(row)
+    if writer is not None:
+        for name, value in row.items():
+            writer.add_scalar(name, value, int(row["step"]))
+        writer.flush()
+
+
+def _tensorboard(folder: Path) -> Any:
+    """A writer where TensorBoard is installed, else None."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"))
