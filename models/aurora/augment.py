@@ -76,7 +76,7 @@ def batch_of(
     random = np.random.default_rng(seed)
     drawn = random.choice(len(skies), size, p=shares)
     parts = [augmented(skies, int(number), how, random) for number in drawn]
-    image, maps, weight = (np.stack(group) for group in zip(*parts, strict=True))
+    image, maps, weight = (np.stack(group).astype(np.float32) for group in zip(*parts, strict=True))
     return Batch(image, skies.classes[drawn].astype(np.int64), maps, weight)
 
 
@@ -85,7 +85,7 @@ def plain_batch(skies: Skies, first: int, last: int) -> Batch:
     return Batch(
         decode(skies.squares[first:last]),
         skies.classes[first:last].astype(np.int64),
-        skies.maps[first:last].astype(np.float32) / 255,
+        skies.maps[first:last].astype(np.float32) / np.float32(255),
         skies.is_known[first:last].astype(np.float32),
     )
 

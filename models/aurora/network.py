@@ -45,7 +45,8 @@ class NetworkConfig:
 
     @classmethod
     def from_dict(cls, stated: dict[str, Any]) -> NetworkConfig:
-        return cls(**{name: tuple(v) if isinstance(v, list) else v for name, v in stated.items()})
+        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in stated.items()}
+        return cls(**values)
 
 
 PRESETS = {
