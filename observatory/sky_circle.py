@@ -196,10 +196,9 @@ def _best_apart(scores: _Scores, apart_px: float) -> list[_Circle]:
     kept: list[_Circle] = []
     values = scores.values
     for place in np.argsort(values, axis=None)[::-1][: 1 if np.isinf(apart_px) else 400]:
-        row, column, size = np.unravel_index(place, values.shape)
-        circle = _Circle(
-            scores.x[column], scores.y[row], scores.radii[size], float(values[row, column, size])
-        )
+        row, column, size = (int(axis) for axis in np.unravel_index(int(place), values.shape))
+        x, y, radius = float(scores.x[column]), float(scores.y[row]), float(scores.radii[size])
+        circle = _Circle(x, y, radius, float(values[row, column, size]))
         difference = [
             max(abs(circle.x - other.x), abs(circle.y - other.y), abs(circle.radius - other.radius))
             for other in kept

@@ -24,11 +24,14 @@ from observatory.errors import (
     UnreadableFileError,
     VanishedFileError,
 )
+from observatory.instruments.formats.cdf import CdfContainer
 from observatory.instruments.formats.container import Container, Limits, guarded
 from observatory.instruments.formats.fits import FitsContainer
+from observatory.instruments.formats.npz import NpzContainer
 from observatory.instruments.formats.packing import unpack
 from observatory.instruments.formats.pgm import PgmContainer
 from observatory.instruments.formats.pictures import PictureContainer
+from observatory.instruments.formats.tar import TarContainer
 
 __all__ = ["Container", "Limits", "file_error", "open_container", "read_bytes", "unpack"]
 
@@ -106,9 +109,23 @@ def _opener(data: bytes) -> Callable[[bytes, Limits], Container]:
         if magic.match(data):
             return opener
     raise UnreadableFileError(
-        "the format is not recognised: "
-        "FITS, PNG, JPEG, JPEG 2000, TIFF and PGM are read, also inside gzip or bzip2"
+        "the format is not recognised: FITS, PNG, JPEG, JPEG 2000, TIFF, PGM, npz, CDF and tar of these "
+        "pictures are read, also inside gzip or bzip2"
     )
+
+
+def _member(data: bytes, limits: Limits) -> Container:
+    """Open one member of an archive: a picture or FITS file that is not packed again."""
+    for magic, opener in _OPENERS[:_PICTURES]:
+        if magic.match(data):
+            return opener(data, limits)
+    raise UnreadableFileError(
+        "the format is not recognised: of an archive, plain FITS, PNG, JPEG, TIFF and PGM are read"
+    )
+
+
+def _archive(data: bytes, limits: Limits) -> Container:
+    return TarContainer(data, limits, _member)
 
 
 def _peek_gzipped_fits(data: bytes, limits: Limits) -> FitsContainer | None:
@@ -135,4 +152,8 @@ _OPENERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes, Limits], Container]], 
     (re.compile(rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51"), PictureContainer),
     (re.compile(rb"II\*\x00|MM\x00\*"), PictureContainer),
     (re.compile(rb"P5\s"), PgmContainer),
+    (re.compile(rb"PK\x03\x04"), NpzContainer),
+    (re.compile(rb"\xcd\xf3\x00\x01|\xcd\xf2\x60\x02"), CdfContainer),
+    (re.compile(rb"(?s).{257}ustar"), _archive),
 )
+_PICTURES = 6  # of them may be members of an archive

@@ -54,11 +54,14 @@ class Container(ABC):
     is_final : bool
         Whether the format itself says that the file is complete; False for films that
         may still grow by another image.
+    is_cut : bool
+        Whether the file ends inside an image: one that is still being written does, too.
     """
 
     row_order: RowOrder
     count: int = 1
     is_final: bool = True
+    is_cut: bool = False
 
     @abstractmethod
     def header(self, index: int = 0) -> Mapping[str, Any]:
@@ -67,6 +70,14 @@ class Container(ABC):
     @abstractmethod
     def shape(self, index: int = 0) -> tuple[int, int]:
         """(height, width) of one image, known without decoding it."""
+
+    def fault(self, index: int = 0) -> str | None:
+        """Why one image of several cannot be used, as far as that is known without decoding it."""
+        return None
+
+    def member(self, index: int = 0) -> str | None:
+        """Name under which an image lies in an archive; None where it has none of its own."""
+        return None
 
     @abstractmethod
     def pixels(self, index: int = 0) -> np.ndarray:
