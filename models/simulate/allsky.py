@@ -12,7 +12,7 @@ class follows from what was put into it and how much of that can be seen:
   greater part of the sky's median.
 - **clear**: no aurora, less cloud than `CLEAR`, and moonlight less than a third of the rest.
 
-Everything between, twilight brighter than the Sun at -6 degrees, a dome under snow or dew, a burnt picture
+Everything between, twilight brighter than with the Sun at -4 degrees, a dome under snow or dew, a burnt picture
 and one that is all noise have no class (None): they are neither trained on nor scored.
 """
 
@@ -39,9 +39,10 @@ EVIDENT = 0.25
 ABSENT = 0.05
 CLOUDY = 0.6
 CLEAR = 0.4
-_BRIGHTEST_SUN_DEG = -6.0
+_BRIGHTEST_SUN_DEG = -4.0
+_BRIGHTEST_KR = 100.0  # the third class of brightness, as bright as moonlit cloud (Hunten 1955)
 _SPOILT_DOME = 0.25
-_LEAST_SIGNAL = 0.5  # of the sky over the noise in a pixel
+_LEAST_SIGNAL = 0.8  # of the sky over the noise in a pixel
 _BURNT = 0.4
 
 
@@ -128,8 +129,9 @@ def photograph(
     if scene.forms:
         measured = _contrast(light, camera, view, aurora)
         if contrast is not None and measured > 0:
-            aurora = aurora * np.float32(min(contrast / measured, 1e4))
-            measured = contrast
+            brightest = max(form.brightness_kr for form in scene.forms)
+            factor = min(contrast / measured, _BRIGHTEST_KR / brightest)
+            aurora, measured = aurora * np.float32(factor), measured * factor
     total = light.rest + aurora
     snow = _dome_cover(scene, view)
     if snow is not None:
@@ -176,9 +178,11 @@ def _light(scene: Scene, camera: Camera, view: View) -> _Light:
         lit_by_moon = felt(sources.MOONLIGHT) * sources.moonlight(scene.moon, view)
     # Clouds show the light from above, blurred and dimmed, on their underside.
     ambient = (above + dawn + lit_by_moon).mean(axis=(1, 2), keepdims=True)
-    relief = np.clip(1.0 + 0.22 * texture, 0.4, 1.7)
+    relief = np.clip(1.0 + texture, 0.3, 1.9)
     underside = (0.35 * ambient + 0.25 * (dawn + lit_by_moon)) * relief
-    towns = np.zeros_like(above)
+    haze = felt(sources.spectrum_between(sources.LAMP_WHITE, sources.SODIUM, scene.veil_warmth)) * scene.veil
+    towns = np.zeros_like(above) + haze * (0.5 + 0.5 * np.sqrt(np.minimum(view.airmass, 12.0)))
+    underside += haze * relief
     for town in scene.towns:
         spectrum = felt(sources.spectrum_between(sources.LAMP_WHITE, sources.SODIUM, town.warmth))
         towns += spectrum * sources.town_glow(town, view)
@@ -187,7 +191,8 @@ def _light(scene: Scene, camera: Camera, view: View) -> _Light:
     rest = (above + dawn + lit_by_moon) * through + underside * cloud + towns * (1.0 + 1.2 * cloud)
     white, warm = sources.draw_stars(scene.stars, view, through * air)
     rest += felt(sources.LAMP_WHITE) * white + felt(sources.TWILIGHT_RED) * warm
-    rest += _moon_glare(scene, view, through, cloud, felt(sources.MOONLIGHT))
+    stray = _moon_glare(scene, view, through, cloud, felt(sources.MOONLIGHT))
+    rest += stray
     aurora, peaks = _aurora(scene, camera, view, through * air, cloud)
     hidden = _skyline(scene.skyline, view)
     ground = np.float32(scene.skyline.glow) * rest.mean(axis=(1, 2), keepdims=True)
@@ -196,7 +201,7 @@ def _light(scene: Scene, camera: Camera, view: View) -> _Light:
         spectrum = felt(sources.spectrum_between(sources.LAMP_WHITE, sources.SODIUM, lamp.warmth))
         rest += spectrum * sources.lamp_light(lamp, view)
     sky = view.is_inside & ~hidden & open_field(camera, view)
-    moon_share = _moon_share(scene, view, lit_by_moon * through, rest, sky)
+    moon_share = _moon_share(scene, view, lit_by_moon * through + stray, rest, sky)
     return _Light(rest, aurora.astype(np.float32), cloud, sky, peaks, moon_share)
 
 

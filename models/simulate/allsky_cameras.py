@@ -211,7 +211,7 @@ TRAINING_KINDS = (
         full_well_skies=(0.3, 8),
         psf_px=(0.6, 1.2),
     ),
-    CameraKind("infrared", _INFRARED, electrons=(20, 400), read_noise=(6, 25), mask=0.6, cut=(0.0, 0.2)),
+    CameraKind("infrared", _INFRARED, electrons=(40, 500), read_noise=(6, 25), mask=0.6, cut=(0.0, 0.2)),
     CameraKind(
         "colour-dslr",
         _COLOUR,
@@ -219,7 +219,7 @@ TRAINING_KINDS = (
         tone=Tone.GAMMA,
         bits=8,
         electrons=(100, 2000),
-        full_well_skies=(12, 100),
+        full_well_skies=(4, 40),
         exposes_itself=0.3,
         jpeg=0.9,
     ),
@@ -229,8 +229,8 @@ TRAINING_KINDS = (
         (Projection.EQUIDISTANT,),
         tone=Tone.GAMMA,
         bits=8,
-        electrons=(60, 800),
-        full_well_skies=(8, 60),
+        electrons=(80, 800),
+        full_well_skies=(4, 30),
         exposes_itself=0.3,
         jpeg=0.8,
     ),
@@ -240,9 +240,9 @@ TRAINING_KINDS = (
         (Projection.EQUIDISTANT, Projection.STEREOGRAPHIC),
         tone=Tone.GAMMA,
         bits=8,
-        electrons=(15, 200),
-        read_noise=(3, 10),
-        full_well_skies=(10, 60),
+        electrons=(40, 300),
+        read_noise=(2, 6),
+        full_well_skies=(4, 30),
         exposes_itself=0.4,
         jpeg=0.7,
         cut=(0.0, 0.25),
@@ -267,6 +267,7 @@ TESTING_KINDS = (
         (Projection.STEREOGRAPHIC,),
         (88, 94),
         electrons=(300, 3000),
+        full_well_skies=(4, 40),
         tone=Tone.GAMMA,
         bits=8,
         jpeg=0.4,
@@ -291,7 +292,8 @@ TESTING_KINDS = (
         (82, 86),
         tone=Tone.GAMMA,
         bits=8,
-        electrons=(60, 1500),
+        electrons=(100, 1500),
+        full_well_skies=(4, 40),
         jpeg=0.7,
         exposes_itself=0.4,
     ),
@@ -334,7 +336,7 @@ def draw_camera(random: np.random.Generator, kind: CameraKind, size_px: int) -> 
     )
     response = np.asarray(kind.response, np.float32) * np.exp(random.normal(0, 0.08, (len(kind.response), 6)))
     if len(kind.response) == 3:  # white balance
-        response = response * np.exp(random.normal(0, 0.12, (3, 1)))
+        response = response * np.exp(np.clip(random.normal(0, 0.2, (3, 1)), -0.3, 0.3))
     electrons = _logarithmic(random, kind.electrons)
     return Camera(
         kind=kind,
@@ -348,12 +350,12 @@ def draw_camera(random: np.random.Generator, kind: CameraKind, size_px: int) -> 
         bias_share=random.uniform(*kind.bias_share),
         psf_px=random.uniform(*kind.psf_px) * max(1.0, size_px / 256),
         leak=random.uniform(*kind.leak),
-        gamma=random.uniform(1.0, 2.4),
-        black=random.uniform(0.0, 0.5) if random.random() < 0.5 else 0.0,
+        gamma=random.uniform(1.5, 2.4),
+        black=random.uniform(0.0, 0.4) if random.random() < 0.4 else 0.0,
         exposes_itself=bool(random.random() < kind.exposes_itself),
         is_striped=bool(random.random() < kind.stripes),
         is_masked=bool(random.random() < kind.mask),
-        jpeg_quality=int(random.integers(35, 95)) if random.random() < kind.jpeg else None,
+        jpeg_quality=int(random.integers(60, 96)) if random.random() < kind.jpeg else None,
         seed=int(random.integers(2**31)),
     )
 

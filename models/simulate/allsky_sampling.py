@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,9 +72,10 @@ def draw_scene(random: np.random.Generator, wanted: SkyClass) -> tuple[Scene, fl
         contrast = float(np.exp(random.uniform(np.log(0.26), np.log(12.0 if random.random() < 0.5 else 3.0))))
     elif random.random() < 0.12:
         forms, contrast = _forms(random, SkyClass.DIFFUSE), 0.04
+    twilight = 0.1 if is_auroral else 0.22
     scene = Scene(
         sun_elevation_deg=float(
-            random.uniform(-17, -6) if random.random() < 0.15 else random.uniform(-45, -17)
+            random.uniform(-15, -3) if random.random() < twilight else random.uniform(-45, -15)
         ),
         sun_azimuth_deg=float(random.uniform(0, 360)),
         stars=random_stars(random),
@@ -86,6 +88,8 @@ def draw_scene(random: np.random.Generator, wanted: SkyClass) -> tuple[Scene, fl
         forms=forms,
         decks=_decks(random, wanted),
         towns=_towns(random),
+        veil=float(np.exp(random.uniform(np.log(0.1), np.log(6.0))) if random.random() < 0.5 else 0.0),
+        veil_warmth=float(random.uniform(0.2, 1.0)),
         lamps=_lamps(random),
         skyline=_skyline(random),
         dome=_dome(random),
@@ -111,13 +115,14 @@ def _forms(random: np.random.Generator, wanted: SkyClass) -> tuple[Curtain | Glo
     """Forms of one kind, and fainter company."""
     turned = 1 if random.random() < 0.85 else -1
     forms: list[Curtain | Glow] = []
+    far = float(random.choice([-1, 1]) * random.uniform(350, 900))
     if wanted is SkyClass.ARC:
-        north = float(random.normal(60, 220)) * turned
+        north = far if random.random() < 0.25 else float(random.normal(60, 220)) * turned
         for _ in range(int(random.choice([1, 1, 1, 2, 2, 3]))):
             forms.append(draw_arc(random, north))
             north += float(random.choice([-1, 1]) * random.uniform(25, 160))
     elif wanted is SkyClass.DISCRETE:
-        north = float(random.normal(30, 180)) * turned
+        north = far if random.random() < 0.2 else float(random.normal(30, 180)) * turned
         for _ in range(int(random.choice([1, 2, 3, 4]))):
             forms.append(draw_discrete(random, north))
             north += float(random.choice([-1, 1]) * random.uniform(20, 150))
@@ -228,11 +233,15 @@ def _decks(random: np.random.Generator, wanted: SkyClass) -> tuple[Deck, ...]:
         return (_haze(random),)
     if wanted in (SkyClass.MOON, SkyClass.CLEAR):
         return (_broken(random, random.uniform(0.03, 0.35)),)
-    return (_broken(random, random.uniform(0.05, 0.9)),)
+    if chance < 0.9:
+        return (_broken(random, random.uniform(0.05, 0.9)),)
+    # Overcast that opens towards one side: aurora shows in the gap above the horizon.
+    deck = _overcast(random) if random.random() < 0.5 else _broken(random, random.uniform(0.7, 0.95))
+    return (replace(deck, lean=float(random.uniform(0.6, 1.3)), lean_deg=float(random.uniform(0, 360))),)
 
 
 def _overcast(random: np.random.Generator) -> Deck:
-    return _deck(random, 1.0, random.uniform(1.5, 6.0), 1.0)
+    return _deck(random, 1.0, float(np.exp(random.uniform(np.log(0.9), np.log(6.0)))), 1.0)
 
 
 def _broken(random: np.random.Generator, cover: float) -> Deck:
@@ -242,7 +251,7 @@ def _broken(random: np.random.Generator, cover: float) -> Deck:
 
 
 def _haze(random: np.random.Generator) -> Deck:
-    return _deck(random, 1.0, random.uniform(0.03, 0.25), 1.0)
+    return _deck(random, 1.0, float(np.exp(random.uniform(np.log(0.03), np.log(0.4)))), 1.0)
 
 
 def _deck(random: np.random.Generator, cover: float, depth: float, softness: float) -> Deck:
@@ -257,6 +266,9 @@ def _deck(random: np.random.Generator, cover: float, depth: float, softness: flo
         turn_deg=float(random.uniform(0, 360)),
         offset_km=(0.0, 0.0),
         seed=int(random.integers(2**30)),
+        relief=float(np.exp(random.uniform(np.log(0.02), np.log(0.4)))),
+        lean=float(random.uniform(0, 0.6) if random.random() < 0.3 else 0.0),
+        lean_deg=float(random.uniform(0, 360)),
     )
 
 
@@ -264,7 +276,12 @@ def _moon(random: np.random.Generator, chance: float) -> Moon | None:
     if random.random() > chance:
         return None
     illuminated = random.uniform(0.25, 1.0) if chance == 1.0 else random.uniform(0.0, 1.0)
-    return Moon(float(random.uniform(2, 65)), float(random.uniform(0, 360)), float(illuminated))
+    low = random.random() < 0.35
+    return Moon(
+        float(random.uniform(0.5, 14) if low else random.uniform(5, 65)),
+        float(random.uniform(0, 360)),
+        float(illuminated),
+    )
 
 
 def _towns(random: np.random.Generator) -> tuple[Town, ...]:
@@ -272,8 +289,8 @@ def _towns(random: np.random.Generator) -> tuple[Town, ...]:
     return tuple(
         Town(
             float(random.uniform(0, 360)),
-            float(random.uniform(8, 60)),
-            float(random.uniform(4, 25)),
+            float(random.uniform(5, 35)),
+            float(random.uniform(3, 20)),
             float(np.exp(random.uniform(np.log(0.3), np.log(12.0)))),
             float(random.uniform(0, 1) ** 0.5),
         )

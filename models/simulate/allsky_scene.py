@@ -172,6 +172,10 @@ class Deck:
     turn_deg : float
     offset_km : tuple (east, north)
     seed : int
+    relief : float
+        Contrast of its underside; 0 is as smooth as fog.
+    lean, lean_deg : float
+        How much thicker it is towards an azimuth than away from it.
     """
 
     height_km: float
@@ -183,6 +187,9 @@ class Deck:
     turn_deg: float
     offset_km: tuple[float, float]
     seed: int
+    relief: float = 0.25
+    lean: float = 0.0
+    lean_deg: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -242,7 +249,7 @@ class Dome:
 
 @dataclass(frozen=True)
 class Scene:
-    """A sky at one moment."""
+    """A sky at one moment; `veil` is stray light of towns, spread evenly, in natural skies."""
 
     sun_elevation_deg: float
     sun_azimuth_deg: float
@@ -257,6 +264,8 @@ class Scene:
     decks: tuple[Deck, ...] = ()
     towns: tuple[Town, ...] = ()
     lamps: tuple[Lamp, ...] = ()
+    veil: float = 0.0
+    veil_warmth: float = 0.7
     skyline: Skyline = field(default_factory=Skyline)
     dome: Dome = field(default_factory=Dome)
     field_dip_deg: float = 77.0
