@@ -136,6 +136,8 @@ class Hour:
         Mean of the frames that say it, 0 to 1.
     aurora : float or None
         Share of the judged frames that show aurora, 0 to 1.
+    classes : dict of SkyClass to int
+        Frames of each class; those that do not occur are left out.
     """
 
     start: datetime
@@ -143,6 +145,7 @@ class Hour:
     judged: int
     cloud_cover: float | None
     aurora: float | None
+    classes: dict[SkyClass, int]
 
 
 @dataclass(frozen=True)
@@ -199,7 +202,7 @@ def summarised(series: NightSeries) -> NightSummary:
         cloud_cover=_mean(series.cloud_cover),
         aurora=_aurora(classes),
         aurora_of_clear=_aurora(unhidden),
-        classes={name: classes.count(name) for name in SkyClass if name in classes},
+        classes=_counts(classes),
         hours=_hours(series, times),
         runs=_runs(series, times),
         gaps=tuple((times[i], times[i + 1]) for i in np.flatnonzero(spacings > series.gap_s)),
@@ -208,6 +211,10 @@ def summarised(series: NightSeries) -> NightSummary:
 
 def _aurora(classes: Sequence[SkyClass]) -> float | None:
     return sum(one in AURORAL for one in classes) / len(classes) if classes else None
+
+
+def _counts(classes: Sequence[SkyClass]) -> dict[SkyClass, int]:
+    return {name: classes.count(name) for name in SkyClass if name in classes}
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
@@ -221,7 +228,8 @@ def _hours(series: NightSeries, times: Sequence[datetime]) -> tuple[Hour, ...]:
     for start, group in groupby(places, lambda i: times[i].replace(minute=0, second=0, microsecond=0)):
         mine = list(group)
         classes = [one for i in mine if (one := series.sky_classes[i]) is not None]
-        found.append(Hour(start, len(mine), len(classes), _mean(series.cloud_cover[mine]), _aurora(classes)))
+        cloud = _mean(series.cloud_cover[mine])
+        found.append(Hour(start, len(mine), len(classes), cloud, _aurora(classes), _counts(classes)))
     return tuple(found)
 
 

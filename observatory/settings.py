@@ -353,6 +353,20 @@ class FilmSettings(BaseModel, extra="forbid"):
     ffmpeg: str = Field(default="ffmpeg", description="name or path of the program")
 
 
+class NightSettings(BaseModel, extra="forbid"):
+    """Pictures and films of the nights of all-sky cameras."""
+
+    rebuild_s: float = Field(
+        default=60.0, gt=0, description="seconds between two makings of a night's keogram and ewogram"
+    )
+    films: bool = Field(default=True, description="make a film of each night when it has ended")
+    film_size: int = Field(default=720, ge=64, le=4096, description="height in pixels")
+    film_fps: float = Field(default=24.0, gt=0, le=120, description="pictures a second")
+    film_days: float = Field(
+        default=7.0, gt=0, description="nights that ended longer ago, such as an archive's, get no film"
+    )
+
+
 class CutoutSettings(BaseModel, extra="forbid"):
     """Parts of frames that are enhanced when somebody asks for them."""
 
@@ -439,6 +453,7 @@ class Settings(BaseSettings):
     enhancement: EnhancementSettings = Field(default_factory=EnhancementSettings)
     composites: CompositeSettings = Field(default_factory=CompositeSettings)
     films: FilmSettings = Field(default_factory=FilmSettings)
+    nights: NightSettings = Field(default_factory=NightSettings)
     cutouts: CutoutSettings = Field(default_factory=CutoutSettings)
     publisher: PublisherSettings = Field(default_factory=PublisherSettings)
     alerts: AlertSettings = Field(default_factory=AlertSettings)

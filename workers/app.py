@@ -17,6 +17,8 @@ from workers import embedded_queue
 PROCESS_FRAME = "heliowatch.process_frame"
 COMPOSE = "heliowatch.compose_set"
 COMPOSITES = "composites"  # a queue of their own: the depth of the others is compared with waiting frames
+MAKE_NIGHT = "heliowatch.make_night"
+NIGHTS = "nights"
 ENHANCE = "heliowatch.enhance"
 CUTOUTS = "cutouts"  # somebody waits for each of them
 REPROCESS = "heliowatch.reprocess_frame"
@@ -32,13 +34,13 @@ def queue_name(family: str, priority: Priority) -> str:
 def queue_names() -> list[str]:
     """All queues in the order in which workers empty them.
 
-    Live frames, cut-outs that somebody waits for, composites, archives, what is done again.
+    Live frames, cut-outs that somebody waits for, composites, pictures of nights, archives, what is done again.
     """
     live, backfill = (
         [queue_name(family, priority) for family in families()]
         for priority in (Priority.LIVE, Priority.BACKFILL)
     )
-    return [*live, CUTOUTS, COMPOSITES, *backfill, REPROCESSING]
+    return [*live, CUTOUTS, COMPOSITES, NIGHTS, *backfill, REPROCESSING]
 
 
 def make_app(settings: Settings) -> Celery:
@@ -73,7 +75,13 @@ def make_app(settings: Settings) -> Celery:
         broker_pool_limit=2,
         task_publish_retry=False,
         accept_content=["json"],
-        imports=["workers.tasks", "workers.composites", "workers.cutouts", "workers.reprocess"],
+        imports=[
+            "workers.tasks",
+            "workers.composites",
+            "workers.nights",
+            "workers.cutouts",
+            "workers.reprocess",
+        ],
     )
     app.set_default()  # for threads that only send: what is current belongs to one thread
     return app

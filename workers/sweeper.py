@@ -20,6 +20,7 @@ from workers.composites import CompositeSweep
 from workers.coverage import CoverageSweep
 from workers.cutouts import CutoutSweep
 from workers.dispatcher import Dispatcher
+from workers.nights import NightSweep
 from workers.publisher import Publisher
 
 log = structlog.get_logger(__name__)
@@ -34,6 +35,7 @@ class Sweeper:
     def __init__(self, settings: Settings, db: Database, publisher: Publisher) -> None:
         self._settings, self._db, self._publisher = settings, db, publisher
         self._composites = CompositeSweep(settings, db)
+        self._nights = NightSweep(settings, db)
         self._cutouts = CutoutSweep(settings, db)
         self._coverage = CoverageSweep(settings, db)
         self._reprocessing = Dispatcher(settings, db)
@@ -73,6 +75,7 @@ class Sweeper:
         again = sum(self._republish(queue, now) for queue in frames.waiting(self._db))
         self._cutouts.sweep(now)
         self._composites.sweep(now)
+        self._nights.sweep(now)
         self._reprocessing.sweep(now)
         self._coverage.sweep(now)
         return again
