@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from heliowatch import alarm_verbs, alert_rule_verbs, archive_verbs, coverage_verbs, remote_verbs
+from heliowatch import (
+    alarm_verbs,
+    alert_rule_verbs,
+    archive_verbs,
+    coverage_verbs,
+    remote_verbs,
+    sky_verbs,
+)
 
 if TYPE_CHECKING:
     from observatory.settings import Settings
@@ -531,6 +538,7 @@ alert_rule_verbs.add_to(app, alerts_app, _settings)
 archive_verbs.add_to(app, _settings)
 coverage_verbs.add_to(app, _settings)
 remote_verbs.add_to(app, _settings)
+sky_verbs.add_to(app, _settings)
 
 
 if __name__ == "__main__":

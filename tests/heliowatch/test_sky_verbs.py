@@ -1,0 +1,251 @@
+"""`heliowatch sky …`: clusters, clouds, confusion and the disturbance, from features to figures."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from heliowatch.cli import app
+from heliowatch.feature_store import Row, StoreFormat, gathered, read_features, write_months
+from models.disturbance.inference import load_disturbance
+from observatory.analysis import ModelIdentity, Sky, SkyClass, SkyFacts
+from observatory.errors import HeliowatchError, ModelError, SettingsError, UnreadableFileError
+from observatory.magnetometer import MagneticSeries, write_iaga2002
+
+START = datetime(2026, 11, 29, 18, tzinfo=UTC)
+NETWORK = "ab" * 32
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def row(number: int, kind: SkyClass, random: np.random.Generator, **other: Any) -> Row:
+    """A frame every five minutes whose first features say its class and whose fifth an electric current."""
+    place = list(SkyClass).index(kind)
+    given = random.normal(size=8) * 0.2
+    given[place % 4] += 4.0 + place
+    given[4] = 3.0 * np.sin(number / 9.0)
+    probabilities = np.full(6, 0.02)
+    probabilities[place] = 0.9
+    said = {
+        "time": START + timedelta(minutes=5 * number),
+        "instrument": "kho",
+        "frame": f"nights/{number:04d}.png#0",
+        "latitude_deg": 78.2,
+        "longitude_deg": 15.8,
+        "is_simulated": True,
+        "sky_class": kind,
+        "probabilities": probabilities.tolist(),
+        "cloud_cover": 0.9 if kind is SkyClass.CLOUD else 0.1,
+        "zenith_cloud": 0.8 if kind is SkyClass.CLOUD else 0.2,
+        "sun_elevation_deg": -20.0,
+        "moon_elevation_deg": None,
+        "features": given.astype(np.float32),
+        "model": "aurora 1",
+        "model_sha256": NETWORK,
+    }
+    return Row(**said | other)
+
+
+KINDS = (SkyClass.ARC, SkyClass.CLOUD, SkyClass.CLEAR)
+
+
+@pytest.fixture
+def store(settings: object, tmp_path: Path) -> Path:
+    """Features of three nights: arcs, cloud and clear sky in turn, an hour each."""
+    random = np.random.default_rng(4)
+    rows = [row(n, KINDS[n // 12 % 3], random) for n in range(720)]
+    (tmp_path / "features").mkdir()
+    write_months(tmp_path / "features", gathered(rows), StoreFormat.PARQUET)
+    return tmp_path / "features"
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> Path:
+    """A simulated magnetometer whose disturbance is what the fifth feature says."""
+    times = START.timestamp() + 60.0 * np.arange(-60, 5 * 720 + 10)
+    current = 3.0 * np.sin((times - START.timestamp()) / 300.0 / 9.0)
+    field = [8000.0 - 60.0 * current, 900.0 + 10.0 * current, 53_000.0 + 25.0 * current]
+    path = tmp_path / "sim.min"
+    write_iaga2002(path, MagneticSeries("SIM", "Simulated", None, times, *field, is_simulated=True))
+    return path
+
+
+def run(*words: object) -> str:
+    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def told(*words: object) -> dict[str, Any]:
+    return json.loads(run(*words, "--format", "json"))
+
+
+def failing(kind: type[HeliowatchError], said: str, *words: object) -> None:
+    with pytest.raises(kind, match=said):
+        run(*words)
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("method", ["kmeans", "agglomerative"])
+def test_clusters_of_three_kinds_of_sky_are_those_kinds(store: Path, tmp_path: Path, method: str) -> None:
+    found = told("sky", "cluster", store, "-k", 3, "--method", method, "--out", tmp_path / "c")
+    assert found["agreement_with_classes"] > 0.95
+    assert found["frames_of_cluster"] == [240, 240, 240]
+    assert len(table(tmp_path / "c" / "clusters.csv")) == 720
+    assert (tmp_path / "c" / "clusters.png").read_bytes().startswith(PNG)
+    failing(SettingsError, "ask for fewer", "sky", "cluster", store, "-k", 90, "-t", "../2026-11-29T18:30Z")
+
+
+def test_clouds_are_summed_by_day_and_held_against_a_ceilometer(store: Path, tmp_path: Path) -> None:
+    frames = read_features(store)
+    heights = tmp_path / "ceilometer.csv"
+    lines = [
+        f"{START + timedelta(minutes=5 * n, seconds=40)},{300 if kind == 'cloud' else 2000}"
+        for n, kind in enumerate(frames.sky_class)
+    ]
+    heights.write_text("\n".join(["time,cloud_base_m", *lines]))
+    found = told("sky", "clouds", store, "--ceilometer", heights, "--out", tmp_path / "c")
+    assert found["days"] == 4
+    assert found["ceilometer"]["accuracy"] == 1.0
+    assert found["ceilometer"]["roc_area_cloud_at_the_zenith"] == 1.0
+    days = table(tmp_path / "c" / "clouds.csv")
+    assert [day["day"] for day in days] == ["2026-11-29", "2026-11-30", "2026-12-01", "2026-12-02"]
+    assert float(days[1]["ceilometer_cloudy_share"]) == pytest.approx(1 / 3, abs=0.01)
+    assert float(days[1]["cloud_cover"]) == pytest.approx(0.1 + 0.8 / 3, abs=0.01)
+    for name in ("clouds.png", "ceilometer-roc.png"):
+        assert (tmp_path / "c" / name).read_bytes().startswith(PNG)
+    heights.write_text("time,cbh\n2020-01-01,300\n")
+    failing(SettingsError, "check both times", "sky", "clouds", store, "-c", heights)
+
+
+def test_confusion_counts_labels_by_pattern_and_sums_two_classes(store: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.csv"
+    names = {SkyClass.ARC: "aurora_weak", SkyClass.CLOUD: "cloudy", SkyClass.CLEAR: "clear"}
+    lines = [f"{n:04d}.png,{names[KINDS[n // 12 % 3]]},a note" for n in range(36)]
+    lines[0] = "nights/0000.png,cloudy,wrong on purpose"
+    labels.write_text("\n".join(["file,visual_label,note", *lines, "elsewhere/*,aurora,"]))
+    found = told("sky", "confusion", store, "--labels", labels, "--out", tmp_path / "c")
+    assert (found["frames"], found["unlabelled"]) == (36, 684)
+    assert found["balanced_accuracy"] == pytest.approx((1.0 + 24 / 25) / 2)
+    assert found["misses"] == [{"frame": "nights/0000.png#0", "label": "cloudy", "said": "arc"}]
+    assert found["six_class_accuracy"] == 1.0  # of the label that is one of the six
+    rows = table(tmp_path / "c" / "confusion.csv")
+    assert [(item["label"], item["arc"], item["cloud"], item["clear"]) for item in rows] == [
+        ("aurora_weak", "11", "0", "0"),
+        ("clear", "0", "0", "12"),
+        ("cloudy", "1", "12", "0"),
+    ]
+    assert (tmp_path / "c" / "confusion.png").read_bytes().startswith(PNG)
+    labels.write_text("file,label\nnone.png,arc\n")
+    failing(SettingsError, "no label fits", "sky", "confusion", store, "-l", labels)
+    labels.write_text("name,what\nnone.png,arc\n")
+    failing(UnreadableFileError, "are wanted", "sky", "confusion", store, "-l", labels)
+
+
+def test_a_station_is_trained_judged_and_installed_and_is_simulated_wherever_it_shows(
+    store: Path, station: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early, late = "../2026-12-01T06:00Z", "2026-12-01T06:00Z/.."
+    out = tmp_path / "d"
+    words = ["sky", "disturbance", "train", store, "-m", station, "--out", out, "--name", "sim", "-t", early]
+    found = told(*words)
+    assert found["is_simulated"] is True
+    assert found["skill_over_mean"] > 0.9
+    assert found["storm_roc_area"] > 0.95
+    assert "SIMULATED" in run(*words)
+    for name in ("sim.toml", "disturbance.csv"):
+        assert "SIMULATED" in (out / name).read_text()
+    assert (out / "disturbance.png").read_bytes().startswith(PNG)
+
+    model = load_disturbance(out / "sim.toml")
+    frame = read_features(store).at(np.arange(1))
+    probabilities = dict(zip(SkyClass, frame.probabilities[0], strict=True))
+    network = ModelIdentity("aurora", "1", NETWORK)
+    sky = Sky(SkyClass.ARC, probabilities, 0.1, np.zeros(33), frame.features[0], SkyFacts(), network)
+    felt = model.predict(sky)
+    assert felt is not None
+    assert felt.is_simulated
+
+    judge = [
+        "sky",
+        "disturbance",
+        "evaluate",
+        out / "sim.toml",
+        store,
+        "-m",
+        station,
+        "--out",
+        tmp_path / "e",
+    ]
+    assert told(*judge)["left_out"] > 0
+    assert told(*judge, "-t", late)["skill_over_mean"] > 0.9
+    failing(SettingsError, "that the model was trained on", *judge, "-t", "../2026-11-30T00:00Z")
+
+    failing(SettingsError, "no instrument", "sky", "disturbance", "install", out / "sim.toml", "-i", "kho")
+    monkeypatch.setenv("HELIOWATCH_INSTRUMENTS", '{"kho": {"kind": "allsky"}}')
+    place = tmp_path / "station"
+    place_words = ["sky", "disturbance", "install", out / "sim.toml", "-i", "kho", "--data-dir", place]
+    installed = told(*place_words)
+    assert load_disturbance(Path(installed["installed"])).identity == model.identity
+    assert told(*place_words)["installed"] == installed["installed"]  # again
+    (out / "sim.npz").write_bytes(b"x")
+    failing(ModelError, "altered", *place_words)
+
+
+def test_what_a_station_cannot_be_trained_on_is_said(store: Path, station: Path, tmp_path: Path) -> None:
+    base: Sequence[object] = ("sky", "disturbance", "train", store, "--out", tmp_path / "d")
+    failing(SettingsError, "60 are needed", *base, "-m", station, "--aurora-min", 0.99)
+    failing(SettingsError, "60 are needed", *base, "-m", station, "-t", "2026-12-01T00:00Z/2026-12-01T02:00Z")
+    failing(SettingsError, "letters", *base, "-m", station, "--name", "../sim")
+    failing(UnreadableFileError, "not IAGA-2002", *base, "-m", store / "202611.parquet")
+    two = gathered([row(n, SkyClass.ARC, np.random.default_rng(n), instrument="yxu") for n in range(80)])
+    write_months(store, two, StoreFormat.PARQUET)
+    failing(SettingsError, "name one camera", *base, "-m", station)
+    failing(SettingsError, "it has kho, yxu", *base, "-m", station, "-i", "gill")
+
+
+def test_features_of_two_networks_do_not_come_into_one_file(store: Path) -> None:
+    other = row(1, SkyClass.ARC, np.random.default_rng(1), model="aurora 2", model_sha256="cd" * 32)
+    with pytest.raises(SettingsError, match="do not mix"):
+        write_months(store, gathered([other]), StoreFormat.PARQUET)
+    mine = row(2, SkyClass.ARC, np.random.default_rng(1))
+    with pytest.raises(SettingsError, match="do not mix"):
+        gathered([other, mine])
+
+
+@pytest.mark.parametrize("form", list(StoreFormat))
+def test_adding_rows_again_changes_nothing_and_a_damaged_file_is_said(
+    tmp_path: Path, form: StoreFormat
+) -> None:
+    random = np.random.default_rng(4)
+    rows = gathered([row(n, SkyClass.ARC, random) for n in range(40)])
+    first = write_months(tmp_path, rows, form)
+    before = read_features(tmp_path)
+    write_months(tmp_path, rows.at(np.arange(40)[::-1]), form)
+    after = read_features(tmp_path)
+    for name in ("time_us", "frame", "features", "probabilities", "moon_elevation_deg", "is_simulated"):
+        np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
+    assert len(after) == 40
+    assert [path.name for path in tmp_path.iterdir()] == [path.name for path in first]
+    first[0].write_bytes(first[0].read_bytes()[:500])
+    with pytest.raises(UnreadableFileError, match="damaged"):
+        read_features(tmp_path)
+    with pytest.raises(UnreadableFileError, match="damaged"):
+        write_months(tmp_path, rows, form)
+
+
+def test_an_empty_folder_and_an_empty_database_are_said(settings: object, tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    failing(UnreadableFileError, "holds no features", "sky", "cluster", tmp_path / "none")
+    failing(SettingsError, "nothing is stored|no frame", "sky", "cluster")
