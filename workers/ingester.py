@@ -40,6 +40,7 @@ from observatory.errors import (
     VanishedFileError,
 )
 from observatory.instruments import Opened, open_bytes
+from observatory.instruments.base import Facts
 from observatory.instruments.formats import file_error, read_bytes
 from observatory.settings import Settings
 from observatory.storage import frames
@@ -300,8 +301,9 @@ class Ingester:
                 file_time=datetime.fromtimestamp(signature[1] / 1e9, UTC),
                 is_peek=True,
             )
-            is_whole = opened.container.is_final and candidate.closed_at is not None
-            if not is_whole and self._must_rest(candidate):
+            is_cut = opened.container.is_cut
+            is_whole = opened.container.is_final and not is_cut and candidate.closed_at is not None
+            if not is_whole and self._must_rest(candidate, is_broken=is_cut):
                 return None
             rows = list(self._rows(path, candidate, digest, len(data), opened))
         except UnusableInputError as error:
@@ -329,9 +331,11 @@ class Ingester:
     ) -> Iterator[NewFrame]:
         now = datetime.now(UTC)
         for index in range(opened.count):
-            facts = opened.facts(index)
+            facts, fault = _facts(opened, index)
             if not self._is_in_span(facts.date_obs):
                 continue
+            if fault is not None:
+                log.info("image_rejected", file_name=plain_text(opened.file_name), frame=index, reason=fault)
             yield NewFrame(
                 sha256=digest,
                 frame_index=index,
@@ -339,6 +343,9 @@ class Ingester:
                 path=path_text(Path(path)),
                 bytes=size,
                 received_at=now,
+                status=Status.RECEIVED if fault is None else Status.REJECTED,
+                reason=None if fault is None else plain_text(fault),
+                processed_at=None if fault is None else now,
                 instrument=opened.instrument,
                 family=opened.kind.family,
                 observatory=facts.observatory,
@@ -544,6 +551,22 @@ class Ingester:
             except OSError:
                 found.append(None)
         return found
+
+
+def _facts(opened: Opened, index: int) -> tuple[Facts, str | None]:
+    """Facts of one image, and why it alone of its film cannot be used.
+
+    Raises
+    ------
+    UnusableInputError
+        When the file's only image cannot be understood.
+    """
+    try:
+        return opened.facts(index), opened.container.fault(index)
+    except UnusableInputError as error:
+        if opened.count == 1:
+            raise
+        return Facts(), opened.container.fault(index) or str(error)
 
 
 def _target(path: str, folder: WatchFolder) -> os.stat_result:
