@@ -121,9 +121,8 @@ def joined(parts: Sequence[Features]) -> Features:
                 f"features of {part.model} ({part.model_sha256[:12]}…) and of {first.model} "
                 f"({first.model_sha256[:12]}…) do not mix: keep them in folders of their own"
             )
-    together = replace(
-        first, **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _ROWS}
-    )
+    columns: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _ROWS}
+    together = replace(first, **columns)
     keys = zip(together.time_us.tolist(), together.instrument.tolist(), together.frame.tolist(), strict=True)
     rows = np.asarray(list({key: row for row, key in enumerate(keys)}.values()), np.intp)
     return together.at(rows[np.lexsort((rows, together.time_us[rows]))])
@@ -242,7 +241,7 @@ def _column(column: Any, name: str) -> NDArray[Any]:
 
 
 def _write_hdf(path: Path, rows: Features) -> None:
-    import h5py
+    import h5py  # type: ignore[import-untyped]
 
     with h5py.File(path, "w") as file:
         file.attrs.update(
@@ -263,11 +262,12 @@ def _read_hdf(path: Path) -> Features:
     import h5py
 
     with h5py.File(path, "r") as file:
-        given = {
+        given: dict[str, Any] = {
             name: np.asarray(file[name].asstr()[:], np.str_) if name in _WORDS else file[name][:]
             for name in _ROWS
         }
-        return Features(**given, **{name: str(file.attrs[name]) for name in _FACTS})
+        given |= {name: str(file.attrs[name]) for name in _FACTS}
+        return Features(**given)
 
 
 def time_of(time_us: int) -> datetime:
