@@ -69,6 +69,8 @@ class CameraKind:
         How often columns are striped; how many hot pixels per ten thousand.
     leak : Range
         Light beyond the rim as a share of the sky's.
+    captions : float
+        How often something is printed into the picture, 0 to 1.
     """
 
     name: str
@@ -91,6 +93,7 @@ class CameraKind:
     stripes: float = 0.0
     hot_pixels: float = 2.0
     leak: Range = (0.0, 0.03)
+    captions: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class Camera:
         As in `CameraKind`; ``full_well`` in electrons, ``psf_px`` in pixels of this picture.
     gamma, black : float
         Of 8-bit cameras: the exponent, and the share of the sky that is subtracted.
-    exposes_itself, is_striped, is_masked : bool
+    exposes_itself, is_striped, is_masked, is_captioned : bool
     jpeg_quality : int or None
     """
 
@@ -127,6 +130,7 @@ class Camera:
     exposes_itself: bool
     is_striped: bool
     is_masked: bool
+    is_captioned: bool
     jpeg_quality: int | None
     seed: int
 
@@ -178,6 +182,7 @@ TRAINING_KINDS = (
         read_noise=(2, 6),
         tone=Tone.GAMMA,
         bits=8,
+        captions=0.4,
         exposes_itself=0.6,
         jpeg=0.5,
     ),
@@ -218,6 +223,7 @@ TRAINING_KINDS = (
         (Projection.EQUISOLID, Projection.EQUIDISTANT),
         tone=Tone.GAMMA,
         bits=8,
+        captions=0.4,
         electrons=(100, 2000),
         full_well_skies=(4, 40),
         exposes_itself=0.3,
@@ -229,6 +235,7 @@ TRAINING_KINDS = (
         (Projection.EQUIDISTANT,),
         tone=Tone.GAMMA,
         bits=8,
+        captions=0.4,
         electrons=(80, 800),
         full_well_skies=(4, 30),
         exposes_itself=0.3,
@@ -240,6 +247,7 @@ TRAINING_KINDS = (
         (Projection.EQUIDISTANT, Projection.STEREOGRAPHIC),
         tone=Tone.GAMMA,
         bits=8,
+        captions=0.4,
         electrons=(40, 300),
         read_noise=(2, 6),
         full_well_skies=(4, 30),
@@ -270,6 +278,7 @@ TESTING_KINDS = (
         full_well_skies=(4, 40),
         tone=Tone.GAMMA,
         bits=8,
+        captions=0.4,
         jpeg=0.4,
         exposes_itself=0.5,
     ),
@@ -292,6 +301,7 @@ TESTING_KINDS = (
         (82, 86),
         tone=Tone.GAMMA,
         bits=8,
+        captions=0.4,
         electrons=(100, 1500),
         full_well_skies=(4, 40),
         jpeg=0.7,
@@ -355,6 +365,7 @@ def draw_camera(random: np.random.Generator, kind: CameraKind, size_px: int) -> 
         exposes_itself=bool(random.random() < kind.exposes_itself),
         is_striped=bool(random.random() < kind.stripes),
         is_masked=bool(random.random() < kind.mask),
+        is_captioned=bool(random.random() < kind.captions),
         jpeg_quality=int(random.integers(60, 96)) if random.random() < kind.jpeg else None,
         seed=int(random.integers(2**31)),
     )

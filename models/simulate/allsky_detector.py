@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from models.simulate.allsky_cameras import Camera, Tone
 from models.simulate.allsky_scene import View
+from observatory.fisheye import Fisheye
 
 FloatArray = NDArray[np.float32]
 
@@ -65,6 +66,8 @@ def exposed(
     picture = pixels.astype(np.uint8 if camera.kind.bits <= 8 else np.uint16)
     if camera.is_masked:
         picture[~open_field(camera, view)] = int(top * camera.bias_share * 0.5)
+    if camera.is_captioned:
+        print_captions(camera, picture, top)
     if picture.shape[2] == 1:
         picture = picture[..., 0]
     return jpeg(picture, camera.jpeg_quality) if camera.jpeg_quality else picture
@@ -101,6 +104,46 @@ def open_field(camera: Camera, view: View) -> NDArray[np.bool_]:
                 corners.append((int(x), int(y)))
             cv2.fillPoly(kept, [np.asarray(corners, np.int32)], 0)
     return kept.astype(bool)
+
+
+def print_captions(camera: Camera, picture: NDArray[np.generic], top: int) -> None:
+    """Print what makers print: a name, a time, the points of the compass, a ring of ticks."""
+    random = np.random.default_rng((camera.seed, 3))
+    circle, height = camera.circle, picture.shape[0]
+    size = height / 480.0
+    ink = np.zeros(picture.shape[:2], np.uint8)
+    words = ("SIMULATED all-sky", "2031/01/17", "21:40:20", "78N 16E", "exp 4 s", "gain 250")
+    for x, y in ((0.01, 0.06), (0.6, 0.06), (0.01, 0.98), (0.7, 0.98)):
+        if random.random() < 0.6:
+            place = (int(x * picture.shape[1]), int(y * height))
+            word = words[int(random.integers(len(words)))]
+            cv2.putText(
+                ink, word, place, cv2.FONT_HERSHEY_SIMPLEX, max(0.25, 0.5 * size), 255, 1, cv2.LINE_AA
+            )
+    if random.random() < 0.5:
+        reach = random.uniform(0.93, 1.08)
+        for name, azimuth in (("N", 0), ("E", 90), ("S", 180), ("W", 270)):
+            place = _at(circle, reach, azimuth)
+            cv2.putText(
+                ink, name, place, cv2.FONT_HERSHEY_SIMPLEX, max(0.25, 0.6 * size), 255, 1, cv2.LINE_AA
+            )
+    if random.random() < 0.3:
+        inner = random.uniform(0.99, 1.03)
+        for azimuth in range(0, 360, 5):
+            outer = inner + (0.05 if azimuth % 15 == 0 else 0.025)
+            cv2.line(ink, _at(circle, inner, azimuth), _at(circle, outer, azimuth), 255, 1, cv2.LINE_AA)
+    bright = float(top) * random.uniform(0.5, 1.0)
+    share = ink[..., None].astype(np.float32) / 255
+    picture[:] = (picture.astype(np.float32) * (1 - share) + bright * share).astype(picture.dtype)
+
+
+def _at(circle: Fisheye, reach: float, azimuth_deg: float) -> tuple[int, int]:
+    """Pixel at a share of the radius."""
+    turn = np.radians(azimuth_deg - circle.up_azimuth_deg) * (1 if circle.is_clockwise else -1)
+    return (
+        int(circle.center_x_px + reach * circle.radius_px * np.sin(turn)),
+        int(circle.center_y_px - reach * circle.radius_px * circle.aspect * np.cos(turn)),
+    )
 
 
 def jpeg(picture: NDArray[np.generic], quality: int) -> NDArray[np.generic]:
