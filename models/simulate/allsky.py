@@ -4,7 +4,8 @@ The six classes are those of Clausen & Nickisch (2018, JGR Space Physics 123, 56
 class follows from what was put into it and how much of that can be seen:
 
 - **aurora** is evident if its light, above what it gives everywhere, reaches `EVIDENT` of the rest of the
-  light in the best half per cent of the open sky, and stands out of the noise; absent below `ABSENT`.
+  light in the best half per cent of the open sky, and stands out of the noise; absent below `ABSENT`. Diffuse
+  aurora needs `EVIDENT_GLOW`, as smooth light may come from anywhere; colour tells some earlier.
   Evident aurora goes before cloud and Moon. The brightest form names the class: ``arc`` for smooth bands
   across the sky, ``discrete`` for rayed, folded or broken ones, ``diffuse`` for glow and patches.
 - **cloud**: no aurora, and the clouds stop more than `CLOUDY` of the light of the sky (mean above 15 degrees).
@@ -35,7 +36,9 @@ from observatory.fisheye import Fisheye
 
 FloatArray = NDArray[np.float32]
 
-EVIDENT = 0.25
+EVIDENT = 0.3
+EVIDENT_GLOW = 0.45
+EVIDENT_IN_COLOUR = 0.8
 ABSENT = 0.05
 CLOUDY = 0.6
 CLEAR = 0.4
@@ -141,10 +144,11 @@ def photograph(
     high = light.sky & (view.zenith < np.radians(75))
     cover = float(light.cloud[high].mean()) if high.any() else 0.0
     is_seen = _is_seen(camera, view, total, light.sky) and not _is_burnt(camera, pixels, light.sky)
-    if measured > EVIDENT:
+    limit = _evident(light.peaks, camera)
+    if measured > limit:
         is_seen = is_seen and _above_noise(light, camera, view, aurora)
     truth = SkyTruth(
-        sky_class=_named(scene, light, measured, cover, is_seen=is_seen),
+        sky_class=_named(scene, light, measured / limit, cover, is_seen=is_seen),
         cloud_map=np.where(light.sky, light.cloud, 0).astype(np.float32),
         aurora_map=(aurora.sum(axis=0) / np.maximum(light.rest.sum(axis=0), 1e-6)).astype(np.float32),
         is_sky=light.sky,
@@ -358,15 +362,21 @@ def _is_burnt(camera: Camera, pixels: NDArray[np.generic], sky: NDArray[np.bool_
     return float((pixels[sky] >= top).mean()) > _BURNT
 
 
-def _named(scene: Scene, light: _Light, contrast: float, cover: float, *, is_seen: bool) -> SkyClass | None:
+def _evident(peaks: dict[SkyClass, float], camera: Camera) -> float:
+    """Contrast from which the brightest form is evident."""
+    is_glow = bool(peaks) and max(peaks, key=lambda name: peaks[name]) is SkyClass.DIFFUSE
+    return (EVIDENT_GLOW if is_glow else EVIDENT) * (EVIDENT_IN_COLOUR if camera.is_colour else 1.0)
+
+
+def _named(scene: Scene, light: _Light, evidence: float, cover: float, *, is_seen: bool) -> SkyClass | None:
     """The class by the rules at the top."""
     if not is_seen or scene.sun_elevation_deg > _BRIGHTEST_SUN_DEG:
         return None
     if scene.dome.snow > _SPOILT_DOME or scene.dome.dew > _SPOILT_DOME:
         return None
-    if contrast > EVIDENT:
+    if evidence > 1.0:
         return _brightest(light.peaks)
-    if contrast > ABSENT:
+    if evidence > ABSENT / EVIDENT:
         return None
     if cover > CLOUDY:
         return SkyClass.CLOUD

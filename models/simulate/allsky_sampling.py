@@ -69,9 +69,16 @@ def draw_scene(random: np.random.Generator, wanted: SkyClass) -> tuple[Scene, fl
     contrast: float | None = None
     if is_auroral:
         forms = _forms(random, wanted)
-        contrast = float(np.exp(random.uniform(np.log(0.26), np.log(12.0 if random.random() < 0.5 else 3.0))))
+        contrast = float(
+            np.exp(
+                random.uniform(
+                    np.log(0.45 if wanted is SkyClass.DIFFUSE else 0.28),
+                    np.log(12.0 if random.random() < 0.5 else 3.0),
+                )
+            )
+        )
     elif random.random() < 0.12:
-        forms, contrast = _forms(random, SkyClass.DIFFUSE), 0.04
+        forms, contrast = _forms(random, SkyClass.DIFFUSE), 0.03
     twilight = 0.1 if is_auroral else 0.22
     scene = Scene(
         sun_elevation_deg=float(
