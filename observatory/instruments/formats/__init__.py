@@ -28,7 +28,7 @@ from observatory.instruments.formats.cdf import CdfContainer
 from observatory.instruments.formats.container import Container, Limits, guarded
 from observatory.instruments.formats.fits import FitsContainer
 from observatory.instruments.formats.npz import NpzContainer
-from observatory.instruments.formats.packing import unpack
+from observatory.instruments.formats.packing import CutError, unpack
 from observatory.instruments.formats.pgm import PgmContainer
 from observatory.instruments.formats.pictures import PictureContainer
 from observatory.instruments.formats.tar import TarContainer
@@ -98,10 +98,26 @@ def open_container(data: bytes, limits: Limits, *, is_peek: bool = False) -> Con
     """
     if is_peek and (peeked := _peek_gzipped_fits(data, limits)) is not None:
         return peeked
-    data = unpack(data, limits, look=_opener)
+    try:
+        data = unpack(data, limits, look=_opener)
+    except CutError as error:
+        return _film_of_what_is_left(error, limits)
     if not data:
         raise UnreadableFileError("the file is empty")
     return guarded(_opener(data), data, limits)
+
+
+def _film_of_what_is_left(error: CutError, limits: Limits) -> Container:
+    """The whole images of a film that was cut off inside its gzip or bzip2; any other file is refused."""
+    if not error.unpacked.startswith(b"P5"):
+        raise error
+    film: Container
+    try:
+        film = guarded(PgmContainer, error.unpacked, limits)
+    except UnreadableFileError:
+        raise error from None
+    film.is_cut = True
+    return film
 
 
 def _opener(data: bytes) -> Callable[[bytes, Limits], Container]:

@@ -17,6 +17,20 @@ _MAX_GZIP_MEMBERS = 1000
 _LOOKED_AT = 1 << 14
 _ENOUGH = 16  # bytes that tell a format
 
+class CutError(UnreadableFileError):
+    """The packed bytes end too early.
+
+    Attributes
+    ----------
+    unpacked : bytes
+        What was unpacked until then, its checksum not verified.
+    """
+
+    def __init__(self, name: str, unpacked: bytes) -> None:
+        super().__init__(f"the {name} file is truncated")
+        self.unpacked = unpacked
+
+
 Look = Callable[[bytes], object]
 """Raises when the first unpacked bytes, 16 of them or more, are none that anybody wants."""
 
@@ -29,6 +43,14 @@ def unpack(data: bytes, limits: Limits, look: Look | None = None) -> bytes:
     look : callable or None
         Looks at the beginning before the rest is unpacked: a gigabyte of zeros is packed in one
         megabyte. Not asked about less than 16 bytes.
+
+    Raises
+    ------
+    CutError
+        When the bytes end too early.
+    UnreadableFileError
+        When they are damaged.
+    TooLargeError
     """
     if data[:2] == b"\x1f\x8b":
         return _unpack(data, _gzip, b"\x1f\x8b", "gzip", limits, look)
@@ -89,7 +111,7 @@ def _unpack(
                     f"the {name} file's unpacked size in bytes", total, limits.max_unpacked_bytes
                 )
             if not piece and not member.eof and not rest:
-                raise UnreadableFileError(f"the {name} file is truncated")
+                raise CutError(name, b"".join(pieces))
             pieces.append(piece)
             if look is not None and total >= _ENOUGH:
                 look(b"".join(pieces))
