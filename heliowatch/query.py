@@ -17,7 +17,7 @@ from heliowatch.remote import Server, ServerRefusedError, ServerUnreachableError
 from observatory.errors import SettingsError
 from observatory.settings import Settings
 
-PAGED = ("frames", "regions")
+PAGED = ("frames", "regions", "sky")
 _PAGE = 1000
 _SERIES = 10_000
 _SHOWN = 50  # rows of a table, when nobody says how many
@@ -28,13 +28,16 @@ _FILTERS = {
     | {"wavelength", "quality_min", "quality_max", "status", "cause", "event_type", "sky_class", "order"},
     "regions": _COMMON | {"wavelength", "quality_min", "event_type", "area_min", "track", "frame", "order"},
     "quality": _COMMON | {"bin"},
-    "sky": _COMMON | {"bin", "sky_class"},
+    "sky": _COMMON | {"bin", "sky_class", "order"},
 }
 _SHORT = {
     "frames": ("id", "instrument", "date_obs", "score", "status", "causes", "file_name"),
     "regions": ("id", "event_type", "instrument", "date_obs", "disk_fraction", "area_msh", "track_id"),
     "quality": ("time", "instrument", "frames", "score", "score_min", "score_max", "is_degraded", "degraded"),
-    "sky": ("time", "instrument", "frames", "sky_class", "cloud_cover"),
+    "sky": (
+        *("time", "instrument", "frames", "sky_class", "aurora_probability", "aurora_occurrence"),
+        *("cloud_cover", "reason"),
+    ),
 }
 
 
@@ -62,6 +65,11 @@ class Question:
     is_all: bool = False
     form: str = "table"
     out: Path | None = None
+
+    @property
+    def is_paged(self) -> bool:
+        """Whether the server gives it page after page: lists, and no bins."""
+        return self.resource in PAGED and self.filters.get("bin") is None
 
 
 def run_query(settings: Settings, question: Question, named: str | None, key_file: Path | None) -> int:
@@ -115,10 +123,10 @@ def _check(question: Question) -> None:
         raise SettingsError(f"{question.resource} cannot be filtered by {', '.join(odd)}")
     if question.is_all and question.limit is not None:
         raise SettingsError("--all and --limit: one or the other")
-    if question.is_all and question.resource not in PAGED:
+    if question.is_all and not question.is_paged:
         raise SettingsError(f"--all: {question.resource} is a series; use --limit (10000 at most), or --bin")
     if question.form in ("votable", "parquet"):
-        if question.limit is not None and question.resource in PAGED and question.limit > _PAGE:
+        if question.limit is not None and question.is_paged and question.limit > _PAGE:
             raise SettingsError(f"--limit: a {question.form} file holds 1000 rows of a page, or --all")
         if question.out is None and question.form == "parquet" and sys.stdout.isatty():
             raise SettingsError("parquet is nothing for a terminal: write it with --out FILE or into a pipe")
@@ -130,7 +138,7 @@ def _limit(question: Question) -> int | None:
         return None
     if question.limit is not None:
         return question.limit
-    return _SHOWN if question.form == "table" else _PAGE if question.resource in PAGED else _SERIES
+    return _SHOWN if question.form == "table" else _PAGE if question.is_paged else _SERIES
 
 
 def _whole_file(server: Server, question: Question) -> None:
@@ -147,7 +155,7 @@ def _csv(server: Server, question: Question) -> None:
     """The server's CSV, page after page as one file."""
     left = _limit(question)
     asked: dict[str, Any] | None = {**question.filters, "format": "csv", "limit": left}
-    if left is not None and question.resource in PAGED:
+    if left is not None and question.is_paged:
         asked = {**asked, "limit": min(left, _PAGE)} if asked else None
     path: str | None = question.resource
     is_first = True
@@ -194,7 +202,7 @@ def _json_lines(server: Server, question: Question) -> None:
 def _items(server: Server, question: Question) -> Iterator[dict[str, Any]]:
     """Rows, page after page."""
     left = _limit(question)
-    most = _PAGE if question.resource in PAGED else _SERIES
+    most = _PAGE if question.is_paged else _SERIES
     page = server.json(
         question.resource, {**question.filters, "limit": most if left is None else min(left, most)}
     )
@@ -217,9 +225,7 @@ def _say_more(question: Question) -> None:
     if question.limit is not None:
         return
     how = (
-        "--limit N or --all"
-        if question.resource in PAGED
-        else "--limit N (10000 at most), a shorter --time or --bin"
+        "--limit N or --all" if question.is_paged else "--limit N (10000 at most), a shorter --time or --bin"
     )
     typer.echo(f"heliowatch: there are more {question.resource}; {how} gives them", err=True)
 

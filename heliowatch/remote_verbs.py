@@ -67,7 +67,8 @@ def add_to(app: typer.Typer, load_settings: Callable[..., Settings]) -> None:
             int | None, typer.Option(min=1, max=HIGHEST, help="number of the frame of regions")
         ] = None,
         sky_class: Annotated[
-            str | None, typer.Option(help="arc, diffuse, discrete, cloud, moon or clear")
+            str | None,
+            typer.Option(help="arc, diffuse, discrete, cloud, moon, clear; of the sky also aurora, none"),
         ] = None,
         bin_: Annotated[str | None, typer.Option("--bin", help="of a series: 30s, 5m, 1h")] = None,
         order: Annotated[str | None, typer.Option(help="asc (oldest first) or desc")] = None,

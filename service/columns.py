@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from observatory.analysis import SkyClass
 from observatory.storage.catalogue import TABLE_COLUMNS
 from service.tables import Column
 
@@ -117,6 +118,42 @@ BINNED_ENHANCEMENTS = (
     ),
 )
 
+_PROBABILITY = "stat.probability"
+_CLASSES = {
+    f"probability_{name}": (f"Probability of {name}, calibrated", "", _PROBABILITY) for name in SkyClass
+}
+_SKY = _CLASSES | {
+    "aurora_probability": ("Probability of arc, diffuse and discrete together", "", _PROBABILITY),
+    "cloud_cover": ("Share of the visible sky that is cloudy", "", "obs.atmos;arith.ratio"),
+}
+_SKY_CLASS = "arc, diffuse, discrete, cloud, moon or clear"
+_TOLD_FIELD = "phys.magField;stat.fit"
+SKIES = (
+    _TIME,
+    _INSTRUMENT,
+    _FRAME,
+    Column("sky_class", "text", _SKY_CLASS, ucd="meta.code.class"),
+    Column("reason", "text", "Why the sky cannot be judged", ucd="meta.note"),
+    *(Column(name, "number", *words) for name, words in _SKY.items()),
+    Column("sun_elevation_deg", "number", "Height of the Sun, without refraction", "deg", "pos.az.alt"),
+    Column("moon_elevation_deg", "number", "Height of the Moon, without refraction", "deg", "pos.az.alt"),
+    Column("disturbance_x_nt", "number", "Told from the sky: north", "nT", _TOLD_FIELD),
+    Column("disturbance_y_nt", "number", "The same: east", "nT", _TOLD_FIELD),
+    Column("disturbance_z_nt", "number", "The same: down", "nT", _TOLD_FIELD),
+    Column("disturbance_is_simulated", "boolean", "Whether the model learned from a simulated magnetometer"),
+)
+BINNED_SKIES = (
+    _BIN_START,
+    _INSTRUMENT,
+    _BINNED_FRAMES,
+    Column("sky_class", "text", f"The commonest of {_SKY_CLASS}", ucd="meta.code.class"),
+    Column("aurora_occurrence", "number", "Share of the frames that show aurora", ucd="stat.probability"),
+    *(
+        Column(name, "number", f"Mean. {words}", unit, f"{ucd};stat.mean")
+        for name, (words, unit, ucd) in _SKY.items()
+    ),
+)
+
 _LONGITUDE, _LATITUDE = "pos.bodyrc.lon", "pos.bodyrc.lat"
 REGIONS = (
     Column("id", "integer", "Number of the region", ucd="meta.id;meta.main"),
@@ -203,6 +240,7 @@ __all__ = [
     "BINNED_AREAS",
     "BINNED_ENHANCEMENTS",
     "BINNED_SCORES",
+    "BINNED_SKIES",
     "COMPOSITES",
     "ENHANCEMENTS",
     "FRAMES",
@@ -210,4 +248,5 @@ __all__ = [
     "LEDGERS",
     "REGIONS",
     "SCORES",
+    "SKIES",
 ]

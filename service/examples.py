@@ -34,6 +34,7 @@ FRAME: dict[str, Any] = {
         "causes": [{"cause": "cloud", "probability": 0.94}],
         "model": "halpha-quality 1.0.0",
     },
+    "sky": None,
     "links": {
         "self": "/api/v1/frames/4711",
         "results": "/api/v1/frames/4711/results",
@@ -229,6 +230,33 @@ ENHANCEMENTS = {
             "residual": 0.0011,
             "noise": 0.0013,
             "trusted_fraction": 0.998,
+        }
+    ],
+    "next": None,
+}
+SKY = {
+    "bin_s": None,
+    "is_truncated": False,
+    "items": [
+        {
+            "time": "2026-11-20T21:14:06Z",
+            "instrument": "themis-asi",
+            "frame_id": 4714,
+            "sky_class": "arc",
+            "reason": None,
+            "probabilities": {
+                "arc": 0.87,
+                "diffuse": 0.06,
+                "discrete": 0.04,
+                "cloud": 0.01,
+                "moon": 0.01,
+                "clear": 0.01,
+            },
+            "aurora_probability": 0.97,
+            "cloud_cover": 0.06,
+            "sun_elevation_deg": -31.2,
+            "moon_elevation_deg": -12.7,
+            "disturbance": {"x_nt": -214.0, "y_nt": 31.0, "z_nt": -87.0, "is_simulated": True},
         }
     ],
     "next": None,

@@ -43,6 +43,7 @@ from service.routes import (
     events,
     health,
     instruments,
+    keograms,
     latest,
     marks,
     models,
@@ -53,6 +54,7 @@ from service.routes import (
     reprocess,
     results,
     silences,
+    sky,
     status,
     uploads,
 )
@@ -125,7 +127,9 @@ def create_app(
         enhance,  # it waits, and takes its turn for the moment that it writes
         coverage_routes,
         regions,
+        sky,
         composites,  # before latest, which takes any instrument's name
+        keograms,
         latest,
         models,
         status,

@@ -10,8 +10,10 @@ import orjson
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from observatory.storage import region_catalogue, results
+from observatory.storage import region_catalogue, results, skies
+from observatory.storage.images import SKY_FAMILY
 from observatory.storage.session import Database
+from service.sky_shapes import SkyShape
 
 API = "/api/v1"
 
@@ -56,6 +58,7 @@ class FrameShape(BaseModel):
     latency_s: float | None
     quality: QualityShape | None
     mark: str | None
+    sky: SkyShape | None
     links: dict[str, str]
 
 
@@ -122,6 +125,7 @@ _PICTURE_LINKS = {
     "enhanced": "enhanced",
     "compare-before": "compare_before",
     "compare-after": "compare_after",
+    "cloud-map": "cloud_map",
 }
 
 
@@ -154,6 +158,7 @@ def frames_as_json(
     scored = [row["id"] for row in rows if row["quality_score"] is not None]
     payloads = results.newest_payloads(db, scored, "quality", as_of)
     pictures = results.newest_products(db, ids)
+    shown = skies.of_frames(db, [row["id"] for row in rows if row["family"] == SKY_FAMILY])
     segmented = region_catalogue.with_segmentation(db, ids)
     return [
         frame_as_json(
@@ -162,6 +167,7 @@ def frames_as_json(
             pictures.get(row["id"], {}),
             base,
             is_segmented=row["id"] in segmented,
+            sky=shown.get(row["id"]),
         )
         for row in rows
     ]
@@ -181,11 +187,13 @@ def frame_as_json(
     base: str,
     *,
     is_segmented: bool = False,
+    sky: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """One frame."""
     shape = {name: row[name] for name in _FRAME_NAMES}
     shape["frame"] = row["frame_index"]
     shape["quality"] = _quality(row, payload)
+    shape["sky"] = sky
     path = f"{base}{API}/frames/{row['id']}"
     links = {"self": path, "results": f"{path}/results", "products": f"{path}/products"}
     for kind, name in _PICTURE_LINKS.items():
@@ -195,6 +203,8 @@ def frame_as_json(
         links["regions"] = f"{base}{API}/regions?frame={row['id']}"
         if "preview" in pictures:
             links["outlines"] = f"{path}/outlines.svg"
+    if sky is not None:
+        links["footprint"] = f"{path}/footprint"
     shape["links"] = links
     return shape
 

@@ -155,10 +155,35 @@ class Client:
         items = self._connection.items("regions", asked, limit)
         return tables.table([tables.region_row(item) for item in items], tables.REGION_COLUMNS)
 
-    def sky(self, time: Any = None, instrument: str | None = None, **filters: Any) -> QTable:
-        """Aurora and cloud over time, where the server has such a series."""
-        said = self._connection.json("sky", {"time": span(time), "instrument": instrument} | filters)
-        return tables.times_and_values(said["items"])
+    def sky(
+        self,
+        time: Any = None,
+        instrument: str | None = None,
+        *,
+        sky_class: str | None = None,
+        bin: str | None = None,
+        limit: int | None = 10_000,
+        **filters: Any,
+    ) -> QTable:
+        """Aurora and cloud over time, newest first, or in bins (such as ``1h``).
+
+        Warns when there are more bins than ``limit``: then these are the newest.
+
+        Parameters
+        ----------
+        sky_class : str or None
+            arc, diffuse, discrete, cloud, moon, clear; aurora for the first three; none for what could
+            not be judged.
+        """
+        asked = {"time": span(time), "instrument": instrument, "sky_class": sky_class} | filters
+        if bin is None:
+            items = list(self._connection.items("sky", asked, limit))
+        else:
+            said = self._connection.json("sky", asked | {"bin": bin, "limit": limit or 10_000})
+            items = said["items"]
+            if said.get("is_truncated"):
+                warnings.warn(f"only the newest {len(items)} bins: ask for wider ones", stacklevel=2)
+        return tables.times_and_values([tables.sky_row(item) for item in items])
 
     def events(self, instrument: str | None = None, after: int | None = None) -> Iterator[Event]:
         """What happens, as it happens, for ever.

@@ -146,6 +146,14 @@ def region_row(item: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def sky_row(item: Mapping[str, Any]) -> dict[str, Any]:
+    """A sky's JSON as one flat row."""
+    row = {name: value for name, value in item.items() if name not in ("probabilities", "disturbance")}
+    row |= {f"probability_{name}": value for name, value in (item.get("probabilities") or {}).items()}
+    felt = item.get("disturbance") or {}
+    return row | {f"disturbance_{name}": value for name, value in felt.items()}
+
+
 def times_and_values(rows: _Rows) -> QTable:
     """Table of rows whose columns nobody told us: ``time`` becomes a time, the rest is as it came."""
     names = list(dict.fromkeys(name for row in rows for name in row))

@@ -52,6 +52,7 @@ def upgrade() -> None:
         sa.Column("is_dated", sa.Boolean(), nullable=False),
         sa.Column("sky_class", sa.String(length=16), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("note", sa.Text(), nullable=True),
         *_numbers((*_PROBABILITIES, "aurora_probability", "cloud_cover")),
         sa.Column("cloud_sectors", sa.LargeBinary(), nullable=False),
         sa.Column("features", sa.LargeBinary(), nullable=False),
@@ -74,10 +75,20 @@ def upgrade() -> None:
     for name, columns, include in _KEYS:
         more = {"postgresql_include": list(include)} if include else {}
         op.create_index(name, "skies", list(columns), unique=False, **more)
+    is_felt = sa.text("disturbance_x_nt IS NOT NULL")
+    op.create_index(
+        "ix_skies_felt",
+        "skies",
+        ["instrument", "moment", "frame_id"],
+        unique=False,
+        postgresql_where=is_felt,
+        sqlite_where=is_felt,
+    )
 
 
 def downgrade() -> None:
     """Take it back."""
+    op.drop_index("ix_skies_felt", table_name="skies")
     for name, *_ in reversed(_KEYS):
         op.drop_index(name, table_name="skies")
     op.drop_table("skies")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, cast, func, text
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, cast, func, select, text
 
 from observatory.storage.session import Database
 
@@ -33,3 +34,67 @@ def bin_columns(
     step = text(f"interval '{int(bin_s)} seconds'")
     place: Any = func.date_bin(step, moment, text("timestamp with time zone 'epoch'"))
     return place, cast(func.floor(func.extract("epoch", place)), BigInteger).label("start")
+
+
+def newest_bins(
+    connection: Connection,
+    bins: Select[Any],
+    moment: ColumnElement[Any],
+    conditions: Sequence[ColumnElement[bool]],
+    time_from: datetime | None,
+    *,
+    bin_s: int,
+    limit: int,
+) -> list[dict[str, Any]]:
+    """The newest bins, oldest first, from the newest backwards, so that little more is read than is given.
+
+    Parameters
+    ----------
+    bins : Select
+        Gives ``start`` and ``instrument`` of each bin, grouped by both (`bin_columns`), without conditions.
+    conditions : sequence of conditions
+        Which rows count, besides `time_from`.
+    """
+    found: list[dict[str, Any]] = []
+    end: datetime | None = None
+    width = limit
+    while len(found) < limit:
+        newest = _newest(connection, moment, conditions, end)
+        if newest is None or (time_from is not None and newest < time_from):
+            break
+        start = bin_start(newest, bin_s, width)
+        first = start if time_from is None else max(start, time_from)
+        query = bins.where(*conditions, moment >= first)
+        if end is not None:
+            query = query.where(moment < end)
+        # The driver's names are no plain str.
+        rows = [
+            {str(name): value for name, value in row.items()} for row in connection.execute(query).mappings()
+        ]
+        found += sorted(rows, key=_from_newest)[: limit - len(found)]
+        end, width = first, 2 * width  # where frames are sparse the windows grow
+    return sorted(found, key=_from_newest, reverse=True)
+
+
+def _newest(
+    connection: Connection,
+    moment: ColumnElement[Any],
+    conditions: Sequence[ColumnElement[bool]],
+    before: datetime | None,
+) -> datetime | None:
+    query = select(moment).where(*conditions).order_by(moment.desc()).limit(1)
+    if before is not None:
+        query = query.where(moment < before)
+    return connection.execute(query).scalar()
+
+
+def _from_newest(row: Mapping[str, Any]) -> tuple[int, str]:
+    return -(row["start"] or 0), row["instrument"]
+
+
+def instruments_of(connection: Connection, name: ColumnElement[str]) -> list[str]:
+    """Instruments that a table has rows of, by jumps along its index."""
+    seen = select(func.min(name).label("name")).cte("seen", recursive=True)
+    following = select(func.min(name)).where(name > seen.c.name).scalar_subquery()
+    seen = seen.union_all(select(following).where(seen.c.name.is_not(None)))
+    return list(connection.execute(select(seen.c.name).where(seen.c.name.is_not(None))).scalars())

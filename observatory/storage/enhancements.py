@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from observatory.analysis import Enhancement
-from observatory.storage.bins import bin_columns, bin_start
+from observatory.storage.bins import bin_columns, instruments_of, newest_bins
 from observatory.storage.frame_keys import Key, Page
 from observatory.storage.frames import plain_text
 from observatory.storage.regions import FrameFacts
@@ -193,51 +193,10 @@ def binned(
     conditions = _conditions(instrument, EnhancementOutcome.ENHANCED, time_to)
     with db.read() as connection:
         if instrument is None:
-            names = _instruments(connection)
+            names = instruments_of(connection, enhancements.c.instrument)
             conditions.append(enhancements.c.instrument.in_(names))  # then the index alone answers
-        return _windows(db, connection, conditions, time_from, bin_s, limit)
-
-
-def _windows(
-    db: Database,
-    connection: Connection,
-    conditions: list[ColumnElement[bool]],
-    time_from: datetime | None,
-    bin_s: int,
-    limit: int,
-) -> list[dict[str, Any]]:
-    """Bins from the newest backwards, a window at a time, so that little more is read than is given."""
-    found: list[dict[str, Any]] = []
-    moment = enhancements.c.moment
-    end: datetime | None = None
-    bins = limit
-    while len(found) < limit:
-        newest = _newest(connection, conditions, end)
-        if newest is None or (time_from is not None and newest < time_from):
-            break
-        start = bin_start(newest, bin_s, bins)
-        first = start if time_from is None else max(start, time_from)
-        query = _bins(db, bin_s).where(*conditions, moment >= first)
-        if end is not None:
-            query = query.where(moment < end)
-        rows = [_plain(row) for row in connection.execute(query).mappings()]
-        found += sorted(rows, key=_from_newest)[: limit - len(found)]
-        end, bins = first, 2 * bins  # where frames are sparse the windows grow
-    return sorted(found, key=_from_newest, reverse=True)
-
-
-def _newest(
-    connection: Connection, conditions: list[ColumnElement[bool]], before: datetime | None
-) -> datetime | None:
-    moment = enhancements.c.moment
-    query = select(moment).where(*conditions).order_by(moment.desc()).limit(1)
-    if before is not None:
-        query = query.where(moment < before)
-    return connection.execute(query).scalar()
-
-
-def _from_newest(row: Mapping[str, Any]) -> tuple[int, str]:
-    return -(row["start"] or 0), row["instrument"]
+        bins, moment = _bins(db, bin_s), enhancements.c.moment
+        return newest_bins(connection, bins, moment, conditions, time_from, bin_s=bin_s, limit=limit)
 
 
 def _bins(db: Database, bin_s: int) -> Select[Any]:
@@ -248,15 +207,6 @@ def _bins(db: Database, bin_s: int) -> Select[Any]:
         func.count().label("frames"),
         *(func.avg(enhancements.c[name]).label(name) for name in NUMBERS),
     ).group_by(place, enhancements.c.instrument)
-
-
-def _instruments(connection: Connection) -> list[str]:
-    """Instruments that have rows, by jumps along the index."""
-    name = enhancements.c.instrument
-    seen = select(func.min(name).label("name")).cte("seen", recursive=True)
-    following = select(func.min(name)).where(name > seen.c.name).scalar_subquery()
-    seen = seen.union_all(select(following).where(seen.c.name.is_not(None)))
-    return list(connection.execute(select(seen.c.name).where(seen.c.name.is_not(None))).scalars())
 
 
 def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -32,11 +32,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.schema import Table
 
-from observatory.analysis import Cause, EventType
+from observatory.analysis import Cause, EventType, SkyClass
 from observatory.storage import catalogue
 from observatory.storage.enhancements import EnhancementOutcome
 from observatory.storage.schema import causes, enhancements, frames, results, segmentations
 from observatory.storage.session import Database
+from observatory.storage.sky_schema import PROBABILITIES, skies
 
 CHUNK = 2000  # rows a question; no connection is held while they are sent
 _NEWEST = 200  # records from which the cadence is told
@@ -185,7 +186,7 @@ def _areas(event_type: EventType, plural: str) -> Series:
     )
 
 
-def _enhanced(name: str, description: str, units: str | None = None) -> Column:
+def _number(name: str, description: str, units: str | None = None) -> Column:
     return Column(name, Kind.DOUBLE, description, OfRow(name), units=units)
 
 
@@ -259,22 +260,48 @@ SERIES: tuple[Series, ...] = (
                 length=16,
                 may_be_missing=False,
             ),
+            _number("aurora_probability", "arc, diffuse and discrete together, 0 to 1"),
+            _number("cloud_cover", "share of the sky's visible sectors that are cloudy, 0 to 1"),
+            *(
+                _number(column, f"of {name}, calibrated, 0 to 1")
+                for column, name in zip(PROBABILITIES, SkyClass, strict=True)
+            ),
         ),
-        frames,
-        (IS_DATED, frames.c.sky_class.is_not(None)),
+        skies,
+        (skies.c.is_dated.is_(True), skies.c.sky_class.is_not(None)),
+    ),
+    Series(
+        "disturbance",
+        "magnetic disturbance told from the sky",
+        "What a station's magnetometer would feel, told from frames of its sky by a model of that station; not "
+        "measured.",
+        (
+            _number("disturbance_x_nt", "geographic north", "nT"),
+            _number("disturbance_y_nt", "east", "nT"),
+            _number("disturbance_z_nt", "down", "nT"),
+            Column(
+                "disturbance_is_simulated",
+                Kind.INTEGER,
+                "1: the model learned from a simulated magnetometer; 0: from a real one",
+                OfRow("disturbance_is_simulated"),
+                may_be_missing=False,
+            ),
+        ),
+        skies,
+        (skies.c.is_dated.is_(True), skies.c.disturbance_x_nt.is_not(None)),
     ),
     Series(
         "enhancement",
         "enhancement of frames",
         "What deconvolution did to frames of HMI. Frames that were refused or skipped are left out.",
         (
-            _enhanced("contrast_before", "granulation contrast of the frame: rms over mean of the quiet Sun"),
-            _enhanced("contrast_after", "the same of the enhanced frame"),
-            _enhanced("unsigned_flux_before_mx", "sum of |B| times the area, over the frame", "Mx"),
-            _enhanced("unsigned_flux_after_mx", "the same of the enhanced frame", "Mx"),
-            _enhanced("residual", "rms of the frame minus the result degraded again; quiet Sun is 1, or kG"),
-            _enhanced("noise", "rms noise of the frame, in the same unit"),
-            _enhanced("trusted_fraction", "share of the pixels whose trust is 0.5 and more"),
+            _number("contrast_before", "granulation contrast of the frame: rms over mean of the quiet Sun"),
+            _number("contrast_after", "the same of the enhanced frame"),
+            _number("unsigned_flux_before_mx", "sum of |B| times the area, over the frame", "Mx"),
+            _number("unsigned_flux_after_mx", "the same of the enhanced frame", "Mx"),
+            _number("residual", "rms of the frame minus the result degraded again; quiet Sun is 1, or kG"),
+            _number("noise", "rms noise of the frame, in the same unit"),
+            _number("trusted_fraction", "share of the pixels whose trust is 0.5 and more"),
         ),
         enhancements,
         (

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, bindparam, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, bindparam, select, tuple_, update
 
 from observatory.analysis import Disturbance, Sky, SkyClass
 from observatory.fisheye import Fisheye, Projection
@@ -76,8 +76,8 @@ def sky_payload(sky: Sky) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``sky_class``, ``reason``, ``probabilities`` (class to number, empty where the sky cannot be
-        judged), ``aurora_probability``, ``cloud_cover``, ``cloud_sectors`` (33, None where hidden),
+        ``sky_class``, ``reason``, ``note``, ``probabilities`` (class to number, empty where the sky
+        cannot be judged), ``aurora_probability``, ``cloud_cover``, ``cloud_sectors`` (33, None where hidden),
         ``sun_elevation_deg``, ``moon_elevation_deg``, ``moon_azimuth_deg``, ``moon_illuminated``,
         ``can_show_aurora`` and ``model`` (label).
     """
@@ -85,6 +85,7 @@ def sky_payload(sky: Sky) -> dict[str, Any]:
     return {
         "sky_class": None if sky.sky_class is None else sky.sky_class.value,
         "reason": sky.reason,
+        "note": sky.note,
         "probabilities": {
             name.value: _rounded(sky.probabilities[name]) for name in SkyClass if name in sky.probabilities
         },
@@ -156,7 +157,8 @@ def _row(frame: FrameFacts, new: NewSky, software_version: str) -> dict[str, Any
         "moment": frame.moment,
         "is_dated": frame.date_obs is not None,
         **{name: payload[name] for name in _OF_PAYLOAD},
-        "reason": None if new.sky.reason is None else plain_text(new.sky.reason[:_REASON_LENGTH]),
+        "reason": _words(new.sky.reason),
+        "note": _words(new.sky.note),
         **dict(zip(PROBABILITIES, map(payload["probabilities"].get, SkyClass), strict=True)),
         "cloud_sectors": as_bytes(new.sky.cloud_sectors),
         "features": as_bytes(new.sky.features),
@@ -166,6 +168,10 @@ def _row(frame: FrameFacts, new: NewSky, software_version: str) -> dict[str, Any
         "model_sha256": new.sky.model.sha256,
         "software_version": software_version,
     }
+
+
+def _words(text: str | None) -> str | None:
+    return None if text is None else plain_text(text[:_REASON_LENGTH])
 
 
 _FACTS = (
@@ -271,7 +277,7 @@ def features(
         Half-open.
     """
     moment, number = skies.c.moment, skies.c.frame_id
-    conditions = [skies.c.is_dated.is_(True)]
+    conditions: list[ColumnElement[bool]] = [skies.c.is_dated.is_(True)]
     if instrument is not None:
         conditions.append(skies.c.instrument == instrument)
     if time_from is not None:
@@ -340,8 +346,8 @@ def of_frames(db: Database, frame_ids: Sequence[int]) -> dict[int, dict[str, Any
     Returns
     -------
     dict
-        Frame to ``sky_class``, ``reason``, ``probabilities``, ``aurora_probability``, ``cloud_cover``,
-        facts of Sun and Moon, ``model`` and ``disturbance`` (``x_nt``, ``y_nt``, ``z_nt``,
+        Frame to ``sky_class``, ``reason``, ``note``, ``probabilities``, ``aurora_probability``,
+        ``cloud_cover``, facts of Sun and Moon, ``model`` and ``disturbance`` (``x_nt``, ``y_nt``, ``z_nt``,
         ``is_simulated``, ``model``; None where there is none). Frames without a sky are left out.
     """
     if not frame_ids:
@@ -358,7 +364,7 @@ _TOLD = tuple(column for column in skies.c if column.name not in ("features", "c
 def _told(row: Mapping[Any, Any]) -> dict[str, Any]:
     is_felt = row["disturbance_x_nt"] is not None
     return {
-        **{name: row[name] for name in ("sky_class", "reason")},
+        **{name: row[name] for name in ("sky_class", "reason", "note")},
         "probabilities": {name.value: value for name, value in probabilities_of(row).items()},
         **{name: row[name] for name in ("aurora_probability", "cloud_cover", *_FACTS)},
         "model": f"{row['model_name']} {row['model_version']}",

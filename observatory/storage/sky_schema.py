@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -29,6 +30,8 @@ _Json: Any = JSON().with_variant(JSONB(), "postgresql")
 PROBABILITIES = tuple(f"probability_{name}" for name in SkyClass)
 """Columns of the six classes' probabilities, in the order of `SkyClass`."""
 
+_IS_FELT = "disturbance_x_nt IS NOT NULL"
+
 skies = Table(
     "skies",
     metadata,
@@ -38,6 +41,7 @@ skies = Table(
     Column("is_dated", Boolean, nullable=False, doc="whether the moment is that of the exposure"),
     Column("sky_class", String(16), doc="null: the sky cannot be judged"),
     Column("reason", Text, doc="why it cannot be judged"),
+    Column("note", Text, doc="what is known from elsewhere and changed the class"),
     *(Column(name, Float, doc="calibrated; the six sum to 1") for name in PROBABILITIES),
     Column("aurora_probability", Float, doc="sum of arc, diffuse and discrete"),
     Column("cloud_cover", Float, doc="share of the visible sectors that are cloudy"),
@@ -71,5 +75,11 @@ skies = Table(
             *("is_dated", "sky_class", "aurora_probability", "cloud_cover"),
             *PROBABILITIES,
         ],
+    ),
+    Index(
+        "ix_skies_felt",
+        *("instrument", "moment", "frame_id"),
+        postgresql_where=text(_IS_FELT),
+        sqlite_where=text(_IS_FELT),
     ),
 )

@@ -146,13 +146,6 @@ def test_wrong_usage_ends_with_two(run: Run) -> None:
         assert err
 
 
-def test_a_server_without_a_sky_says_so(run: Run) -> None:
-    code, _, err = run("query", "sky", "-t", DAY)
-    if code:  # until it has one
-        assert code == 1
-        assert "no sky series yet" in err
-
-
 def test_a_server_that_is_not_there_is_named(run: Run) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(

@@ -307,18 +307,6 @@ def test_a_series_added_is_one_entry_more(
 
 
 @on_sqlite
-def test_classes_of_the_sky_are_a_series(client: TestClient, telescope: Telescope, db: Database) -> None:
-    for sky_class in ("arc", None, "cloud"):
-        frame_id = telescope.observe(None, instrument="themis-asi", family="allsky")
-        with db.write() as connection:
-            rows = schema.frames
-            connection.execute(update(rows).where(rows.c.id == frame_id).values(sky_class=sky_class))
-    asked = {"dataset": "themis-asi/sky", **YEAR}
-    lines = client.get("/hapi/data", params=asked).text.splitlines()
-    assert [line.partition(",")[2] for line in lines] == ["arc", "cloud"]
-
-
-@on_sqlite
 def test_an_instrument_of_any_name_has_data_sets_that_clients_can_ask_for(
     client: TestClient, telescope: Telescope
 ) -> None:
