@@ -77,6 +77,8 @@ class Runtime:
         Keep ONNX Runtime's memory pool. False saves memory with large tiles at no cost in time.
     networks : sequence of Path
         Folders of networks that families use in place of those that ship.
+    disturbance : mapping of str to Path
+        Instruments that have a model of their station's magnetic disturbance, and where it is.
     available_providers : callable, optional
         For tests: what this installation can do.
     session_factory : callable, optional
@@ -90,6 +92,7 @@ class Runtime:
         *,
         arena: bool = True,
         networks: Sequence[Path] = (),
+        disturbance: Mapping[str, Path] | None = None,
         available_providers: Callable[[], Sequence[str]] | None = None,
         session_factory: Callable[[str, Any, list[Any]], Any] | None = None,
     ) -> None:
@@ -101,6 +104,7 @@ class Runtime:
         self.intra_op_threads = intra_op_threads
         self.arena = arena
         self.networks = tuple(networks)
+        self.disturbance: Mapping[str, Path] = dict(disturbance or {})
         self._card = int(index) if index.isdigit() else 0
         self._available = available_providers
         self._factory = session_factory

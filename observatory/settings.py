@@ -52,6 +52,11 @@ class InstrumentSettings(ObservingSettings, extra="forbid"):
     kind: str = Field(description="name of a known instrument or kind, such as kso-halpha or halpha")
     watch: list[Path] = Field(default_factory=list, description="folders that only this camera writes to")
     patterns: list[str] = Field(default_factory=lambda: ["*"], description="file names that count")
+    disturbance: Path | None = Field(
+        default=None,
+        description="of all-sky cameras: the .toml of a model that tells the magnetic disturbance from the sky, "
+        "as `sky disturbance train` writes it",
+    )
 
     @field_validator("kind")
     @classmethod
@@ -498,6 +503,12 @@ class Settings(BaseSettings):
     def stations(self) -> dict[str, str]:
         """Configured instruments: own name to the kind's name."""
         return {name: instrument.kind for name, instrument in self.instruments.items()}
+
+    @property
+    def disturbance_models(self) -> dict[str, Path]:
+        """Instruments that have a model of their station's magnetic disturbance, and where it is."""
+        given = {name: instrument.disturbance for name, instrument in self.instruments.items()}
+        return {name: path for name, path in given.items() if path is not None}
 
     def plan(self, instrument: str) -> Plan:
         """When frames of an instrument are to be expected, as far as settings and its kind tell."""
