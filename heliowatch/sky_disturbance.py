@@ -115,7 +115,7 @@ def run_train(
     )
     make_folder(out)
     manifest = station.write(out, model)
-    _write(out, pairs, predicted, limits)
+    _write(out, pairs, predicted, limits, "each block of time told by a model of the others")
     return {
         "model": str(manifest),
         "is_simulated": pairs.is_simulated,
@@ -155,7 +155,7 @@ def run_evaluate(
     pairs = paired(rows.at(is_new), magnetometer, own)
     predicted = model.ridge.predict(pairs.rows.features)
     make_folder(out)
-    _write(out, pairs, predicted, own)
+    _write(out, pairs, predicted, own, f"told by {model.name} of frames that it was not trained on")
     return {
         "model": f"{model.name} {model.version}",
         "is_simulated": pairs.is_simulated or model.sources.is_simulated,
@@ -227,7 +227,7 @@ def paired(rows: Features, magnetometer: Sequence[Path], limits: Limits) -> Pair
     return Pairs(clear, values[found], before, series)
 
 
-def _write(out: Path, pairs: Pairs, predicted: FloatArray, limits: Limits) -> None:
+def _write(out: Path, pairs: Pairs, predicted: FloatArray, limits: Limits, how: str) -> None:
     """Figure, and every frame's prediction."""
     is_storm = np.linalg.norm(pairs.measured, axis=1) > limits.threshold_nt
     with needing_train("the figure"):
@@ -238,6 +238,7 @@ def _write(out: Path, pairs: Pairs, predicted: FloatArray, limits: Limits) -> No
             pairs.measured,
             roc(np.linalg.norm(predicted, axis=1), is_storm),
             limits.threshold_nt,
+            how,
             is_simulated=pairs.is_simulated,
         )
     with (out / "disturbance.csv").open("w", newline="", encoding="utf-8") as file:

@@ -97,6 +97,8 @@ def draw_clusters(path: Path, plane: FloatArray, cluster: NDArray[np.integer], c
 
 def draw_clouds(path: Path, days: NDArray[Any], cover: FloatArray, measured: FloatArray | None) -> None:
     """Cloud cover of each day, beside a ceilometer's where there is one."""
+    from matplotlib.dates import HOURLY, AutoDateLocator, DateFormatter
+
     figure = _figure(10.0, 3.6)
     axis = figure.subplots()
     axis.bar(days, 100.0 * cover, width=0.8, color=COLOURS[4], label="camera: share of cloudy sky")
@@ -113,7 +115,11 @@ def draw_clouds(path: Path, days: NDArray[Any], cover: FloatArray, measured: Flo
     axis.set_ylabel("%")
     axis.set_title("Cloud cover by day (UTC)", fontsize=10)
     axis.legend(fontsize=8)
-    figure.autofmt_xdate()
+    locator = AutoDateLocator(minticks=2, maxticks=10, interval_multiples=False)
+    locator.intervald[HOURLY] = [24]  # bars are of whole days
+    axis.xaxis.set_major_locator(locator)
+    axis.tick_params(axis="x", rotation=20)
+    axis.xaxis.set_major_formatter(DateFormatter("%Y-%m-%d"))
     figure.savefig(path, dpi=120)
 
 
@@ -131,6 +137,7 @@ def draw_disturbance(
     measured: FloatArray,
     storms: Roc,
     threshold_nt: float,
+    how: str,
     *,
     is_simulated: bool,
 ) -> None:
@@ -157,7 +164,7 @@ def draw_disturbance(
     below.set_xlabel("clear auroral frames in the order of time")
     below.set_ylabel("|ΔB| (nT)")
     below.legend(fontsize=8)
-    head = "Magnetic disturbance, each block of time told by a model of the others"
+    head = f"Magnetic disturbance, {how}"
     figure.suptitle(
         f"{head}\n{_SIMULATED}" if is_simulated else head, color="#B00020" if is_simulated else "black"
     )
