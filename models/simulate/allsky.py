@@ -229,7 +229,7 @@ def _aurora(
         if isinstance(form, Glow):
             light = glow_light(form, view)
         else:
-            light = curtain_light(form, view, scene.field_dip_deg, layers)
+            light = curtain_light(form, view, scene.field_dip_deg * scene.field_poleward, layers)
         light = light * np.float32(form.brightness_kr)
         seen = (light[0] * through)[::2, ::2][view.zenith[::2, ::2] < 1.4]
         peak = float(np.partition(seen, -max(1, seen.size // 100))[-max(1, seen.size // 100)])

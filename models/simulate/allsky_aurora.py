@@ -22,7 +22,13 @@ _SQUEEZE_KM = 190.0  # the map's scale halves at this distance
 
 
 def curtain_light(curtain: Curtain, view: View, dip_deg: float, layers: int = 14) -> FloatArray:
-    """Light of one curtain in kR of its brightness: shape (3, height, width), 557.7, 630.0 and 427.8 nm."""
+    """Light of one curtain in kR of its brightness: shape (3, height, width), 557.7, 630.0 and 427.8 nm.
+
+    Parameters
+    ----------
+    dip_deg : float
+        Of the magnetic field: positive in the north, where field lines lean southwards as they rise.
+    """
     side = int(1.5 * max(view.shape))
     plane = _drawn(curtain, side)
     heights = _heights(curtain, layers)

@@ -269,6 +269,7 @@ class Scene:
     skyline: Skyline = field(default_factory=Skyline)
     dome: Dome = field(default_factory=Dome)
     field_dip_deg: float = 77.0
+    field_poleward: int = 1
     seed: int = 0
 
 
