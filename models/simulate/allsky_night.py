@@ -176,7 +176,7 @@ def sample_of_nights(
     kinds: Sequence[CameraKind] = TESTING_KINDS,
     sites: Sequence[SimulatedSite] = TESTING_SITES,
 ) -> tuple[NDArray[np.generic], Fisheye, SkyTruth]:
-    """One frame of a random night at a random site, while the Sun is at least 6 degrees down.
+    """One frame of a random night at a random site, the Sun at least 6 degrees down; often of a substorm.
 
     Returns
     -------
@@ -187,12 +187,25 @@ def sample_of_nights(
     while True:
         evening = date.fromordinal(date(2010, 1, 1).toordinal() + int(random.integers(5500)))
         night = Night(place, evening, int(random.integers(2**31)))
-        time_s = night.noon_s + random.uniform(4, 20) * _HOUR_S
+        time_s = night.noon_s + _moment(random, night)
         if float(sun_elevation_deg(np.asarray([time_s]), place.site)[0]) < -6.0:
             break
     camera = draw_camera(random, kinds[int(random.integers(len(kinds)))], size_px)
     taken = photograph(night.scene_at(time_s), camera, random)
     return taken.pixels, taken.circle, taken.truth
+
+
+def _moment(random: np.random.Generator, night: Night) -> float:
+    """Seconds from noon: two in three in one of the phases of a substorm, where there is one."""
+    if not night.substorms or random.random() < 1 / 3:
+        return float(random.uniform(4, 20) * _HOUR_S)
+    storm = night.substorms[int(random.integers(len(night.substorms)))]
+    spans = (
+        (storm.start_s, storm.onset_s),
+        (storm.onset_s, storm.onset_s + storm.expansion_s),
+        (storm.onset_s + storm.expansion_s, storm.end_s),
+    )
+    return float(random.uniform(*spans[int(random.integers(3))]))
 
 
 def _draw_cloud(random: np.random.Generator, weather: Weather) -> _Cloud:
