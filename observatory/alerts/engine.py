@@ -335,8 +335,13 @@ class _Run:
             name: None if frame is None else getattr(frame, name)
             for name in ("quality", "p_value", "sky_class", "latency_s", "status", "file_name", "frame_id")
         }
+        of_sky = {
+            name: None if frame is None else frame.sky.get(name)
+            for name in ("cloud_cover", "aurora_probability", "disturbance_nt")
+        }
         return {
             **of_frame,
+            **of_sky,
             "alert": rule.name,
             "instrument": state.key.instrument,
             "severity": rule.labels.get("severity", "warning"),

@@ -34,6 +34,9 @@ class Judged:
         Type of event to `RegionTotals`; types that were not looked for are not in it.
     enhancement : mapping
         ``outcome`` and the numbers; empty where none was tried.
+    sky : mapping
+        ``cloud_cover``, ``aurora_probability`` and ``disturbance_nt`` (length of the vector); empty where
+        nothing was said of a sky.
     """
 
     instrument: str
@@ -51,6 +54,7 @@ class Judged:
     latency_s: float | None = None
     regions: Mapping[str, RegionTotals] = field(default_factory=dict)
     enhancement: Mapping[str, float | str | None] = field(default_factory=dict)
+    sky: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def leading_cause(self) -> str | None:

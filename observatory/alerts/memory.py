@@ -95,7 +95,7 @@ def number_of(frame: Judged, name: str) -> float | None:
     elif word in ("quality", "p_value", "latency_s"):
         value = getattr(frame, word)
     else:
-        value = frame.enhancement.get(word)
+        value = frame.sky.get(word, frame.enhancement.get(word))
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 

@@ -8,9 +8,11 @@ from datetime import timedelta
 from observatory.alerts import conditions as of
 from observatory.alerts.conditions import Bound, Condition
 from observatory.alerts.rule_nodes import Value
-from observatory.analysis import Cause, EventType
+from observatory.analysis import AURORAL, Cause, EventType, SkyClass
 
-_SKY = ("arc", "diffuse", "discrete", "cloud", "moon", "clear")
+_AURORA = "aurora"
+_SKY = (*(name.value for name in SkyClass), _AURORA)
+_SKY_NUMBERS = ("cloud_cover", "aurora_probability", "disturbance_nt")
 _STATUS = ("done", "rejected", "failed")
 _OUTCOMES = ("enhanced", "refused", "skipped")
 _CAUSES = tuple(cause.value for cause in Cause)
@@ -26,8 +28,11 @@ _ENHANCEMENT = (
     "noise",
     "trusted_fraction",
 )
-_SHARES = {"quality", "p_value", "disk_fraction", "trusted_fraction"}
-_CHANGING = ("quality", "latency_s", "area_msh", "disk_fraction", *_ENHANCEMENT)
+_SHARES = {
+    *("quality", "p_value", "disk_fraction", "trusted_fraction"),
+    *("cloud_cover", "aurora_probability"),
+}
+_CHANGING = ("quality", "latency_s", "area_msh", "disk_fraction", *_ENHANCEMENT, *_SKY_NUMBERS)
 _DEEPEST = 12
 _ONE_SECOND = timedelta(seconds=1)
 _ANY_PROBABILITY = Bound(gte=0.0)
@@ -141,7 +146,9 @@ def _word(name: str, known: tuple[str, ...]) -> Callable[[Value, _Context], Cond
             if "one_of" not in fields:
                 return None
             value = fields["one_of"]
-        words = value.words(known)
+        words = set(value.words(known))
+        if _AURORA in words:  # the three that are one in the two-class sense
+            words = words - {_AURORA} | {kind.value for kind in AURORAL}
         return of.Word(name, frozenset(words)) if words else None
 
     return read
@@ -288,6 +295,7 @@ _READERS: dict[str, Callable[[Value, _Context], Condition | None]] = {
     "is_degraded": _degraded,
     "cause": _cause,
     "sky_class": _word("sky_class", _SKY),
+    **{name: _number(name) for name in _SKY_NUMBERS},
     "status": _word("status", _STATUS),
     "region": _region,
     "enhancement": _enhancement,

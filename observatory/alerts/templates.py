@@ -18,6 +18,9 @@ NAMES = {
     "worst_quality": "lowest score since it began",
     "p_value": "of the newest frame",
     "sky_class": "of the newest frame",
+    "cloud_cover": "of the newest frame, 0 to 1",
+    "aurora_probability": "of the newest frame, 0 to 1",
+    "disturbance_nt": "told from the newest frame",
     "latency_s": "of the newest frame",
     "status": "of the newest frame: done, rejected, failed",
     "file_name": "of the newest frame",
@@ -35,7 +38,10 @@ UNKNOWN = "unknown"
 """What is written for a name that has no value now."""
 
 _SPEC = re.compile(r"[<>^]?\d{0,3}(\.\d{1,2})?[dfgeG%]?")
-_NUMBERS = {"frames", "quality", "worst_quality", "p_value", "latency_s", "frame_id", "value", "repeats"}
+_NUMBERS = {
+    *("frames", "quality", "worst_quality", "p_value", "latency_s", "frame_id", "value", "repeats"),
+    *("cloud_cover", "aurora_probability", "disturbance_nt"),
+}
 _LONGEST = 2000
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +19,7 @@ from observatory.storage.frames import Priority, Status
 from observatory.storage.schema import arrivals, enhancements, frames, segmentations
 from observatory.storage.schema import events as schema_events
 from observatory.storage.session import Database
+from observatory.storage.sky_schema import skies
 
 _IDS_AT_ONCE = 500
 _ENDED = (Status.REJECTED.value, Status.FAILED.value)
@@ -44,6 +46,30 @@ class Batch:
     unreadable: Sequence[int] = ()
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What some frames show, by the frames' numbers."""
+
+    regions: Mapping[int, Mapping[str, RegionTotals]]
+    enhanced: Mapping[int, Mapping[str, Any]]
+    skies: Mapping[int, Mapping[str, float]]
+
+    def of(self, frame_id: int) -> dict[str, Any]:
+        """What one shows, as `Judged` has it."""
+        return {
+            "regions": self.regions.get(frame_id, {}),
+            "enhancement": self.enhanced.get(frame_id, {}),
+            "sky": self.skies.get(frame_id, {}),
+        }
+
+
+def shown(connection: Connection, ids: Sequence[int]) -> Shown:
+    """What frames show, inside a transaction."""
+    return Shown(
+        region_totals(connection, ids), enhancement_numbers(connection, ids), sky_numbers(connection, ids)
+    )
+
+
 def newest(db: Database) -> tuple[int, int]:
     """The place behind all that happened: numbers of the last event and the last sighting."""
     with db.read() as connection:
@@ -68,14 +94,14 @@ def after(db: Database, event_seq: int, arrival_id: int, limit: int, now: dateti
     ids = [number for event in found if (number := _frame_id(event)) is not None]
     with db.read() as connection:
         rows = _frame_rows(connection, ids)
-        regions, enhanced = region_totals(connection, ids), enhancement_numbers(connection, ids)
+        seen_in = shown(connection, ids)
         sighted = _sightings(connection, arrival_id, limit)
     facts: list[Fact] = []
     unreadable = []
     for event in found:
         row = rows.get(_frame_id(event) or 0, {})
         try:
-            facts += _facts(event, row, regions, enhanced, now)
+            facts += _facts(event, row, seen_in, now)
         except (KeyError, TypeError, ValueError, AttributeError):
             unreadable.append(event.seq)
     if len(found) == limit:  # sightings do not run ahead of events that wait
@@ -103,8 +129,7 @@ def _frame_id(event: Event) -> int | None:
 def _facts(
     event: Event,
     row: Mapping[str, Any],
-    regions: Mapping[int, Mapping[str, RegionTotals]],
-    enhanced: Mapping[int, Mapping[str, Any]],
+    shown: Shown,
     now: datetime,
 ) -> Iterable[Fact]:
     if event.type == "coverage" and event.instrument is not None:
@@ -126,8 +151,7 @@ def _facts(
         # What was refused as it came has no event of its own for that.
         return [refused] if ended else [Arrived(name, received, number, observed), refused]
     judged = _judged(event, row, name, number, row.get("processed_at") or now, received)
-    more = {"regions": regions.get(number, {}), "enhancement": enhanced.get(number, {})}
-    return [Judged(**(vars(judged) | more))]
+    return [replace(judged, **shown.of(number))]
 
 
 def _judged(
@@ -200,6 +224,20 @@ def enhancement_numbers(connection: Connection, ids: Sequence[int]) -> dict[int,
             found[row["frame_id"]] = {
                 str(name): value for name, value in row.items() if name != "frame_id" and value is not None
             }
+    return found
+
+
+def sky_numbers(connection: Connection, ids: Sequence[int]) -> dict[int, dict[str, float]]:
+    """What was said of the skies of frames, in numbers; those that are not known are left out."""
+    of = skies.c
+    axes = (of.disturbance_x_nt, of.disturbance_y_nt, of.disturbance_z_nt)
+    found: dict[int, dict[str, float]] = {}
+    for part in _parts(ids):
+        query = select(of.frame_id, of.cloud_cover, of.aurora_probability, *axes).where(of.frame_id.in_(part))
+        for number, cloud_cover, aurora_probability, *felt in connection.execute(query):
+            said = {"cloud_cover": cloud_cover, "aurora_probability": aurora_probability}
+            said["disturbance_nt"] = None if None in felt else math.hypot(*felt)
+            found[number] = {name: value for name, value in said.items() if value is not None}
     return found
 
 

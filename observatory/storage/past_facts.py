@@ -53,8 +53,7 @@ def of_frames(
         with db.read() as connection:
             rows = _page(connection, instrument, place, end)
             ids = [row.id for row in rows]
-            regions = alert_facts.region_totals(connection, ids)
-            enhanced = alert_facts.enhancement_numbers(connection, ids)
+            shown = alert_facts.shown(connection, ids)
             spoilt = _causes(connection, ids)
         chances = _p_values(db, ids) if with_p_value else {}
         for row in rows:
@@ -62,7 +61,7 @@ def of_frames(
                 continue  # nowhere in time
             yield Arrived(instrument, row.moment, row.id, row.date_obs)
             if row.status in _ENDED:
-                yield _judged(row, regions, enhanced, spoilt, chances)
+                yield _judged(row, shown, spoilt, chances)
         if len(rows) < _PAGE:
             return
         place = rows[-1].moment, rows[-1].id
@@ -86,8 +85,7 @@ def _page(
 
 def _judged(
     row: Any,
-    regions: Mapping[int, Mapping[str, Any]],
-    enhanced: Mapping[int, Mapping[str, Any]],
+    shown: alert_facts.Shown,
     spoilt: Mapping[int, Mapping[str, float]],
     chances: Mapping[int, float | None],
 ) -> Judged:
@@ -106,8 +104,7 @@ def _judged(
         causes=spoilt.get(row.id, {}) if is_judged else None,
         sky_class=row.sky_class,
         latency_s=row.latency_s,
-        regions=regions.get(row.id, {}),
-        enhancement=enhanced.get(row.id, {}),
+        **shown.of(row.id),
     )
 
 

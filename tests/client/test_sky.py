@@ -23,7 +23,7 @@ from observatory.storage.session import Database
 from service.main import create_app
 from tests.environment import forget_settings
 from tests.service.telescope import in_thread
-from tests.skies import disturbance, sky, stored
+from tests.stored_skies import disturbance, sky, stored
 
 NIGHT = [SkyClass.ARC, SkyClass.CLOUD, None, SkyClass.DIFFUSE]
 

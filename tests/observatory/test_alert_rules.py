@@ -51,6 +51,9 @@ def test_every_condition_can_be_written():
       - {cause: [cloud, thin_cloud]}
       - {cause: {one_of: [dust], probability: {gt: 0.7}}}
       - {sky_class: cloud}
+      - {sky_class: aurora, cloud_cover: {lt: 0.2}, aurora_probability: {gte: 0.9}}
+      - {disturbance_nt: {gt: 300}}
+      - {change: {of: cloud_cover, over: 10m, by: {gt: 0.5}}}
       - {status: [rejected, failed]}
       - {region: {event_type: CH, area_msh: {gt: 20000}, disk_fraction: {gt: 0.05}}}
       - {enhancement: {outcome: refused}}

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from observatory.alerts.facts import Judged
+from observatory.alerts.memory import number_of
 from observatory.analysis import SkyClass
 from observatory.fisheye import Projection
-from observatory.storage import reprocess, results, schema, skies
+from observatory.storage import alert_facts, past_facts, reprocess, results, schema, skies
 from observatory.storage.results import NewRun
 from observatory.storage.session import Database
 from observatory.storage.skies import sky_payload
-from tests.skies import (
+from tests.stored_skies import (
     FELT,
     LENS,
     MIDNIGHT,
@@ -171,3 +173,17 @@ def test_a_sky_goes_with_its_frame(db: Database) -> None:
     with db.write() as connection:
         connection.execute(schema.frames.delete().where(schema.frames.c.id == frame_id))
     assert skies.of_frames(db, [frame_id]) == {}
+
+
+def test_alert_rules_are_told_the_numbers_of_a_sky_live_and_of_the_past(db: Database) -> None:
+    frame_id = stored(db, 1, sky(SkyClass.ARC), disturbance())
+    (live,) = (fact for fact in alert_facts.after(db, 0, 0, 100, MIDNIGHT).facts if isinstance(fact, Judged))
+    end = MIDNIGHT + timedelta(days=1)
+    (past,) = (
+        fact for fact in past_facts.of_frames(db, "themis-asi", MIDNIGHT, end) if isinstance(fact, Judged)
+    )
+    for fact in (live, past):
+        assert (fact.frame_id, fact.sky_class) == (frame_id, "arc")
+        assert number_of(fact, "cloud_cover") == 0.25
+        assert number_of(fact, "aurora_probability") == pytest.approx(0.85)
+        assert number_of(fact, "disturbance_nt") == pytest.approx(np.linalg.norm(FELT), rel=1e-6)

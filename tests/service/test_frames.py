@@ -18,7 +18,7 @@ from tests.service.telescope import DAY, Telescope, on_sqlite
 FRAMES = "/api/v1/frames"
 PROMISED = set(
     "id instrument observatory date_obs date_obs_source frame wavelength_nm file_name sha256 bytes status reason "  # noqa: SIM905
-    "received_at processed_at latency_s quality mark links exposure_time_s is_simulated priority".split()
+    "received_at processed_at latency_s quality sky mark links exposure_time_s is_simulated priority".split()
 )
 
 

@@ -14,7 +14,7 @@ from observatory.analysis import SkyClass
 from observatory.storage.session import Database
 from service.columns import BINNED_SKIES, SKIES
 from tests.service.telescope import on_sqlite
-from tests.skies import LENS, MIDNIGHT, SITE, disturbance, sky, stored
+from tests.stored_skies import LENS, MIDNIGHT, SITE, disturbance, sky, stored
 
 SERIES = "/api/v1/sky"
 NIGHT = (SkyClass.ARC, SkyClass.ARC, SkyClass.CLOUD, None, SkyClass.DISCRETE)
