@@ -1,135 +1,69 @@
-"""Frames of the whole sky as tests store them."""
+"""Plain night skies for tests of what is done with all-sky frames: stars, glow, cloud, Moon."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from dataclasses import replace
+from datetime import UTC, datetime
 
+import cv2
 import numpy as np
 
-from observatory.analysis import (
-    Disturbance,
-    ModelIdentity,
-    Quality,
-    Sky,
-    SkyClass,
-    SkyFacts,
-)
-from observatory.fisheye import Fisheye, Projection
+from observatory.fisheye import Fisheye
+from observatory.frame import DateSource, Frame, RowOrder
 from observatory.sky import Site
-from observatory.storage import frames, results
-from observatory.storage.files import StoredFile
-from observatory.storage.frames import NewFrame
-from observatory.storage.results import NewProduct, NewResult, NewRun, quality_payload
-from observatory.storage.session import Database
-from observatory.storage.skies import (
-    ANALYSIS,
-    DISTURBANCE_ANALYSIS,
-    NewSky,
-    disturbance_payload,
-    sky_payload,
-)
 
-MIDNIGHT = datetime(2024, 1, 15, tzinfo=UTC)
-NETWORK = ModelIdentity("aurora", "1.0.0", "ab" * 32, {"size_px": 128})
-STATION = ModelIdentity("disturbance-gill", "1.0.0", "ef" * 32)
-SITE = Site(56.38, -94.64, 40.0)
-LENS = Fisheye(128.0, 127.5, 120.0, projection=Projection.EQUISOLID, is_oriented=True, source="skymap")
-FELT = (-321.5, 12.25, -88.0)
-QUALITY = Quality(0.9, False, 0.5, (), ModelIdentity("allsky_quality", "1.0.0", "cd" * 32))
+GILLAM = Site(56.38, -94.64)
+NIGHT = datetime(2014, 3, 2, 6, 0, tzinfo=UTC)  # the Sun 40 degrees down, the Moon new and down
+MOONLIT = datetime(2014, 3, 14, 6, 0, tzinfo=UTC)  # the Moon nearly full and 39 degrees high
 
 
-def sky(sky_class: SkyClass | None, **more: Any) -> Sky:
-    """A sky of a class; None: one that cannot be judged."""
-    others = 0.25 / 5
-    share = {name: 0.75 if name is sky_class else others for name in SkyClass}
-    facts: dict[str, Any] = {
-        "sky_class": sky_class,
-        "probabilities": {} if sky_class is None else share,
-        "cloud_cover": None if sky_class is None else 0.25,
-        "cloud_sectors": np.r_[np.full(8, 0.9), np.full(24, 0.1), np.nan].astype(np.float32),
-        "features": np.linspace(-2.0, 2.0, 16, dtype=np.float32),
-        "facts": SkyFacts(-31.25, 12.5, 200.0, 0.5, can_show_aurora=sky_class is not None),
-        "reason": "daylight" if sky_class is None else None,
-        "model": NETWORK,
-    }
-    return Sky(**(facts | more))
-
-
-def disturbance(x_nt: float = FELT[0]) -> Disturbance:
-    """What a simulated station would feel."""
-    return Disturbance(x_nt, *FELT[1:], is_simulated=True, model=STATION)
-
-
-def picture(kind: str, version: int = 1) -> NewProduct:
-    """A picture that lies nowhere."""
-    return NewProduct(kind, "image/png", StoredFile(f"{version:064x}", f"{kind}{version}", 3), 4, 4)
-
-
-def run_of(
-    shown: Sky,
-    felt: Disturbance | None,
+def night(
+    seed: int = 0,
     *,
-    hours: int = 0,
-    pictures: tuple[str, ...] = (),
-    version: int = 1,
-    site: Site | None = SITE,
-    fisheye: Fisheye | None = LENS,
-) -> NewRun:
-    """All that a run said of an all-sky frame."""
-    made = [
-        NewResult("quality", QUALITY.model, quality_payload(QUALITY)),
-        NewResult(ANALYSIS, shown.model, sky_payload(shown)),
-    ]
-    if felt is not None:
-        made.append(NewResult(DISTURBANCE_ANALYSIS, felt.model, disturbance_payload(felt)))
-    return NewRun(
-        made,
-        str(version),
-        MIDNIGHT + timedelta(days=1, hours=hours),
-        QUALITY,
-        [picture(kind, version) for kind in pictures],
-        sky=NewSky(shown, site, fisheye, (256, 256)),
-        disturbance=felt,
+    size: tuple[int, int] = (256, 256),
+    level: float = 1500.0,
+    dark: float = 3400.0,
+    noise: float = 60.0,
+    stars: int = 80,
+    moon: float = 0.0,
+    is_oriented: bool = True,
+    date_obs: datetime | None = NIGHT,
+    site: Site | None = GILLAM,
+) -> Frame:
+    """A 16-bit frame of a clear sky; `moon` is the Moon's brightness in full scales."""
+    random = np.random.default_rng(seed)
+    height, width = size
+    radius = 0.46 * min(size)
+    circle = Fisheye(width / 2, height / 2, radius, is_oriented=is_oriented, source="settings")
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    distance = np.hypot(columns - circle.center_x_px, rows - circle.center_y_px) / radius
+    sky = np.where(distance < 1.0, level * (1.0 + 0.3 * distance**2), 0.0).astype(np.float32)
+    if stars:
+        reach, turn = 0.9 * radius * np.sqrt(random.uniform(0, 1, stars)), random.uniform(0, 2 * np.pi, stars)
+        lights = np.zeros_like(sky)
+        x = (width / 2 + reach * np.cos(turn)).astype(int)
+        lights[(height / 2 + reach * np.sin(turn)).astype(int), x] = random.uniform(3, 60, stars) * level
+        sky += cv2.GaussianBlur(lights, (0, 0), 0.8)
+    if moon:
+        apart = np.hypot(columns - 0.65 * width, rows - 0.4 * height) / radius
+        sky += np.where(distance < 1.0, 65535.0 * moon * np.exp(-((apart / 0.06) ** 2)), 0.0)
+        sky += np.where(distance < 1.0, 3000.0 * moon * np.exp(-apart / 0.35), 0.0)
+    pixels = np.clip(dark + sky + random.normal(0, noise, size), 0, 65535).astype(np.uint16)
+    source = DateSource.NONE if date_obs is None else DateSource.HEADER
+    return Frame(
+        pixels=pixels,
+        instrument="themis-asi",
+        row_order=RowOrder.TOP,
+        date_obs=date_obs,
+        date_obs_source=source,
+        file_name=f"sky_{seed}.pgm",
+        fisheye=circle,
+        site=site,
     )
 
 
-def stored(
-    db: Database,
-    number: int,
-    shown: Sky,
-    felt: Disturbance | None = None,
-    *,
-    pictures: tuple[str, ...] = (),
-    site: Site | None = SITE,
-    fisheye: Fisheye | None = LENS,
-    **more: Any,
-) -> int:
-    """Store a frame with its sky, three seconds after midnight for each number; return its number."""
-    facts: dict[str, Any] = {
-        "sha256": f"{number:064x}",
-        "file_name": f"{number}.pgm",
-        "path": f"/in/{number}.pgm",
-        "bytes": 10,
-        "received_at": MIDNIGHT + timedelta(days=1),
-        "instrument": "themis-asi",
-        "family": "allsky",
-        "date_obs": MIDNIGHT + timedelta(seconds=3 * number),
-        "date_obs_source": "header",
-    }
-    (task,) = frames.register(db, [NewFrame(**(facts | more))], [])
-    frames.claim(db, task.frame_id, "w", MIDNIGHT)
-    run = run_of(shown, felt, pictures=pictures, site=site, fisheye=fisheye)
-    assert results.finish(
-        db,
-        task.frame_id,
-        "w",
-        quality=run.quality,
-        made=run.made,
-        pictures=run.pictures,
-        software_version=run.software_version,
-        now=run.now,
-        sky=run.sky,
-        disturbance=run.disturbance,
-    )
-    return task.frame_id
+def coloured(frame: Frame, colour: tuple[float, float, float], gain: float = 0.02) -> Frame:
+    """The same as a picture of 8 bits in one colour (red, green, blue, about 1 each)."""
+    light = np.clip((frame.pixels.astype(np.float32) - 3300.0) * gain, 0, None)
+    picture = np.clip(light[..., None] * np.array(colour, np.float32), 0, 255).astype(np.uint8)
+    return replace(frame, pixels=picture, instrument="allsky")

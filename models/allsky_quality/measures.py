@@ -1,0 +1,252 @@
+"""What an all-sky frame's pixels say: light, noise, holes, saturation, glare, colour (numpy, OpenCV).
+
+Shares are of the sky above some ten degrees, 0 to 1; brightness is a share of the largest value.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.allsky_quality.plane import SKY_RADII, Plane, grey_of, largest_of, plane_of
+from observatory.fisheye import Fisheye
+from observatory.frame import Frame
+
+FloatArray = NDArray[np.floating]
+BoolArray = NDArray[np.bool_]
+
+_NOISE_LINES = 24  # rows on which noise is measured
+_CORE = 0.6  # of the peak's height above the sky: what belongs to the Moon itself
+_MOST_CORE = 0.05  # of the sky: a larger one is no Moon, but a cloud or the dawn,
+_MOST_BURNT = 0.15  # unless it is round: a burnt Moon
+_ROUND = 1.5  # length over width
+_HALO = 2.0  # times the dark part of the sky: what the Moon lights up
+_DRAWN_OUT = 3.0  # length over width of what is no Moon
+_BLURRED = 1.5  # cells
+_LINES_OF_ONE_VALUE = 96  # rows, and columns, that are looked through
+_LEAST_DEAD = 12  # pixels of a line that are one value
+
+
+@dataclass(frozen=True)
+class Glare:
+    """The brightest compact light in a sky: the Moon, a lamp, a fireball.
+
+    Attributes
+    ----------
+    core : float
+        Share of the sky that it covers itself.
+    halo : float
+        Share that it lights up to twice the dark part of the sky and more.
+    saturated : float
+        Share of its core at the largest value.
+    contrast : float
+        Its height over the sky's median, both above the dark level.
+    green : float
+        Excess of green over the mean of red and blue in core and halo, as a share of their light.
+    where : ndarray of bool
+        Cells of core and halo.
+    """
+
+    core: float
+    halo: float
+    saturated: float
+    contrast: float
+    green: float
+    where: BoolArray
+
+
+@dataclass(frozen=True)
+class Measures:
+    """Numbers of one frame; see `gather`.
+
+    Attributes
+    ----------
+    level : float
+        Median of the sky above the dark level.
+    top : float
+        Brightest hundredth of the sky above the dark level.
+    noise : float
+        Of one pixel.
+    signal : float
+        The level over the noise of one pixel.
+    saturated : float
+        Share at the largest value.
+    missing : float
+        Share without a number, or in lines of one value.
+    blue : float or None
+        Share of blue in the light of a colour camera.
+    grain : float
+        Spread of neighbouring cells over that of the whole sky: 1 where there is nothing but noise.
+    """
+
+    level: float
+    top: float
+    noise: float
+    signal: float
+    saturated: float
+    missing: float
+    blue: float | None
+    grain: float
+
+    def to_measures(self) -> dict[str, float]:
+        """For `Quality.measures`."""
+        return {name: float(value) for name, value in vars(self).items() if value is not None}
+
+
+def gather(frame: Frame, circle: Fisheye) -> tuple[Measures, Plane, Glare | None]:
+    """Measure a frame of analysis size whose sky lies in a circle."""
+    plane = plane_of(frame, circle)
+    values = plane.light[plane.sky]
+    if not values.size:
+        return Measures(0.0, 0.0, 0.0, 0.0, 0.0, 1.0, None, 1.0), plane, None
+    median, top = np.percentile(values, (50.0, 99.0)) - plane.dark
+    noise = noise_of(frame, circle)
+    measures = Measures(
+        level=float(median) / plane.full,
+        top=float(top) / plane.full,
+        noise=noise / plane.full,
+        signal=float(median) / max(noise, 1e-6 * plane.full),
+        saturated=float(plane.saturated[plane.sky].mean()),
+        missing=max(plane.unknown, _dead_share(frame, circle)),
+        blue=_blue(plane),
+        grain=_grain(plane),
+    )
+    return measures, plane, find_glare(plane)
+
+
+def noise_of(frame: Frame, circle: Fisheye) -> float:
+    """Noise of one pixel in counts, from neighbours along some rows through the sky."""
+    rows, first, last = _lines(frame, circle)
+    if not rows.size or last - first < 2:
+        return 0.0
+    lines = frame.pixels[rows, first:last]
+    lines = grey_of(lines) if lines.ndim == 3 else lines.astype(np.float32)
+    apart = np.abs(lines[:, 1:] - lines[:, :-1]).ravel()
+    if lines.dtype.kind == "f":
+        apart = apart[np.isfinite(apart)]
+    # The median of |a - b| is 0.954 sigma for two numbers of normal noise.
+    return float(np.median(apart)) / 0.954 if apart.size else 0.0
+
+
+def sky_digest(plane: Plane) -> int:
+    """A number that is the same for two frames whose skies are the same to the last bit.
+
+    Clocks that are burnt into a picture lie outside of the sky, and go on when a camera hangs.
+    """
+    return zlib.crc32(np.ascontiguousarray(plane.light[plane.sky]).tobytes())
+
+
+def find_glare(plane: Plane) -> Glare | None:
+    """The brightest light if it is compact; None where the brightest part is drawn out or wide."""
+    above = cv2.GaussianBlur(plane.light, (0, 0), _BLURRED) - plane.dark
+    inside = np.where(plane.sky, above, 0.0)
+    values = above[plane.sky]
+    quarter, median = np.percentile(values, (25.0, 50.0))
+    row, column = np.unravel_index(int(inside.argmax()), inside.shape)
+    peak = float(inside[row, column])
+    if peak <= max(2.0 * float(median), 0.0):
+        return None
+    core = _connected(above > median + _CORE * (peak - median), int(row), int(column))
+    sky_cells = float(plane.sky.sum())
+    rows, columns = np.nonzero(core)
+    most = _MOST_CORE if _length_over_width(rows, columns) > _ROUND else _MOST_BURNT
+    if core.sum() > most * sky_cells or _length_over_width(rows, columns) > _DRAWN_OUT:
+        return None
+    lit = above > _HALO * max(float(quarter), 0.01 * plane.full)
+    halo = _connected(lit | core, int(row), int(column)) & plane.sky
+    return Glare(
+        core=float(core.sum()) / sky_cells,
+        halo=float(halo.sum()) / sky_cells,
+        saturated=float(plane.saturated[core].max(initial=0.0)),
+        contrast=peak / max(float(median), 1e-6 * plane.full),
+        green=_green(plane, halo),
+        where=halo,
+    )
+
+
+def _length_over_width(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> float:
+    if rows.size < 4:
+        return 1.0
+    small, large = np.linalg.eigvalsh(np.cov(np.stack([rows, columns])) + np.eye(2) / 12.0)
+    return float(np.sqrt(large / max(small, 1e-6)))
+
+
+def _green(plane: Plane, where: BoolArray) -> float:
+    if plane.colours is None or not where.any():
+        return 0.0
+    red, green, blue = (plane.colours[where].mean(axis=0) - plane.dark).tolist()
+    return float((green - 0.5 * (red + blue)) / max(red + green + blue, 1e-6 * plane.full))
+
+
+def _connected(mask: BoolArray, row: int, column: int) -> BoolArray:
+    """The connected part of a mask that a cell belongs to."""
+    labels = cv2.connectedComponents(mask.astype(np.uint8))[1]
+    label = labels[row, column]
+    return np.asarray(labels == label) if label else np.zeros_like(mask)
+
+
+def _blue(plane: Plane) -> float | None:
+    if plane.colours is None:
+        return None
+    light = np.maximum(plane.colours[plane.sky].mean(axis=0) - plane.dark, 0.0)
+    return float(light[2] / light.sum()) if light.sum() > 0.0 else None
+
+
+def _grain(plane: Plane) -> float:
+    """Spread of neighbouring cells over that of cells anywhere in the sky."""
+    light = plane.light
+    both = plane.sky[:, 1:] & plane.sky[:, :-1]
+    near = np.abs(light[:, 1:] - light[:, :-1])[both]
+    values = light[plane.sky]
+    far = np.abs(values - np.median(values))
+    whole = float(np.mean(far))
+    return 1.0 if whole <= 0.0 else min(1.0, float(np.mean(near)) / (1.414 * whole))
+
+
+def _dead_share(frame: Frame, circle: Fisheye) -> float:
+    """Share of rows and of columns through the sky that hold one value, while others do not."""
+    shares = []
+    for pixels, seen in (
+        (frame.pixels, circle),
+        (np.swapaxes(frame.pixels, 0, 1), _turned(circle)),
+    ):
+        first, last, step = _span(seen, pixels.shape[:2])
+        x0, x1 = int(seen.center_x_px - 0.4 * seen.radius_px), int(seen.center_x_px + 0.4 * seen.radius_px)
+        part = pixels[first:last:step, max(0, x0) : max(0, x1)]
+        if part.shape[0] < 8 or part.shape[1] < _LEAST_DEAD:
+            continue
+        same = (part == part[:, :1]).reshape(part.shape[0], -1).all(axis=1)
+        same &= part[:, 0].reshape(part.shape[0], -1).max(axis=1) < largest_of(part.dtype)  # burnt, not lost
+        shares.append(float(same.mean()))
+    # A frame of one value everywhere holds no sky, but nothing of it is missing.
+    return max((share for share in shares if share < 0.95), default=0.0)
+
+
+def _turned(circle: Fisheye) -> Fisheye:
+    return Fisheye(
+        circle.center_y_px,
+        circle.center_x_px,
+        circle.radius_px * circle.aspect,
+        radius_y_px=circle.radius_px,
+    )
+
+
+def _span(circle: Fisheye, shape: tuple[int, int]) -> tuple[int, int, int]:
+    reach = 0.8 * circle.radius_px * circle.aspect
+    first = max(0, int(circle.center_y_px - reach))
+    last = min(shape[0], int(circle.center_y_px + reach))
+    return first, last, max(1, (last - first) // _LINES_OF_ONE_VALUE)
+
+
+def _lines(frame: Frame, circle: Fisheye) -> tuple[NDArray[np.intp], int, int]:
+    """Rows, and the columns between which they cross the sky."""
+    half_width = SKY_RADII * 0.7 * circle.radius_px
+    first = max(0, int(circle.center_x_px - half_width))
+    last = min(frame.width, int(circle.center_x_px + half_width))
+    reach = SKY_RADII * 0.7 * circle.radius_px * circle.aspect
+    rows = np.linspace(circle.center_y_px - reach, circle.center_y_px + reach, _NOISE_LINES).astype(np.intp)
+    return rows[(rows >= 0) & (rows < frame.height)], first, last
