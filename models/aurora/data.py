@@ -7,7 +7,7 @@ how much of each cell of the map is covered by cloud and by aurora.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +27,7 @@ MAPS = ("cloud", "aurora")
 UNKNOWN = -1
 SHARD = 500  # skies in a file
 _SIGNED = np.array([name in ("brightness", "contrast", "green", "red") for name in CHANNELS])
+_OF_NIGHTS = 0.25  # of the skies to train on; the rest are single scenes, more even in their classes
 _LEAST_VALID = 0.3  # of a cell: less, and nothing is asked of it
 
 
@@ -99,35 +100,33 @@ def map_of(
     return cells(laid, laid.pixels)
 
 
-def simulated(
-    count: int, seed: int, *, size: int = 256, is_testing: bool = False
-) -> Iterator[tuple[Skies, int]]:
-    """Simulated skies in shards, each with its number; the same seed and number give the same skies.
+def simulated_shard(number: int, count: int, seed: int, size: int, is_testing: bool) -> Skies:
+    """Simulated skies of one file of the cache; the same seed and number give the same ones.
 
     Parameters
     ----------
-    count : int
-    seed : int
+    number, count, seed : int
     size : int
         Pixels across the largest of them; the smallest have five eighths.
     is_testing : bool
-        Cameras and sites that are kept from training, instead of those for it.
+        Frames of nights at cameras and sites that are kept from training, instead of those for it.
     """
-    for number in range(-(-count // SHARD)):
-        yield simulated_shard(number, min(SHARD, count - number * SHARD), seed, size, is_testing), number
-
-
-def simulated_shard(number: int, count: int, seed: int, size: int, is_testing: bool) -> Skies:
-    """One shard of `simulated`."""
     from models.simulate.allsky_cameras import TESTING_KINDS, TRAINING_KINDS
+    from models.simulate.allsky_night import sample_of_nights
     from models.simulate.allsky_sampling import sample
+    from models.simulate.allsky_sites import TESTING_SITES, TRAINING_SITES
 
     random = np.random.default_rng([seed, number, int(is_testing)])
     kinds = TESTING_KINDS if is_testing else TRAINING_KINDS
+    sites = TESTING_SITES if is_testing else TRAINING_SITES
     squares, classes, maps, known, cameras = [], np.full(count, UNKNOWN, np.int8), [], [], []
     for place in range(count):
         kind = kinds[int(random.integers(len(kinds)))]
-        pixels, circle, truth = sample(random, int(random.integers(size * 5 // 8, size + 1)), (kind,))
+        across = int(random.integers(size * 5 // 8, size + 1))
+        if is_testing or random.random() < _OF_NIGHTS:
+            pixels, circle, truth = sample_of_nights(random, across, (kind,), sites)
+        else:
+            pixels, circle, truth = sample(random, across, (kind,))
         squares.append(encode(channels(lay_out(pixels, circle))))
         cloud, is_seen = map_of(truth.cloud_map, circle, truth.is_sky)
         aurora, _ = map_of(np.minimum(truth.aurora_map, 1.0), circle, truth.is_sky)
