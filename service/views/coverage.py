@@ -6,7 +6,7 @@ import datetime as dt
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,6 +22,7 @@ from service.coverage import Span
 from service.metrics import utc_now
 from service.paging import base_of
 from service.problems import ParameterError
+from service.views import days as day_words
 from service.views.assets import templates
 
 router = APIRouter(include_in_schema=False)
@@ -119,8 +120,8 @@ def _page(here: Context, day: str, span: str, instrument: str) -> Page:
     chosen = span if span in _SPANS else "1d"
     days, bin_s, _ = _SPANS[chosen]
     now = utc_now()
-    last = _day(day) or now.date()
-    end = datetime.combine(last, time(), UTC) + timedelta(days=1)
+    last = day_words.parse(day) or now.date()
+    end = day_words.end_of(last)
     wanted = Span(end - timedelta(days=days), end)
     names = completeness.instruments(here.db, here.settings)
     name = instrument if instrument in names else None
@@ -146,16 +147,8 @@ def _page(here: Context, day: str, span: str, instrument: str) -> Page:
         ],
         idle=[one for one, is_so in is_idle.items() if is_so],
         refusal=refusal,
-        ticks=_ticks(wanted, days),
+        ticks=day_words.ticks(wanted.start, days),
     )
-
-
-def _day(word: str) -> dt.date | None:
-    try:
-        found = dt.date.fromisoformat(word)
-    except ValueError:
-        return None
-    return found if 1600 < found.year < 9998 else None
 
 
 def _card(here: Context, name: str, written: Ledger, *, is_alone: bool) -> Card:
@@ -214,12 +207,3 @@ def _parts(count: Count) -> list[tuple[str, float]]:
     }
     whole = sum(numbers.values())
     return [(kind, number / whole) for kind, number in numbers.items() if number] if whole else []
-
-
-def _ticks(span: Span, days: int) -> list[tuple[float, str]]:
-    """Labels with their places in percent of the width."""
-    if days == 1:
-        return [(100 * hour / 24, f"{hour:02d}") for hour in range(0, 24, 3)]
-    step = 1 if days == 7 else 5
-    moments = [(place, span.start + timedelta(days=place)) for place in range(0, days, step)]
-    return [(100 * (place + 0.5) / days, f"{moment.day} {moment:%b}") for place, moment in moments]

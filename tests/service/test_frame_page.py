@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from fastapi.testclient import TestClient
 
-from observatory.analysis import Cause
 from observatory.access import Scope
+from observatory.analysis import Cause
 from observatory.storage import marks
 from observatory.storage.session import Database
 from tests.service.access import bearer, make_key

@@ -1,0 +1,105 @@
+"""The pages Instrument, Calendar and System as they are served, before any script runs."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from fastapi.testclient import TestClient
+
+from observatory.analysis import Cause
+from observatory.settings import Device, InstrumentSettings, Settings
+from observatory.storage import instrument_facts, workers
+from observatory.storage.session import Database
+from service.main import create_app
+from service.views import instrument
+from tests.service.telescope import DAY, Telescope
+
+
+def test_scores_causes_and_times_of_a_day_are_summed_up(client: TestClient, telescope: Telescope) -> None:
+    good = telescope.observe(0.97, date_obs=DAY + timedelta(hours=8))
+    bad = telescope.observe(0.12, (Cause.CLOUD, 0.9), date_obs=DAY + timedelta(hours=9))
+    telescope.observe(0.9, date_obs=DAY - timedelta(days=1))
+    page = client.get("/instrument/kso-halpha").text
+    assert "Monday 1 June 2026" in page and "50.0 % clear" in page
+    assert f'href="/frame/{good}"' in page and f'href="/frame/{bad}"' in page
+    assert "1 frames from 0.10; 1 frames from 0.95;" in page
+    assert re.search(r"<span>cloud</span>.*?>1</span>", page, re.DOTALL)
+    assert "worked on" in page and "in all" in page
+    week = client.get("/instrument/kso-halpha?span=7d").text
+    assert "66.7 % clear" in week and "2026-05-26 to 2026-06-01" in week
+
+
+def test_many_frames_are_drawn_in_bins_that_lead_to_their_day(
+    client: TestClient, telescope: Telescope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(instrument, "_SINGLE", 3)
+    for minute in range(4):
+        telescope.observe(0.2 * minute, date_obs=DAY + timedelta(minutes=minute))
+    page = client.get("/instrument/kso-halpha").text
+    assert "4 frames, 3 degraded, scores 0.00 to 0.60, mean 0.30" in page
+    assert 'href="/instrument/kso-halpha?day=2026-06-01&amp;span=1d"' in page
+    assert "/frame/" not in page.split("</svg>")[0]
+
+
+def test_a_score_of_one_lies_in_the_last_column(db: Database, telescope: Telescope) -> None:
+    telescope.observe(1.0, date_obs=DAY)
+    telescope.observe(0.0, date_obs=DAY)
+    found = instrument_facts.histogram(db, "kso-halpha", DAY, DAY + timedelta(days=1))
+    assert [step.frames for step in found] == [1] + 18 * [0] + [1]
+
+
+def test_an_instrument_nobody_knows_is_not_found(client: TestClient, telescope: Telescope) -> None:
+    telescope.observe()
+    assert client.get("/instrument/nobody").status_code == 404
+    assert client.get("/instrument/kso-halpha?day=yesterday&span=9y").status_code == 200
+
+
+def test_the_calendar_says_what_of_each_day_was_usable(
+    db: Database, settings: Settings, telescope: Telescope
+) -> None:
+    telescope.observe(0.97, date_obs=DAY + timedelta(hours=8))
+    telescope.observe(0.12, (Cause.CLOUD, 0.9), date_obs=DAY + timedelta(hours=20))
+    station = InstrumentSettings(kind="aia-193", cadence_s=43_200.0)
+    watched = settings.model_copy(update={"instruments": {"kso-halpha": station}})
+    with TestClient(create_app(watched, db)) as client:
+        page = client.get("/calendar?instrument=kso-halpha&month=2026-06").text
+    (told,) = re.findall(r'aria-label="Monday 1 June 2026: ([^"]*)"', page)
+    assert told == "1 of 2 expected frames usable, 0 missing"
+    assert "<b>50</b>" in page
+    assert page.count('class="ledger month"') == 12 and "July 2025" in page
+
+
+def test_days_without_a_cadence_say_how_many_frames_came(client: TestClient, telescope: Telescope) -> None:
+    telescope.observe(0.97, date_obs=DAY)
+    page = client.get("/calendar?month=2026-06&instrument=").text
+    assert "Monday 1 June 2026: 1 frames, none expected" in page
+    assert client.get("/calendar?month=9999-99&instrument=nobody").status_code == 200
+
+
+def test_an_empty_calendar_says_so(client: TestClient) -> None:
+    assert "Nothing has arrived yet" in client.get("/calendar").text
+
+
+def test_the_system_tells_who_works_and_on_what(
+    client: TestClient, telescope: Telescope, db: Database
+) -> None:
+    assert "no worker is alive" in client.get("/system").text
+    model = {"name": "halpha_quality", "version": "1.0.1", "sha256": "ab", "provider": "CPUExecutionProvider"}
+    workers.sign_on(db, "host:1:a", "worker", datetime.now(UTC), {"version": "1.2", "models": [model]})
+    telescope.receive()
+    page = client.get("/system").text
+    assert "a worker is alive" in page and "halpha_quality 1.0.1" in page and ">CPU<" in page
+    assert "halpha.live" in page
+    assert "free of" in page
+
+
+def test_a_gpu_that_was_asked_for_and_is_not_used_is_a_fault(db: Database, settings: Settings) -> None:
+    asked = settings.model_copy(
+        update={"runtime": settings.runtime.model_copy(update={"device": Device.CUDA})}
+    )
+    model = {"name": "halpha_quality", "version": "1.0.1", "sha256": "ab", "provider": "CPUExecutionProvider"}
+    workers.sign_on(db, "host:1:a", "worker", datetime.now(UTC), {"version": "1.2", "models": [model]})
+    with TestClient(create_app(asked, db)) as client:
+        assert "asked for cuda, but networks run on the CPU" in client.get("/system").text
