@@ -154,8 +154,8 @@ def numbers_of(summary: NightSummary, found: Sequence[Onset]) -> dict[str, Any]:
         "judged": summary.judged,
         "cadence_s": round(summary.cadence_s, 3),
         "cloud_cover": _share(summary.cloud_cover),
-        "aurora": _share(summary.aurora),
-        "aurora_of_clear": _share(summary.aurora_of_clear),
+        "aurora_occurrence": _share(summary.aurora),
+        "aurora_occurrence_unclouded": _share(summary.aurora_of_clear),
         "classes": {name.value: count for name, count in summary.classes.items()},
         "hours": [_hour(one) for one in summary.hours],
         "gaps": [{"start": _moment(start), "end": _moment(end)} for start, end in summary.gaps],
@@ -169,7 +169,7 @@ def _hour(one: Hour) -> dict[str, Any]:
         "frames": one.frames,
         "judged": one.judged,
         "cloud_cover": _share(one.cloud_cover),
-        "aurora": _share(one.aurora),
+        "aurora_occurrence": _share(one.aurora),
         "classes": {name.value: count for name, count in one.classes.items()},
     }
 

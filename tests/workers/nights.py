@@ -63,7 +63,7 @@ def take(
 ) -> int:
     """Register a frame, claim it, and end it as done with its lines."""
     moment = begin + timedelta(minutes=minute)
-    random = np.random.default_rng([int(minute * 60), len(instrument), int(wavelength_nm)])
+    random = np.random.default_rng([int(moment.timestamp()), len(instrument), int(wavelength_nm)])
     picture = random.integers(0, 60, (48, 64, 3), np.uint8)
     path = folder / f"{instrument}_{moment:%Y%m%dT%H%M%S}_{wavelength_nm:g}.png"
     cv2.imwrite(str(path), picture)

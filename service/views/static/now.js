@@ -207,6 +207,7 @@
 
   function onResult(result) {
     if (result.composite) return composite();
+    if (result.night || result.onset) return; // of the page Night
     tile(result.instrument);
     if (!page.instrument) return wholePage();
     if (result.instrument !== page.instrument) return;
