@@ -95,6 +95,8 @@ class Frame:
         Where the camera stands.
     sky_mask : ndarray of bool, shape (height, width), or None
         True where the camera sees sky; None: wherever its lens looks.
+    date_note : str | None
+        Why there is no time, or why it is in doubt.
     """
 
     pixels: np.ndarray
@@ -114,6 +116,7 @@ class Frame:
     fisheye: Fisheye | None = None
     site: Site | None = None
     sky_mask: np.ndarray | None = None
+    date_note: str | None = None
 
     @cached_property
     def halved(self) -> np.ndarray | None:

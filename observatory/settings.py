@@ -23,6 +23,8 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from observatory.camera import Stations
+from observatory.camera_settings import CameraSettings
 from observatory.errors import SettingsError, UnknownInstrumentError
 from observatory.instruments import instrument_names, kind_of
 from observatory.instruments.formats import Limits
@@ -46,7 +48,7 @@ class FullDisk(StrEnum):
     OFF = "off"
 
 
-class InstrumentSettings(ObservingSettings, extra="forbid"):
+class InstrumentSettings(ObservingSettings, CameraSettings, extra="forbid"):
     """One station's camera."""
 
     kind: str = Field(description="name of a known instrument or kind, such as kso-halpha or halpha")
@@ -70,6 +72,12 @@ class InstrumentSettings(ObservingSettings, extra="forbid"):
     @model_validator(mode="after")
     def _site_is_known(self) -> InstrumentSettings:
         self.check_site(kind_of(self.kind).observing(self.kind))
+        return self
+
+    @model_validator(mode="after")
+    def _camera_is_of_the_sky(self) -> InstrumentSettings:
+        if self.says_anything and kind_of(self.kind).family != "allsky":
+            raise ValueError("fisheye, skymap, mask, name_time and timezone are for all-sky cameras alone")
         return self
 
 
@@ -500,9 +508,13 @@ class Settings(BaseSettings):
         return self.data_dir / "spool"
 
     @property
-    def stations(self) -> dict[str, str]:
-        """Configured instruments: own name to the kind's name."""
-        return {name: instrument.kind for name, instrument in self.instruments.items()}
+    def stations(self) -> Stations:
+        """Configured instruments: own name to the kind's name, and what is said of their cameras."""
+        cameras = {
+            name: instrument.camera(instrument.site.as_site if instrument.site else None)
+            for name, instrument in self.instruments.items()
+        }
+        return Stations({name: one.kind for name, one in self.instruments.items()}, cameras)
 
     @property
     def disturbance_models(self) -> dict[str, Path]:

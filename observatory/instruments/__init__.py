@@ -11,15 +11,25 @@ import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
 
-from observatory.errors import AmbiguousInstrumentError, UnknownInstrumentError, UnreadableFileError
+from observatory.camera import UNKNOWN, Camera, camera_of
+from observatory.errors import (
+    AmbiguousInstrumentError,
+    UnknownInstrumentError,
+    UnreadableFileError,
+    UnusableInputError,
+)
+from observatory.fisheye import Fisheye
 from observatory.frame import DateSource, Frame, RowOrder
 from observatory.instruments.base import Facts, Kind, name_time
 from observatory.instruments.formats import Container, Limits, open_container, read_bytes
+from observatory.sky_circle import find_circle
+
+_LOOKED_AT = 5  # images of a film whose camera nobody describes, until a circle is found in one
 
 __all__ = [
     "Limits",
@@ -126,6 +136,7 @@ class Opened:
     known_as: str
     file_name: str
     file_time: datetime | None = None
+    camera: Camera = UNKNOWN
 
     @property
     def count(self) -> int:
@@ -137,7 +148,13 @@ class Opened:
 
         A name that holds a day contradicts a file time of another day: then there is no time.
         """
-        facts = self.kind.facts(self.known_as, self.container.header(index), self.file_name)
+        header, name = self.container.header(index), self.container.member(index) or self.file_name
+        facts = self.kind.facts(self.known_as, header, name)
+        told = self.kind.dated_by(
+            header, name, self.camera.clock, is_film=self.count > 1, near=self.file_time
+        )
+        if told is not None:
+            facts = replace(facts, date_obs=told.moment, date_obs_source=told.source, date_note=told.note)
         if facts.pointing is not None and self.container.row_order is RowOrder.TOP:
             # A picture with a FITS header (JPEG 2000) keeps that header's count of rows, from the bottom.
             height = self.container.shape(index)[0]
@@ -145,8 +162,8 @@ class Opened:
                 facts,
                 pointing=replace(facts.pointing, center_y_px=height - 1 - facts.pointing.center_y_px),
             )
-        if facts.date_obs is None and self.file_time is not None:
-            day = name_time(self.file_name).day
+        if facts.date_obs is None and facts.date_note is None and self.file_time is not None:
+            day = name_time(name).day
             if day is None or day.date() == self.file_time.date():
                 return replace(facts, date_obs=self.file_time, date_obs_source=DateSource.FILE_TIME)
         return facts
@@ -164,6 +181,7 @@ class Opened:
         if pixels.dtype.kind == "f" and not np.isfinite(pixels).any():
             raise UnreadableFileError("the image holds no number at all (NaN everywhere)")
         pixels.flags.writeable = False
+        is_sky = self.kind.family == "allsky"
         return Frame(
             pixels=pixels,
             instrument=self.instrument,
@@ -178,7 +196,31 @@ class Opened:
             index=index,
             file_name=self.file_name,
             header=self.container.header(index),
+            date_note=facts.date_note,
+            fisheye=self._fisheye(facts, pixels) if is_sky else None,
+            site=self.camera.known_site or facts.site if is_sky else None,
+            sky_mask=self.camera.sky_mask((pixels.shape[0], pixels.shape[1])) if is_sky else None,
         )
+
+    def _fisheye(self, facts: Facts, pixels: np.ndarray) -> Fisheye | None:
+        """Geometry as settings or skymap tell it; a film's own where they do not, the same for all of it."""
+        told = self.camera.fisheye(pixels, is_turned=facts.is_turned)
+        return self._film_circle if told is None and self.count > 1 else told
+
+    @cached_property
+    def _film_circle(self) -> Fisheye | None:
+        """Sky's circle of the first image of a film in which one is found."""
+        for index in [index for index in range(self.count) if self.container.fault(index) is None][
+            :_LOOKED_AT
+        ]:
+            try:
+                aspect = self.facts(index).sky_aspect
+                circle = find_circle(self.container.pixels(index), aspect=aspect)
+            except UnusableInputError:
+                continue
+            if circle is not None:
+                return circle
+        return None
 
 
 def open_bytes(
@@ -198,7 +240,8 @@ def open_bytes(
     instrument : str | None
         Name given by the caller; overrides recognition.
     stations : Mapping[str, str] | None
-        Configured stations: own name to the name of a known instrument or kind.
+        Configured stations: own name to the name of a known instrument or kind; `Stations` also tell
+        what is known of their cameras.
     is_peek : bool
         Only instrument and facts are wanted, not the pixels; see `open_container`.
 
@@ -210,7 +253,8 @@ def open_bytes(
     container = open_container(data, limits, is_peek=is_peek)
     name = instrument or _recognise_cheaply(container, data, file_name, limits, is_peek=is_peek)
     known_as = (stations or {}).get(name, name)
-    return Opened(container, name, kind_of(known_as), known_as, file_name, file_time)
+    camera = camera_of(stations, name)
+    return Opened(container, name, kind_of(known_as), known_as, file_name, file_time, camera)
 
 
 def _recognise_cheaply(
@@ -218,11 +262,16 @@ def _recognise_cheaply(
 ) -> str:
     """Recognise; when a peeked container's header and name do not tell, look at the pixels after all."""
     if not is_peek:
-        return recognise(container, file_name)
+        return recognise(container, file_name, _first_usable(container))
     try:
-        return recognise(container, file_name, with_content=False)
+        return recognise(container, file_name, _first_usable(container), with_content=False)
     except UnknownInstrumentError:
-        return recognise(open_container(data, limits), file_name)
+        container = open_container(data, limits)
+        return recognise(container, file_name, _first_usable(container))
+
+
+def _first_usable(container: Container) -> int:
+    return next((index for index in range(container.count) if container.fault(index) is None), 0)
 
 
 def read_file(

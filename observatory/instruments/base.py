@@ -15,9 +15,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from observatory.camera_clock import Clock, Dated
 from observatory.errors import MissingKeywordError
 from observatory.frame import DateSource, Pointing
 from observatory.observing import Observing
+from observatory.sky import Site
 
 # TAI - UTC in seconds from each date on (IERS Bulletin C); no leap second since 2017.
 _LEAP_SECONDS = (
@@ -37,16 +39,32 @@ RSUN_1AU_ARCSEC = 959.63  # Auwers (1891); IAU value until 2015, still the one i
 
 @dataclass(frozen=True)
 class Facts:
-    """What header and name say of a frame before its pixels are looked at."""
+    """What header and name say of a frame before its pixels are looked at.
+
+    Attributes
+    ----------
+    date_note : str or None
+        Why there is no time, or why it is in doubt.
+    site : Site or None
+        Where the camera stands.
+    sky_aspect : float or None
+        Height over width of the sky's circle, where the pixels are known not to be square.
+    is_turned : bool
+        Whether the rows and columns run against those of the camera's own files.
+    """
 
     date_obs: datetime | None = None
     date_obs_source: DateSource = DateSource.NONE
+    date_note: str | None = None
     observatory: str | None = None
     wavelength_nm: float | None = None
     exposure_time_s: float | None = None
     unit: str | None = None
     pointing: Pointing | None = None
     is_simulated: bool = False
+    site: Site | None = None
+    sky_aspect: float | None = None
+    is_turned: bool = False
 
 
 class Kind(ABC):
@@ -74,6 +92,26 @@ class Kind(ABC):
     def observing(self, instrument: str) -> Observing:
         """When such an instrument can observe, as far as its kind tells; settings may say otherwise."""
         return Observing()
+
+    def dated_by(
+        self,
+        header: Mapping[str, Any],
+        file_name: str,
+        clock: Clock,
+        *,
+        is_film: bool = False,
+        near: datetime | None = None,
+    ) -> Dated | None:
+        """Time of a frame whose camera's clock settings describe; None: as `facts` tells it.
+
+        Parameters
+        ----------
+        is_film : bool
+            Whether the file holds several images.
+        near : datetime or None
+            When the file was written.
+        """
+        return None
 
     def claim_content(self, pixels: np.ndarray) -> str | None:
         """Instrument's name when the pixels say so: the last resort."""

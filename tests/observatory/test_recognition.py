@@ -39,7 +39,7 @@ NOISE = np.random.default_rng(1).integers(0, 255, (64, 64, 3)).astype(np.uint8)
         (
             "allsky/trex_rgb/20200508_060500_122643_gill_rgb-04_320ms_full.png",
             "trex-rgb",
-            "2020-05-08T06:05:00",
+            "2020-05-08T06:05:00.122643",
         ),
         ("allsky/lowell/000.fits.bz2", "allsky", "2018-07-29T04:08:29.014"),
         ("allsky/kho_20131204/kho1_0001.png", "allsky", None),

@@ -17,6 +17,7 @@ _MAX_GZIP_MEMBERS = 1000
 _LOOKED_AT = 1 << 14
 _ENOUGH = 16  # bytes that tell a format
 
+
 class CutError(UnreadableFileError):
     """The packed bytes end too early.
 
