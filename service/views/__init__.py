@@ -6,16 +6,26 @@ from fastapi import Depends, FastAPI
 
 from service.auth import Scope, requires
 from service.turns import in_turn
-from service.views import alerts, assets, coverage, docs, frame_page, modes, night, page
+from service.views import (
+    alerts,
+    assets,
+    calendar,
+    coverage,
+    docs,
+    frame_page,
+    instrument,
+    modes,
+    night,
+    page,
+    system,
+)
 
 
 def install(app: FastAPI) -> None:
     """Add the pages and their static files to an app."""
     app.mount("/static", assets.Assets(), name="static")
-    app.include_router(page.router, dependencies=[Depends(requires(Scope.READ))])
-    app.include_router(frame_page.router, dependencies=[Depends(requires(Scope.READ))])
-    app.include_router(coverage.router, dependencies=[Depends(requires(Scope.READ))])
+    for pages in (page, night, instrument, frame_page, calendar, coverage, system):
+        app.include_router(pages.router, dependencies=[Depends(requires(Scope.READ))])
     app.include_router(alerts.router, dependencies=[Depends(requires(Scope.READ)), in_turn])
-    app.include_router(night.router, dependencies=[Depends(requires(Scope.READ))])
     app.include_router(docs.router)
     app.include_router(modes.router)
