@@ -259,6 +259,36 @@ def movie(
 
 
 @app.command()
+def keogram(
+    sources: Annotated[
+        list[Path] | None,
+        typer.Argument(help="all-sky frames, or folders with all below them; default: what is stored"),
+    ] = None,
+    instrument: Annotated[
+        str | None, typer.Option("--instrument", "-i", help="what the files are, or whose stored nights")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option("--time", "-t", help="START/END (ISO 8601), END not included; .. is open")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="folder for the pictures")] = Path("out"),
+    data_dir: Annotated[
+        Path | None, typer.Option("--data-dir", help="a station's data folder; default: the settings'")
+    ] = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Make keograms and ewograms, a pair for each night of each camera.
+
+    With the class of each moment under them, cloud cover and aurora by the hour, and onsets.
+    """
+    from heliowatch.keogram import Request, run_keogram
+    from heliowatch.spans import Span
+
+    settings = _settings(**({} if data_dir is None else {"data_dir": data_dir}))
+    request = Request(instrument, Span() if time is None else Span.parse(time), out)
+    raise typer.Exit(run_keogram(settings, sources or [], request, output.value))
+
+
+@app.command()
 def up(
     watch: Annotated[list[Path] | None, typer.Option("--watch", "-w", help="folder to watch")] = None,
     instrument: Instrument = None,
@@ -356,6 +386,7 @@ class Simulated(StrEnum):
     HALPHA = "kso-halpha"
     AIA = "aia"
     HMI = "hmi"
+    ALLSKY = "allsky"
 
 
 @app.command()
@@ -365,9 +396,11 @@ def simulate(
     cadence: Annotated[
         float, typer.Option(min=0, help="seconds between frames; 0: as fast as it goes")
     ] = 6.0,
-    size: Annotated[int, typer.Option(min=128, max=8192, help="pixels on a side")] = 2048,
+    size: Annotated[
+        int | None, typer.Option(min=128, max=8192, help="pixels on a side; default: 2048, allsky 480")
+    ] = None,
     degraded: Annotated[float, typer.Option(min=0, max=1, help="share of the time that is spoilt")] = 0.25,
-    seed: Annotated[int, typer.Option(help="the same seed gives the same Sun and weather")] = 1,
+    seed: Annotated[int, typer.Option(help="the same seed gives the same Sun, nights and weather")] = 1,
     start: Annotated[
         str | None, typer.Option(help="time of the first frame (ISO 8601); default: now")
     ] = None,
@@ -378,12 +411,17 @@ def simulate(
         float | None,
         typer.Option(min=0.1, help="seconds between frames on the simulated clock; default: the cadence"),
     ] = None,
+    magnetometer: Annotated[
+        Path | None,
+        typer.Option(help="allsky: folder for what its magnetometer feels (IAGA-2002), written at the end"),
+    ] = None,
 ) -> None:
-    """Play an observatory at real cadence: Kanzelhöhe H-alpha frames, or the Sun as AIA or HMI sees it."""
+    """Play an observatory at real cadence: Kanzelhöhe H-alpha, the Sun as AIA or HMI sees it, a sky at night."""
     from heliowatch.simulation import run_simulation
 
     _settings()  # logs go to stderr
-    run_simulation(folder, what.value, frames, cadence, size, degraded, seed, start, step)
+    size = size or (480 if what is Simulated.ALLSKY else 2048)
+    run_simulation(folder, what.value, frames, cadence, size, degraded, seed, start, step, magnetometer)
 
 
 @db_app.command("upgrade")

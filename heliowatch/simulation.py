@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +14,21 @@ import structlog
 from heliowatch.folders import make_folder
 from models.simulate.aia import AiaSun, AiaTelescope, write_aia_fits
 from models.simulate.aia_defects import spoil
+from models.simulate.allsky_cameras import STATION_KIND
+from models.simulate.allsky_files import write_picture
+from models.simulate.allsky_night import Night, Weather, night_camera
+from models.simulate.allsky_scene import View
+from models.simulate.allsky_sites import TRAINING_SITES, SimulatedSite
 from models.simulate.degrade import degrade
 from models.simulate.halpha import HalphaSun, HalphaTelescope
 from models.simulate.hmi import HmiSun, HmiTelescope
 from models.simulate.hmi_defects import spoil_hmi
 from models.simulate.hmi_fits import write_hmi_fits
 from models.simulate.kso_fits import write_kso_fits
-from observatory.analysis import Cause
+from observatory.analysis import Cause, SkyClass
 from observatory.coordinates import SunView, hpc_to_pixel, stonyhurst_to_hpc, to_stonyhurst
 from observatory.errors import UnusableInputError
+from observatory.magnetometer import write_iaga2002
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +55,7 @@ class Exposure:
     path: Path
     date_obs: datetime
     cause: Cause | None
+    sky_class: SkyClass | None = None
 
 
 class SimulatedObservatory:
@@ -182,6 +189,95 @@ class SimulatedPhotosphere:
         return replace(self._telescope, window_px=(x0, y0, x0 + self._cutout_px, y0 + self._cutout_px))
 
 
+class SimulatedSkyCamera:
+    """Takes all-sky pictures of a simulated station: nights as `models.simulate.allsky_night` tells them.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed gives the same camera and the same nights.
+    size_px : int
+        Diameter of the sky in the pictures.
+    degraded : float
+        0: every night is clear; above, the weather of each night is drawn.
+    place : SimulatedSite, optional
+        Svalbard's, where it stands.
+    weather : Weather, optional
+        Of every night.
+    activity : float, optional
+        How much aurora every night has, 0 to 1; drawn by default.
+    """
+
+    def __init__(
+        self,
+        seed: int = 1,
+        size_px: int = 480,
+        degraded: float = 0.25,
+        place: SimulatedSite = TRAINING_SITES[0],
+        *,
+        weather: Weather | None = None,
+        activity: float | None = None,
+    ) -> None:
+        self.place, self.camera = place, night_camera(STATION_KIND, seed, size_px)
+        self._view = View(self.camera.circle, self.camera.shape)
+        self._seed, self._activity = seed, activity
+        self._weather = Weather.CLEAR if weather is None and degraded == 0.0 else weather
+        self._nights: dict[date, Night] = {}
+
+    @property
+    def lens_settings(self) -> dict[str, object]:
+        """What the station's settings say under ``fisheye``."""
+        circle = self.camera.circle
+        return {
+            "center_x_px": round(circle.center_x_px, 2),
+            "center_y_px": round(circle.center_y_px, 2),
+            "radius_px": round(circle.radius_px, 2),
+            "max_zenith_deg": circle.max_zenith_deg,
+            "projection": circle.projection.value,
+            "up_azimuth_deg": circle.up_azimuth_deg,
+        }
+
+    def night(self, moment: datetime) -> Night:
+        """The night that a moment belongs to: from one mean local noon to the next."""
+        local = moment.astimezone(UTC) + timedelta(hours=self.place.site.longitude_deg / 15.0)
+        evening = (local - timedelta(hours=12)).date()
+        if evening not in self._nights:
+            self._nights[evening] = Night(
+                self.place, evening, self._seed, weather=self._weather, activity=self._activity
+            )
+        return self._nights[evening]
+
+    def expose(self, folder: Path, date_obs: datetime) -> list[Exposure]:
+        """Take one picture and write it as JPEG."""
+        taken = self.night(date_obs).frame_at(date_obs, self.camera, view=self._view)
+        path = write_picture(folder, taken.pixels, date_obs, self.place)
+        return [Exposure(path, date_obs, None, taken.truth.sky_class)]
+
+    def write_magnetometer(self, folder: Path, start: datetime, end: datetime) -> list[Path]:
+        """Write what the station's magnetometer felt from one moment to another: whole minutes, a file a day."""
+        minutes = np.arange(np.floor(start.timestamp() / 60.0), np.ceil(end.timestamp() / 60.0) + 1) * 60.0
+        paths = []
+        for day in np.unique(minutes // 86400.0):
+            parts = []
+            times = minutes[minutes // 86400.0 == day]
+            evenings = [self.night(datetime.fromtimestamp(time_s, UTC)).evening for time_s in times]
+            for evening in sorted(set(evenings)):
+                chosen = times[[one == evening for one in evenings]]
+                parts.append(self._nights[evening].magnetometer(chosen))
+            series = replace(
+                parts[0],
+                times_s=np.concatenate([part.times_s for part in parts]),
+                x_nt=np.concatenate([part.x_nt for part in parts]),
+                y_nt=np.concatenate([part.y_nt for part in parts]),
+                z_nt=np.concatenate([part.z_nt for part in parts]),
+            )
+            stamp = datetime.fromtimestamp(float(day) * 86400.0, UTC)
+            path = folder / f"{series.station.lower()}{stamp:%Y%m%d}vmin.min"
+            write_iaga2002(path, series, source="Heliowatch simulator")
+            paths.append(path)
+        return paths
+
+
 def run_simulation(
     folder: Path,
     what: str,
@@ -192,11 +288,15 @@ def run_simulation(
     seed: int,
     start: str | None,
     step_s: float | None = None,
+    magnetometer: Path | None = None,
 ) -> None:
     """Write frames into a folder until ``frames`` are written or Ctrl-C; of AIA sets of three, of HMI pairs.
 
     Parameters
     ----------
+    magnetometer : Path, optional
+        Folder for what the all-sky station's magnetometer feels meanwhile, IAGA-2002 by the day; written
+        when the run ends.
     step_s : float, optional
         Seconds from one frame to the next on the simulated clock; the cadence by default, of HMI no less
         than the 45 s that tell its files apart.
@@ -210,6 +310,10 @@ def run_simulation(
         photosphere = SimulatedPhotosphere(seed, size, degraded)
         expose = lambda n, at: photosphere.expose(folder, n, at, photosphere.weather(n))  # noqa: E731
         step_s = step_s or max(cadence_s, _HMI_CADENCE_S)
+    elif what == "allsky":
+        station = SimulatedSkyCamera(seed, size, degraded)
+        expose = lambda n, at: station.expose(folder, at)  # noqa: E731
+        log.info("lens", **station.lens_settings)
     else:
         telescope = SimulatedObservatory(seed, size, degraded)
         expose = lambda n, at: [telescope.expose(folder, n, at, telescope.weather(n))]  # noqa: E731
@@ -217,11 +321,17 @@ def run_simulation(
     step_s = step_s or cadence_s or 6.0
     began = time.monotonic()
     number = 0
-    while frames is None or number < frames:
-        for exposure in expose(number, first + timedelta(seconds=number * step_s)):
-            log.info("exposed", file_name=exposure.path.name, cause=exposure.cause or "clear")
-        number += 1
-        time.sleep(max(0.0, began + number * cadence_s - time.monotonic()))
+    try:
+        while frames is None or number < frames:
+            for exposure in expose(number, first + timedelta(seconds=number * step_s)):
+                told = exposure.cause or exposure.sky_class or ("unclear" if what == "allsky" else "clear")
+                log.info("exposed", file_name=exposure.path.name, cause=told)
+            number += 1
+            time.sleep(max(0.0, began + number * cadence_s - time.monotonic()))
+    finally:
+        if what == "allsky" and magnetometer is not None and number:
+            make_folder(magnetometer)
+            station.write_magnetometer(magnetometer, first, first + timedelta(seconds=(number - 1) * step_s))
 
 
 def _moment(word: str | None) -> datetime:

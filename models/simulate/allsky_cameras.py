@@ -57,6 +57,8 @@ class CameraKind:
     bits : int
     exposes_itself : float
         How often the exposure follows the brightness of the sky, 0 to 1.
+    shortens : float
+        How often it is at least cut for the Moon and for twilight, 0 to 1.
     jpeg : float
         How often the picture has been a JPEG, 0 to 1.
     aspect : float
@@ -86,6 +88,7 @@ class CameraKind:
     tone: Tone = Tone.LINEAR
     bits: int = 16
     exposes_itself: float = 0.1
+    shortens: float = 0.8
     jpeg: float = 0.0
     aspect: float = 1.0
     cut: Range = (0.0, 0.0)
@@ -110,7 +113,7 @@ class Camera:
         As in `CameraKind`; ``full_well`` in electrons, ``psf_px`` in pixels of this picture.
     gamma, black : float
         Of 8-bit cameras: the exponent, and the share of the sky that is subtracted.
-    exposes_itself, is_striped, is_masked, is_captioned : bool
+    exposes_itself, shortens, is_striped, is_masked, is_captioned : bool
     jpeg_quality : int or None
     """
 
@@ -128,6 +131,7 @@ class Camera:
     gamma: float
     black: float
     exposes_itself: bool
+    shortens: bool
     is_striped: bool
     is_masked: bool
     is_captioned: bool
@@ -324,6 +328,24 @@ TESTING_KINDS = (
 """Kinds that no network has learnt from."""
 
 
+STATION_KIND = CameraKind(
+    "station-colour",
+    _COLOUR,
+    max_zenith_deg=(88, 88),
+    vignetting=(0.6, 0.6),
+    electrons=(700, 700),
+    read_noise=(4, 4),
+    full_well_skies=(9, 9),
+    bias_share=(0.01, 0.01),
+    tone=Tone.GAMMA,
+    bits=8,
+    exposes_itself=0.0,
+    shortens=1.0,
+    leak=(0.0, 0.0),
+)
+"""The camera of the simulated station: a good colour camera, for demonstrations; no network learns from it."""
+
+
 def draw_camera(random: np.random.Generator, kind: CameraKind, size_px: int) -> Camera:
     """Draw one camera of a kind, its sky `size_px` across."""
     radius = size_px / 2.0 * random.uniform(0.85, 1.0)
@@ -363,6 +385,7 @@ def draw_camera(random: np.random.Generator, kind: CameraKind, size_px: int) -> 
         gamma=random.uniform(1.5, 2.4),
         black=random.uniform(0.0, 0.4) if random.random() < 0.4 else 0.0,
         exposes_itself=bool(random.random() < kind.exposes_itself),
+        shortens=bool(random.random() < kind.shortens),
         is_striped=bool(random.random() < kind.stripes),
         is_masked=bool(random.random() < kind.mask),
         is_captioned=bool(random.random() < kind.captions),

@@ -21,8 +21,7 @@ def exposure_gain(camera: Camera, light: FloatArray, view: View) -> float:
     gain = wanted / max(float(np.median(sky)) * _electrons(camera), 1e-6)
     if camera.exposes_itself:
         return float(np.clip(gain, 1e-5, 12.0))
-    # Others at least have a shorter exposure for the Moon and for twilight, most of them.
-    return min(1.0, gain) if random.random() < 0.8 else 1.0
+    return min(1.0, gain) if camera.shortens else 1.0
 
 
 def noise_level(camera: Camera, light: FloatArray, gain: float = 1.0) -> FloatArray:

@@ -15,6 +15,7 @@ from models.simulate.allsky_scene import Curtain, Fold, Glow
 from observatory.analysis import SkyClass
 
 _HOUR_S = 3600.0
+_LOADING_S = 5400.0  # between two break-ups the tail has to load again
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,10 @@ def draw_substorms(random: np.random.Generator, activity: float, poleward: int) 
     count = int(random.poisson(2.2 * activity)) if activity > 0.05 else 0
     if activity > 0.45:
         count = max(count, 1)
-    storms = []
+    storms: list[Substorm] = []
     for hours in np.sort(random.uniform(7.5, 15.5, count)):
+        if storms and hours * _HOUR_S < storms[-1].onset_s + _LOADING_S:
+            continue
         storms.append(
             Substorm(
                 onset_s=float(hours * _HOUR_S),
