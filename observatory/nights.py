@@ -104,6 +104,24 @@ class NightSeries:
         return max(_IS_GAP * self.cadence_s, _LEAST_GAP_S)
 
 
+def selected(series: NightSeries, is_wanted: NDArray[np.bool_]) -> NightSeries | None:
+    """Some frames of a night; None where none is wanted."""
+    places = np.flatnonzero(is_wanted)
+    if not places.size:
+        return None
+    return NightSeries(
+        frame_ids=series.frame_ids[places],
+        times_s=series.times_s[places],
+        sky_classes=tuple(series.sky_classes[place] for place in places),
+        aurora_probability=series.aurora_probability[places],
+        cloud_cover=series.cloud_cover[places],
+        sun_elevation_deg=series.sun_elevation_deg[places],
+        north_south=series.north_south[places],
+        east_west=series.east_west[places],
+        is_oriented=series.is_oriented,
+    )
+
+
 @dataclass(frozen=True)
 class Run:
     """A time in which neighbouring frames say the same.

@@ -45,7 +45,6 @@ def _query() -> Select[Any]:
         )
         .join(_made, and_(_made.c.night_id == nights.c.id, _made.c.kind == WorkKind.PICTURES.value))
         .join(_film, and_(_film.c.night_id == nights.c.id, _film.c.kind == WorkKind.FILM.value), isouter=True)
-        .where(_made.c.revision > 0)
     )
 
 
@@ -67,17 +66,22 @@ def find(
     limit: int,
     after: tuple[datetime, int] | None = None,
     is_ascending: bool = False,
+    is_made: bool = True,
 ) -> list[dict[str, Any]]:
-    """Nights whose pictures are made, in order of (`start_at`, id), each with its pictures.
+    """Nights in order of (`start_at`, id), each with its pictures.
+
+    Parameters
+    ----------
+    is_made : bool
+        Those alone whose pictures were made once.
 
     Returns
     -------
     list of dict
         The columns of `nights`; ``made_…`` and ``film_…`` of its works; ``pictures``, kind to row.
     """
-    query = Page(limit, after, is_ascending).of(
-        _query().where(*_chosen(wanted)), nights.c.start_at, nights.c.id
-    )
+    conditions = [*_chosen(wanted), *([_made.c.revision > 0] if is_made else [])]
+    query = Page(limit, after, is_ascending).of(_query().where(*conditions), nights.c.start_at, nights.c.id)
     with db.read() as connection:
         return _with_pictures(connection, connection.execute(query).mappings().all())
 
@@ -85,7 +89,8 @@ def find(
 def get(db: Database, night_id: int) -> dict[str, Any] | None:
     """One night whose pictures are made."""
     with db.read() as connection:
-        rows = connection.execute(_query().where(nights.c.id == night_id)).mappings().all()
+        query = _query().where(nights.c.id == night_id, _made.c.revision > 0)
+        rows = connection.execute(query).mappings().all()
         return next(iter(_with_pictures(connection, rows)), None)
 
 
