@@ -15,7 +15,7 @@ from observatory.frame import Frame, RowOrder
 from observatory.sky_facts import facts_of
 from observatory.sky_sectors import COUNT
 from observatory.sky_view import circle_of, for_analysis
-from tests.skies import MOONLIT, NIGHT, coloured, night
+from tests.night_skies import MOONLIT, NIGHT, coloured, night
 
 TWILIGHT = datetime(2014, 3, 2, 0, 40, tzinfo=UTC)  # the Sun 7 degrees down
 
