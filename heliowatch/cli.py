@@ -289,36 +289,6 @@ def keogram(
 
 
 @app.command()
-def keogram(
-    sources: Annotated[
-        list[Path] | None,
-        typer.Argument(help="all-sky frames, or folders with all below them; default: what is stored"),
-    ] = None,
-    instrument: Annotated[
-        str | None, typer.Option("--instrument", "-i", help="what the files are, or whose stored nights")
-    ] = None,
-    time: Annotated[
-        str | None, typer.Option("--time", "-t", help="START/END (ISO 8601), END not included; .. is open")
-    ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="folder for the pictures")] = Path("out"),
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="a station's data folder; default: the settings'")
-    ] = None,
-    output: Output = Format.TABLE,
-) -> None:
-    """Make keograms and ewograms, a pair for each night of each camera.
-
-    With the class of each moment under them, cloud cover and aurora by the hour, and onsets.
-    """
-    from heliowatch.keogram import Request, run_keogram
-    from heliowatch.spans import Span
-
-    settings = _settings(**({} if data_dir is None else {"data_dir": data_dir}))
-    request = Request(instrument, Span() if time is None else Span.parse(time), out)
-    raise typer.Exit(run_keogram(settings, sources or [], request, output.value))
-
-
-@app.command()
 def up(
     watch: Annotated[list[Path] | None, typer.Option("--watch", "-w", help="folder to watch")] = None,
     instrument: Instrument = None,
