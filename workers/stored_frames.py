@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 from collections.abc import Collection, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from observatory.errors import UnreadableFileError, UnusableInputError, VanishedFileError
@@ -75,7 +76,15 @@ def open_stored(
             continue
         is_as_seen = place == path and _is_as_seen(place, len(data), seen)
         if is_as_seen or hashlib.sha256(data).hexdigest() == sha256:
-            return open_bytes(data, file_name, limits, instrument=instrument, stations=settings.stations)
+            # Elsewhere than where it arrived its time of last change says nothing of the exposure.
+            return open_bytes(
+                data,
+                file_name,
+                limits,
+                instrument=instrument,
+                stations=settings.stations,
+                file_time=_last_change(place) if place == path else None,
+            )
         problem = UnreadableFileError(
             "the file was changed after it arrived; its new bytes are a frame of their own"
         )
@@ -86,6 +95,12 @@ def _places(db: Database, sha256: str, path: Path) -> Iterator[Path]:
     """Where the file may lie: the place of its row, and only when it is not there, the others."""
     yield path
     yield from frames.other_paths(db, sha256, path)
+
+
+def _last_change(path: Path) -> datetime | None:
+    with contextlib.suppress(OSError):
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return None
 
 
 def _is_as_seen(path: Path, length: int, seen: Collection[tuple[int, int]]) -> bool:

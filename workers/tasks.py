@@ -151,6 +151,7 @@ def _store(at: Desk, claimed: Claimed, frame: Frame, outcome: Outcome) -> bool:
         sky=NewSky.of(frame, outcome.sky),
         slices=NewSlices.of(frame, outcome.sky, outcome.slices),
         disturbance=outcome.disturbance,
+        note=frame.date_note,
     )
 
 

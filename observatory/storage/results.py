@@ -26,7 +26,7 @@ from sqlalchemy import (
 from observatory.analysis import Disturbance, EventType, ModelIdentity, Quality
 from observatory.storage import enhancements, events, nights, regions, skies
 from observatory.storage.files import StoredFile
-from observatory.storage.frames import Status, held
+from observatory.storage.frames import Status, held, plain_text
 from observatory.storage.nights import NewSlices
 from observatory.storage.provenance import current_run, parameters_hash, plain_parameters, subject_of
 from observatory.storage.provenance import of_frame as of_frame  # beside the other questions about a frame
@@ -90,7 +90,7 @@ _FINISH = (
     .where(held(bindparam("frame"), bindparam("worker"), bindparam("since", type_=UtcDateTime())))
     .values(
         status=Status.DONE,
-        reason=None,
+        reason=bindparam("note"),
         processed_at=bindparam("now"),
         claimed_by=None,
         quality_score=bindparam("score"),
@@ -149,6 +149,7 @@ def finish(
     sky: NewSky | None = None,
     disturbance: Disturbance | None = None,
     slices: NewSlices | None = None,
+    note: str | None = None,
 ) -> bool:
     """End a frame as done, with everything found, or change nothing.
 
@@ -163,6 +164,8 @@ def finish(
         Of the `Claimed`: then another claim under the same name is left alone.
     sky, disturbance, slices
         Of all-sky frames; see `NewRun`.
+    note : str or None
+        What stands as the frame's reason though it is done, such as why it has no time.
     """
     run = NewRun(
         made, software_version, now, quality, pictures, segmentations, looked_for, sky, disturbance, slices
@@ -175,6 +178,7 @@ def finish(
                 "worker": worker,
                 "since": claimed_at,
                 "now": now,
+                "note": None if note is None else plain_text(note[:2000]),
                 "score": None if quality is None else quality.score,
                 "degraded": None if quality is None else quality.is_degraded,
             },
@@ -229,7 +233,7 @@ _WORK_AGAIN = (
             else_=bindparam("now", type_=UtcDateTime()),
         ),
         status=Status.DONE,
-        reason=None,
+        reason=case((frames.c.status == Status.DONE, frames.c.reason), else_=None),
     )
     .returning(*_FINISH_COLUMNS, frames.c.processed_at)
 )
