@@ -26,19 +26,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.simulate import allsky_light as sources
-from models.simulate.allsky_aurora import curtain_light, glow_light
+from models.simulate.allsky_aurora import curtains_light, glow_light
 from models.simulate.allsky_cameras import Camera
 from models.simulate.allsky_clouds import optical_depth
 from models.simulate.allsky_detector import exposed, exposure_gain, lens_transmission, noise_level, open_field
-from models.simulate.allsky_scene import Glow, Scene, Skyline, View, noise, tile
+from models.simulate.allsky_scene import Curtain, Glow, Scene, Skyline, View, noise, tile
 from observatory.analysis import SkyClass
 from observatory.fisheye import Fisheye
 
 FloatArray = NDArray[np.float32]
 
-EVIDENT = 0.3
-EVIDENT_GLOW = 0.45
-EVIDENT_IN_COLOUR = 0.8
+EVIDENT = 0.4
+EVIDENT_GLOW = 0.5
+EVIDENT_IN_COLOUR = 0.7
 ABSENT = 0.05
 CLOUDY = 0.6
 CLEAR = 0.4
@@ -224,17 +224,22 @@ def _aurora(
     """Light of the aurora, what clouds show of it included, and how bright each kind of form is."""
     lines = np.zeros((3, *view.shape), np.float32)
     peaks: dict[SkyClass, float] = {}
-    layers = int(np.clip(14 * max(view.shape) / 160, 12, 48))
+    layers = int(np.clip(16 * max(view.shape) / 160, 14, 44))
+    greens: list[tuple[SkyClass, FloatArray]] = []
+    curtains = [form for form in scene.forms if isinstance(form, Curtain)]
+    if curtains:
+        dip_deg = scene.field_dip_deg * scene.field_poleward
+        lines, sheets = curtains_light(curtains, view, dip_deg, layers)
+        greens += [(one.sky_class, sheet) for one, sheet in zip(curtains, sheets, strict=True)]
     for form in scene.forms:
         if isinstance(form, Glow):
-            light = glow_light(form, view)
-        else:
-            light = curtain_light(form, view, scene.field_dip_deg * scene.field_poleward, layers)
-        light = light * np.float32(form.brightness_kr)
-        seen = (light[0] * through)[::2, ::2][view.zenith[::2, ::2] < 1.4]
-        peak = float(np.partition(seen, -max(1, seen.size // 100))[-max(1, seen.size // 100)])
-        peaks[form.sky_class] = max(peaks.get(form.sky_class, 0.0), peak)
-        lines += light
+            light = glow_light(form, view) * np.float32(form.brightness_kr)
+            greens.append((form.sky_class, light[0]))
+            lines += light
+    for name, green in greens:
+        seen = (green * through)[::2, ::2][view.zenith[::2, ::2] < 1.4]
+        place = max(1, seen.size // 100)
+        peaks[name] = max(peaks.get(name, 0.0), float(np.partition(seen, -place)[-place]))
     felt = np.tensordot(camera.response[:, 3:], lines, axes=1)
     mean = felt.mean(axis=(1, 2), keepdims=True)
     blurred = np.stack([cv2.blur(channel, (15, 15)) for channel in felt])

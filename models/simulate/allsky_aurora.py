@@ -7,6 +7,8 @@ red tops as in the sky (heights and colours after Chamberlain, Physics of the Au
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -21,35 +23,85 @@ _SHELL_KM = 105.0
 _SQUEEZE_KM = 190.0  # the map's scale halves at this distance
 
 
-def curtain_light(curtain: Curtain, view: View, dip_deg: float, layers: int = 14) -> FloatArray:
-    """Light of one curtain in kR of its brightness: shape (3, height, width), 557.7, 630.0 and 427.8 nm.
+def curtains_light(
+    curtains: Sequence[Curtain], view: View, dip_deg: float, layers: int = 16
+) -> tuple[FloatArray, list[FloatArray]]:
+    """Light of curtains.
 
     Parameters
     ----------
     dip_deg : float
         Of the magnetic field: positive in the north, where field lines lean southwards as they rise.
+    layers : int
+        Of height; more for larger pictures.
+
+    Returns
+    -------
+    light : ndarray, shape (3, height, width)
+        In kR: 557.7, 630.0 and 427.8 nm.
+    greens : list of ndarray, shape (height, width)
+        About the green light of each curtain, where it is brightest.
     """
     side = int(1.5 * max(view.shape))
-    plane = _drawn(curtain, side)
-    heights = _heights(curtain, layers)
+    light = np.zeros((*view.shape, 3), np.float32)
+    greens: list[FloatArray] = []
+    for first in range(0, len(curtains), 4):  # as many channels are remapped at once
+        _add_curtains(light, greens, curtains[first : first + 4], view, dip_deg, layers, side)
+    return np.ascontiguousarray(np.moveaxis(light * _path(view, 130.0)[..., None], -1, 0)), greens
+
+
+def _add_curtains(
+    light: FloatArray,
+    greens: list[FloatArray],
+    curtains: Sequence[Curtain],
+    view: View,
+    dip_deg: float,
+    layers: int,
+    side: int,
+) -> None:
+    """Add up to four curtains to light of shape (height, width, 3)."""
+    planes = np.stack([one.brightness_kr * _drawn(one, side) for one in curtains], axis=-1)
+    # Red fades so slowly that it smears.
+    soft = cv2.GaussianBlur(planes, (0, 0), 1.5 + side / 60.0).reshape(planes.shape)
+    heights = _heights(curtains, layers)
+    weights = np.stack([_weights(one, heights) for one in curtains])
+    slope = 1.0 / np.tan(np.radians(dip_deg))
+    brightest = [int(np.argmax(weights[number, :, 0])) for number in range(len(curtains))]
+    for layer, height in enumerate(heights):
+        east, north = view.ground_km(float(height))
+        column, row = _on_map(east, north + np.float32((height - _SHELL_KM) * slope), side)
+        sharing = weights[:, layer]
+        if sharing[:, (0, 2)].max() > 1e-3:
+            sheets = _remapped(planes, column, row)
+            light[..., 0] += sheets @ sharing[:, 0]
+            light[..., 2] += sheets @ sharing[:, 2]
+            greens.extend(
+                sheets[..., number] for number in range(len(curtains)) if brightest[number] == layer
+            )
+        if sharing[:, 1].max() > 5e-3:
+            light[..., 1] += _remapped(soft, column, row) @ sharing[:, 1]
+
+
+def _remapped(planes: FloatArray, column: FloatArray, row: FloatArray) -> FloatArray:
+    """Planes (rows, columns, n) at places."""
+    found = cv2.remap(planes, column, row, cv2.INTER_LINEAR)
+    return np.asarray(found, np.float32).reshape(*column.shape, planes.shape[-1])
+
+
+def _weights(curtain: Curtain, heights: FloatArray) -> FloatArray:
+    """Share of each layer in green, red and blue light; shape (layers, 3)."""
     thickness = np.gradient(heights)
     green = _profile(heights, curtain.bottom_km, curtain.depth_km) * thickness
     blue = _profile(heights, curtain.bottom_km, 0.8 * curtain.depth_km) * thickness
     red = np.exp(-np.square((heights - 240.0) / 55.0)) * thickness
-    green, blue, red = green / green.sum(), blue / blue.sum(), red / max(red.sum(), 1e-6)
-    slope = 1.0 / np.tan(np.radians(dip_deg))
-    light = np.zeros((3, *view.shape), np.float32)
-    soft = cv2.GaussianBlur(plane, (0, 0), 1.5 + side / 60.0)  # red fades so slowly that it smears
-    for height, g, r, b in zip(heights, green, red, blue, strict=True):
-        east, north = view.ground_km(float(height))
-        column, row = _on_map(east, north + np.float32((height - _SHELL_KM) * slope), side)
-        sheet = cv2.remap(plane, column, row, cv2.INTER_LINEAR)
-        light[0] += sheet * np.float32(g)
-        light[2] += sheet * np.float32(b)
-        if r > 0.02:
-            light[1] += cv2.remap(soft, column, row, cv2.INTER_LINEAR) * np.float32(r)
-    light *= np.asarray([1.0, 1.6 * curtain.red, curtain.blue], np.float32)[:, None, None]
-    return light * _path(view, 130.0)
+    return np.stack(
+        [
+            green / green.sum(),
+            1.6 * curtain.red * red / max(float(red.sum()), 1e-6),
+            curtain.blue * blue / blue.sum(),
+        ],
+        axis=-1,
+    ).astype(np.float32)
 
 
 def glow_light(glow: Glow, view: View) -> FloatArray:
@@ -72,16 +124,17 @@ def glow_light(glow: Glow, view: View) -> FloatArray:
     )
 
 
-def _heights(curtain: Curtain, layers: int) -> FloatArray:
-    """Heights of the layers: dense at the lower border, up to where red shines."""
-    top = 300.0 if curtain.red > 0.05 else curtain.bottom_km + 4.5 * curtain.depth_km
-    share = np.linspace(0.0, 1.0, layers) ** 1.7
-    return np.asarray(curtain.bottom_km - 3.0 + share * (top - curtain.bottom_km), np.float32)
+def _heights(curtains: Sequence[Curtain], layers: int) -> FloatArray:
+    """Heights of the layers: dense at the lower borders, up to where red shines."""
+    low = min(one.bottom_km for one in curtains) - 3.0
+    share = np.linspace(0.0, 1.0, layers) ** 1.8
+    return np.asarray(low + share * (300.0 - low), np.float32)
 
 
 def _profile(heights: FloatArray, bottom_km: float, depth_km: float) -> FloatArray:
-    above = (heights - bottom_km + 3.0) / depth_km
-    return np.asarray(above**0.7 * np.exp(-above) + 1e-4, np.float32)
+    """Light against height: a sharp lower border, a slow fall above."""
+    above = np.maximum(heights - bottom_km + 3.0, 0.0) / depth_km
+    return np.asarray(above**0.4 * np.exp(-above) + 1e-6, np.float32)
 
 
 def _path(view: View, height_km: float) -> FloatArray:
@@ -117,7 +170,7 @@ def _drawn(curtain: Curtain, side: int) -> FloatArray:
     layer = np.zeros((side, side), np.float32)
     points = np.round(np.stack([column, row], axis=-1) * 16).astype(np.int32)
     width = np.clip(np.round(curtain.width_km * scale), 1, 60).astype(int)
-    for number in range(count - 1):
+    for number in np.argsort(brightness[:-1]):  # where the line crosses itself the brighter part shows
         if brightness[number] > 0.01:
             start, end = points[number], points[number + 1]
             cv2.line(layer, start, end, float(brightness[number]), int(width[number]), cv2.LINE_8, 4)

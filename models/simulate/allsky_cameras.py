@@ -54,6 +54,8 @@ class CameraKind:
     psf_px : Range
         Standard deviation at 128 px across the sky.
     tone : Tone
+    gamma : Range
+        Of cameras with such a tone.
     bits : int
     exposes_itself : float
         How often the exposure follows the brightness of the sky, 0 to 1.
@@ -86,6 +88,7 @@ class CameraKind:
     bias_share: Range = (0.01, 0.06)
     psf_px: Range = (0.45, 0.8)
     tone: Tone = Tone.LINEAR
+    gamma: Range = (1.5, 2.4)
     bits: int = 16
     exposes_itself: float = 0.1
     shortens: float = 0.8
@@ -335,9 +338,10 @@ STATION_KIND = CameraKind(
     vignetting=(0.6, 0.6),
     electrons=(700, 700),
     read_noise=(4, 4),
-    full_well_skies=(9, 9),
+    full_well_skies=(5, 5),
     bias_share=(0.01, 0.01),
     tone=Tone.GAMMA,
+    gamma=(2.2, 2.2),
     bits=8,
     exposes_itself=0.0,
     shortens=1.0,
@@ -382,7 +386,7 @@ def draw_camera(random: np.random.Generator, kind: CameraKind, size_px: int) -> 
         bias_share=random.uniform(*kind.bias_share),
         psf_px=random.uniform(*kind.psf_px) * max(1.0, size_px / 256),
         leak=random.uniform(*kind.leak),
-        gamma=random.uniform(1.5, 2.4),
+        gamma=random.uniform(*kind.gamma),
         black=random.uniform(0.0, 0.4) if random.random() < 0.4 else 0.0,
         exposes_itself=bool(random.random() < kind.exposes_itself),
         shortens=bool(random.random() < kind.shortens),

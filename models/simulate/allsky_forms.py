@@ -148,7 +148,7 @@ def _arcs(storm: Substorm, seconds: float, brightness_kr: float) -> list[Curtain
                 bottom_km=float(random.uniform(102, 112)),
                 depth_km=float(random.uniform(9, 16)),
                 red=float(random.uniform(0.1, 0.5)),
-                blue=0.2,
+                blue=0.12,
                 seed=storm.seed + number,
             )
         )
@@ -192,7 +192,7 @@ def _broken(storm: Substorm, seconds: float, brightness_kr: float) -> list[Curta
                 bottom_km=float(random.uniform(96, 108)),
                 depth_km=float(random.uniform(15, 45)),
                 red=float(random.uniform(0.1, 0.7)),
-                blue=float(random.uniform(0.2, 0.45)),
+                blue=float(random.uniform(0.1, 0.22)),
                 seed=int(random.integers(2**30)),
             )
         )
@@ -214,6 +214,6 @@ def _patches(storm: Substorm, seconds: float, brightness_kr: float) -> Glow:
         pulsation=float(random.uniform(0.2, 0.7)),
         brightness_kr=brightness_kr,
         red=float(random.uniform(0.1, 0.3)),
-        blue=float(random.uniform(0.2, 0.35)),
+        blue=float(random.uniform(0.08, 0.18)),
         seed=storm.seed,
     )

@@ -72,7 +72,7 @@ def draw_scene(random: np.random.Generator, wanted: SkyClass) -> tuple[Scene, fl
         contrast = float(
             np.exp(
                 random.uniform(
-                    np.log(0.45 if wanted is SkyClass.DIFFUSE else 0.28),
+                    np.log(0.45 if wanted is SkyClass.DIFFUSE else 0.33),
                     np.log(12.0 if random.random() < 0.5 else 3.0),
                 )
             )
@@ -165,7 +165,7 @@ def draw_arc(random: np.random.Generator, north_km: float, brightness: float = 1
         bottom_km=float(random.uniform(98, 118)),
         depth_km=float(random.uniform(8, 22)),
         red=_red(random),
-        blue=float(random.uniform(0.1, 0.35)),
+        blue=float(random.uniform(0.05, 0.3)),
         seed=int(random.integers(2**30)),
     )
 
@@ -198,7 +198,7 @@ def draw_discrete(random: np.random.Generator, north_km: float, brightness: floa
         bottom_km=float(random.uniform(95, 120)),
         depth_km=float(random.uniform(12, 60)),
         red=_red(random),
-        blue=float(random.uniform(0.1, 0.5)),
+        blue=float(random.uniform(0.05, 0.35)),
         seed=int(random.integers(2**30)),
     )
 
@@ -216,7 +216,7 @@ def draw_glow(random: np.random.Generator, north_km: float, brightness: float = 
         pulsation=float(random.uniform(0.2, 0.9) if random.random() < 0.4 else 0.0),
         brightness_kr=float(np.exp(random.normal(0.5, 0.4))) * brightness,
         red=float(random.uniform(0.05, 0.5)) if random.random() < 0.85 else float(random.uniform(1, 3)),
-        blue=float(random.uniform(0.1, 0.4)),
+        blue=float(random.uniform(0.05, 0.3)),
         seed=int(random.integers(2**30)),
     )
 

@@ -265,21 +265,27 @@ class HmiSun:
         self, date_obs: datetime, telescope: HmiTelescope, quantities: Sequence[Quantity], noise_seed: int
     ) -> list[SimulatedHmi]:
         view = SunView(date_obs)
-        pointing = telescope.pointing(view.rsun_arcsec)
+        drawn = _with_rim(telescope)
+        pointing = drawn.pointing(view.rsun_arcsec)
         visible = _placed(self.groups_at(date_obs), view, pointing)
         tiles, plane = self._textures(date_obs, telescope, visible)
-        x0, y0, x1, y1 = telescope.box_px
+        x0, y0, x1, y1 = drawn.box_px
         surface = look_at((y1 - y0, x1 - x0), pointing, tiles, plane)
         for seen in visible:
             _add_group(surface, seen, pointing)
+        kept = (
+            slice(telescope.box_px[1] - y0, telescope.box_px[3] - y0),
+            slice(telescope.box_px[0] - x0, telescope.box_px[2] - x0),
+        )
+        groups = tuple(seen.group for seen in visible)
         frames = []
         for quantity in quantities:
             random = np.random.default_rng(
                 (self.seed, noise_seed, quantity is Quantity.FIELD, int(date_obs.timestamp()))
             )
-            pixels = _exposed(surface, telescope, quantity, random)
-            groups = tuple(seen.group for seen in visible)
-            frames.append(SimulatedHmi(pixels, quantity, pointing, date_obs, telescope.cadence_s, groups))
+            pixels = np.ascontiguousarray(_exposed(surface, drawn, quantity, random)[kept])
+            placed = telescope.pointing(view.rsun_arcsec)
+            frames.append(SimulatedHmi(pixels, quantity, placed, date_obs, telescope.cadence_s, groups))
         return frames
 
     def _textures(
@@ -293,6 +299,15 @@ class HmiSun:
         )
         plage = tuple((*s.plane_mm, s.group.size_deg, s.group.polarity) for s in visible)
         return tiles, _plane((self.seed, 7, seconds // (3600 * _NETWORK_HOURS)), plage)
+
+
+def _with_rim(telescope: HmiTelescope) -> HmiTelescope:
+    """The same with a wider window: what lies beside it shines into it."""
+    if telescope.window_px is None:
+        return telescope
+    rim = telescope.psf.kernel(telescope.cdelt_arcsec, telescope.cdelt_arcsec).shape[0] // 2
+    x0, y0, x1, y1 = telescope.window_px
+    return replace(telescope, window_px=(x0 - rim, y0 - rim, x1 + rim, y1 + rim))
 
 
 @lru_cache(maxsize=1)  # continuum and field of one moment have the same
