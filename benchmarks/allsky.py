@@ -1,0 +1,290 @@
+"""All-sky frames, files to classes, against the original's way of doing it, in one run.
+
+    python -m benchmarks.allsky [--frames 96] [--rounds 3]
+
+The original's way (TAME: Sado et al. 2022): Pillow loads, the picture is resized to 224 x 224, ShuffleNetV2 x1.0
+in torch makes its features in batches of 64, a linear SVM of scikit-learn says the probabilities of six
+classes. Weights are random, as they do not change the time; the SVM is trained on features of simulated
+pictures of six classes. It is run with torch's own two threads, and as two threads of one each; the faster counts.
+
+Ours is all that ``heliowatch score`` does: reading, the circle of the sky, Sun and Moon, quality with causes, six
+calibrated probabilities, cloud by sector. Both have both cores. How right each is stands in the model's card.
+
+Sets: simulated grey PGM of 16 bits, simulated colour JPEG of two sizes, and the real THEMIS and KHO frames
+where ``HELIOWATCH_TEST_DATA`` names their folder. Each frame is a file of its own, as Pillow reads of a film
+only its first image; what our reading of whole films takes is told beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import os
+import platform
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from heliowatch.files import Desk
+from models.simulate.allsky_cameras import TESTING_KINDS, CameraKind
+from models.simulate.allsky_files import write_film, write_picture
+from models.simulate.allsky_night import Night, Weather, night_camera
+from models.simulate.allsky_sampling import sample
+from models.simulate.allsky_sites import TESTING_SITES
+from observatory.settings import load_settings
+
+_BATCH = 64
+_SIDE = 224
+_LEARNED = 240
+_CORES = 2
+
+
+@dataclass(frozen=True)
+class Frames:
+    """One set of files.
+
+    Attributes
+    ----------
+    instrument : str
+        As our command is told.
+    count : int
+        Frames in all files.
+    """
+
+    name: str
+    files: list[Path]
+    instrument: str
+    count: int
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Seconds on the clock, and of the processor, for one frame."""
+
+    wall_s: float
+    cpu_s: float
+
+
+class Original:
+    """The published way, rebuilt from its description."""
+
+    def __init__(self) -> None:
+        import torch
+        from sklearn.svm import SVC
+
+        from models.aurora.backbones import ShuffleNetV2
+
+        self._torch = torch
+        torch.manual_seed(0)
+        self._network = ShuffleNetV2().eval()
+        random = np.random.default_rng(7)
+        given = [sample(random, 160) for _ in range(_LEARNED)]
+        known = [(pixels, truth.sky_class.value) for pixels, _, truth in given if truth.sky_class]
+        features = np.concatenate(
+            [self._features([_resized(pixels) for pixels, _ in part]) for part in _batched(known, _BATCH)]
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._head = SVC(kernel="linear", probability=True, random_state=0)
+            self._head.fit(features, [name for _, name in known])
+
+    def __call__(self, paths: Sequence[Path], threads: int) -> np.ndarray:
+        """Probabilities of all files; `threads` of torch's own, or (1) two threads beside each other."""
+        self._torch.set_num_threads(threads)
+        with ThreadPoolExecutor(_CORES) as pool:
+            if threads > 1:
+                loaded = pool.map(_loaded, paths)  # goes on while the network works
+                return np.concatenate([self._said(part) for part in _batched(loaded, _BATCH)])
+            share = max(min(_BATCH, -(-len(paths) // _CORES)), 1)
+            parts = pool.map(
+                lambda part: self._said([_loaded(path) for path in part]), _batched(paths, share)
+            )
+            return np.concatenate(list(parts))
+
+    def _said(self, pictures: list[np.ndarray]) -> np.ndarray:
+        return np.asarray(self._head.predict_proba(self._features(pictures)))
+
+    def _features(self, pictures: list[np.ndarray]) -> np.ndarray:
+        torch = self._torch
+        given = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float().div_(255.0)
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
+        with torch.inference_mode():
+            return self._network((given - mean) / std)[1].mean(dim=(2, 3)).numpy()
+
+
+def _batched(given: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """As itertools.batched, which is younger than the oldest Python that we run on."""
+    rest = iter(given)
+    while part := list(islice(rest, size)):
+        yield part
+
+
+def _loaded(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        if picture.mode in ("L", "RGB"):
+            return np.asarray(picture.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BILINEAR))
+        return _resized(np.asarray(picture))
+
+
+def _resized(pixels: np.ndarray) -> np.ndarray:
+    from PIL import Image
+
+    if pixels.dtype != np.uint8:
+        pixels = (pixels * (255.0 / max(int(pixels.max()), 1))).astype(np.uint8)
+    picture = Image.fromarray(np.ascontiguousarray(pixels)).convert("RGB")
+    return np.asarray(picture.resize((_SIDE, _SIDE), Image.Resampling.BILINEAR))
+
+
+def _simulated(count: int, *, is_colour: bool, size_px: int) -> list[tuple[datetime, np.ndarray]]:
+    """Frames of one night with aurora and cloud, a minute apart."""
+    kind = _kind(is_colour)
+    night = Night(TESTING_SITES[0], date(2025, 12, 20), 3, weather=Weather.PASSING, activity=0.9)
+    camera = night_camera(kind, 2, size_px)
+    first = datetime.fromtimestamp(night.noon_s, UTC) + timedelta(hours=8)
+    times = [first + timedelta(minutes=number * 480 / count) for number in range(count)]
+    return [(moment, night.frame_at(moment, camera).pixels) for moment in times]
+
+
+def _kind(is_colour: bool) -> CameraKind:
+    random = np.random.default_rng(1)
+    for kind in TESTING_KINDS:
+        pixels = sample(random, 96, [kind])[0]
+        if (pixels.ndim == 3) is is_colour and (is_colour or pixels.dtype == np.uint16):
+            return kind
+    raise LookupError("no simulated camera is of that kind")
+
+
+def _simulated_sets(folder: Path, count: int) -> list[Frames]:
+    place = TESTING_SITES[0]
+    films = folder / "films"
+    films.mkdir()
+    grey = _simulated(count, is_colour=False, size_px=250)
+    films_made = [write_film(films, part, place) for part in _batched(grey, 20)]
+    single = [_single_pgm(folder, f"sim{n:04d}", pixels) for n, (_, pixels) in enumerate(grey)]
+    sets = [Frames(f"PGM {_size(grey)}, simulated", single, "allsky", count)]
+    sets.append(Frames("the same in films of 20 (gz)", films_made, "allsky", count))
+    for size_px, number in ((460, count), (1400, max(count // 6, 8))):
+        colour = _simulated(number, is_colour=True, size_px=size_px)
+        files = [
+            write_picture(_made(folder / f"jpeg{size_px}"), pixels, when, place) for when, pixels in colour
+        ]
+        sets.append(Frames(f"JPEG {_size(colour)}, simulated", files, "allsky", number))
+    return sets
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _size(frames: list[tuple[datetime, np.ndarray]]) -> str:
+    height, width = frames[0][1].shape[:2]
+    return f"{width}x{height}"
+
+
+def _single_pgm(folder: Path, name: str, pixels: np.ndarray) -> Path:
+    height, width = pixels.shape
+    peak = 255 if pixels.dtype == np.uint8 else 65535
+    path = folder / f"{name}.pgm"
+    data = pixels.astype(np.uint8 if peak == 255 else ">u2").tobytes()
+    path.write_bytes(f"P5\n{width} {height}\n{peak}\n".encode() + data)
+    return path
+
+
+def _real_sets(folder: Path) -> list[Frames]:
+    root = os.environ.get("HELIOWATCH_TEST_DATA")
+    if not root or not (Path(root) / "allsky").is_dir():
+        return []
+    sky = Path(root) / "allsky"
+    images = list(chain.from_iterable(_images(path) for path in sorted((sky / "themis").glob("*.pgm*"))))
+    themis = [_single_pgm(folder, f"themis{n:02d}", pixels) for n, pixels in enumerate(images)]
+    kho = sorted((sky / "kho_2014").glob("*.jpg"))[1:]  # the first is black
+    return [
+        Frames("PGM 256x256, THEMIS", themis, "themis-asi", len(themis)),
+        Frames("JPEG 480x720, KHO", kho, "allsky", len(kho)),
+    ]
+
+
+def _images(path: Path) -> list[np.ndarray]:
+    """Images of a THEMIS film, 256 x 256 of 16 bits behind a header that ends in 65535."""
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    found, end = [], b"\n65535\n"
+    while (start := data.find(end)) >= 0:
+        start += len(end)
+        found.append(np.frombuffer(data, ">u2", 256 * 256, start).reshape(256, 256).astype(np.uint16))
+        data = data[start + 2 * 256 * 256 :]
+    return found
+
+
+def _time(work: Callable[[], object], count: int) -> Taken:
+    wall, cpu = time.perf_counter(), time.process_time()
+    work()
+    return Taken((time.perf_counter() - wall) / count, (time.process_time() - cpu) / count)
+
+
+def _ours(desk: Desk, frames: Frames) -> None:
+    reports = list(desk.score(frames.files, frames.instrument))
+    failed = next((report for report in reports if report.error), None)
+    if failed is not None or len(reports) != frames.count:
+        raise RuntimeError(f"{frames.name}: {len(reports)} reports; {failed.error if failed else 'too few'}")
+
+
+def _best(taken: Sequence[Taken]) -> Taken:
+    return Taken(min(item.wall_s for item in taken), min(item.cpu_s for item in taken))
+
+
+def _row(frames: Frames, theirs: Taken | None, ours: Taken) -> str:
+    told: list[Any] = [f"{frames.name:<32}{frames.count:>5}"]
+    told.append(
+        "        –        –" if theirs is None else f"{1 / theirs.wall_s:9.1f}{1000 * theirs.cpu_s:9.2f}"
+    )
+    told.append(f"{1 / ours.wall_s:9.1f}{1000 * ours.cpu_s:9.2f}")
+    if theirs is not None:
+        told.append(f"{theirs.wall_s / ours.wall_s:8.2f}{theirs.cpu_s / ours.cpu_s:8.2f}")
+    return "".join(told)
+
+
+def _measured(frames: Frames, original: Original, desk: Desk, rounds: int) -> str:
+    has_original = len(frames.files) == frames.count
+    theirs, ours = [], []
+    _ours(desk, frames)  # once for memory and kernels
+    for _ in range(rounds):
+        ours.append(_time(lambda: _ours(desk, frames), frames.count))
+        for threads in (_CORES, 1) if has_original else ():
+            theirs.append(_time(lambda n=threads: original(frames.files, n), frames.count))  # type: ignore[misc]
+    return _row(frames, _best(theirs) if theirs else None, _best(ours))
+
+
+def main() -> None:
+    """Measure both in turns and print the best of the rounds."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--frames", type=int, default=96)
+    parser.add_argument("--rounds", type=int, default=3)
+    arguments = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_CORES])
+    with tempfile.TemporaryDirectory(prefix="heliowatch-bench-") as name:
+        sets = _simulated_sets(Path(name), arguments.frames) + _real_sets(Path(name))
+        original, desk = Original(), Desk(load_settings(data_dir=Path(name)))
+        print(f"{platform.machine()}, {_CORES} cores, Python {platform.python_version()}")
+        print(
+            f"load of the machine at the start: {os.getloadavg()[0]:.1f}; best of {arguments.rounds} rounds"
+        )
+        print(f"{'':<37}{'original':>18}{'ours':>18}{'ratio':>16}")
+        print(f"{'set':<32}{'n':>5}{'/s':>9}{'cpu ms':>9}{'/s':>9}{'cpu ms':>9}{'/s':>8}{'cpu':>8}")
+        for frames in sets:
+            print(_measured(frames, original, desk, arguments.rounds), flush=True)
+
+
+if __name__ == "__main__":
+    main()
