@@ -17,7 +17,7 @@ import orjson
 from heliowatch.folders import make_folder
 from models.registry import sha256_of
 from models.runtime import Runtime
-from observatory.analysis import CauseProbability, Quality, Threshold
+from observatory.analysis import CauseProbability, Quality, Sky, Threshold
 from observatory.errors import UnusableInputError
 from observatory.frame import Frame, RowOrder
 from observatory.instruments import Opened, instrument_names, kind_of, kinds, read_file
@@ -25,6 +25,7 @@ from observatory.regions import mask, region_json
 from observatory.settings import Settings, load_settings
 from observatory.storage.enhancements import ANALYSIS as ENHANCEMENT
 from observatory.storage.results import quality_payload
+from observatory.storage.skies import sky_payload
 from workers.pipelines import Pipelines
 from workers.pipelines.base import Outcome, Stopwatch
 from workers.products.outlines import draw_outlines
@@ -53,6 +54,8 @@ class FrameReport:
     enhancement : Mapping | None
         What `analyse` says of the frame's enhancement, its numbers or why there is none; None for
         frames of other kinds.
+    sky : Sky | None
+        What an all-sky frame shows; None for frames of other kinds.
     """
 
     file: str
@@ -63,6 +66,7 @@ class FrameReport:
     error: str | None = None
     products: tuple[Path, ...] = ()
     enhancement: Mapping[str, Any] | None = None
+    sky: Sky | None = None
 
     @property
     def score(self) -> float | None:
@@ -87,7 +91,8 @@ class FrameReport:
     def as_json(self) -> dict[str, Any]:
         """One object with the names of the public face."""
         if self.error is not None:
-            return {"file": _text(self.file), "error": _text(self.error)}
+            of_film = {"frame": self.frame} if self.frame else {}
+            return {"file": _text(self.file), **of_film, "error": _text(self.error)}
         said = quality_payload(self.quality) if self.quality else {}
         return {
             "file": _text(self.file),
@@ -100,7 +105,16 @@ class FrameReport:
             "causes": said.get("causes", []),
             "model": said.get("model"),
             **({} if self.enhancement is None else {"enhancement": dict(self.enhancement)}),
+            **({} if self.sky is None else sky_json(self.sky)),
         }
+
+
+def sky_json(sky: Sky) -> dict[str, Any]:
+    """What an all-sky frame's object says of its sky; `reason` only where the sky cannot be judged."""
+    said = sky_payload(sky)
+    names = ("sky_class", "probabilities", "aurora_probability", "cloud_cover")
+    why = {"reason": sky.reason} if sky.sky_class is None else {}
+    return {name: said[name] for name in names} | why
 
 
 def _text(name: str) -> str:
@@ -122,7 +136,7 @@ class Desk:
 
     def score(self, sources: Iterable[Source], instrument: str | None = None) -> Iterator[FrameReport]:
         """Score every frame of every input."""
-        return self._each([(source, self._score) for source in sources], instrument)
+        return self._each([(source, self._score) for source in sources], instrument, is_whole=False)
 
     def analyse(
         self, sources: Iterable[Source], out: Path, instrument: str | None = None
@@ -139,18 +153,22 @@ class Desk:
         ]
         return self._each(jobs, instrument)
 
-    def _each(self, jobs: Sequence[tuple[Source, Work]], instrument: str | None) -> Iterator[FrameReport]:
+    def _each(
+        self, jobs: Sequence[tuple[Source, Work]], instrument: str | None, *, is_whole: bool = True
+    ) -> Iterator[FrameReport]:
         if instrument is not None:
             self._check(instrument)
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            for reports in pool.map(lambda job: self._frames(job[0], instrument, job[1]), jobs):
+            for reports in pool.map(lambda job: self._frames(job[0], job[1], instrument, is_whole), jobs):
                 yield from reports
 
     def _check(self, instrument: str) -> None:
         if instrument not in self.settings.stations:
             kind_of(instrument)
 
-    def _frames(self, source: Source, instrument: str | None, work: Work) -> list[FrameReport]:
+    def _frames(
+        self, source: Source, work: Work, instrument: str | None, is_whole: bool
+    ) -> list[FrameReport]:
         if isinstance(source, np.ndarray):
             return [self._guarded("array", 0, lambda: work("array", *_array_frame(source, instrument)))]
         name = os.fspath(source)
@@ -158,8 +176,9 @@ class Desk:
             opened = self._open(Path(name), instrument)
         except UnusableInputError as error:
             return [FrameReport(name, error=str(error))]
+        read = opened.frame if is_whole else opened.frame_for_analysis
         return [
-            self._guarded(name, index, lambda n=index: work(name, opened.frame(n), opened.kind.family))
+            self._guarded(name, index, lambda n=index: work(name, read(n), opened.kind.family))
             for index in range(opened.count)
         ]
 
@@ -175,14 +194,16 @@ class Desk:
             return FrameReport(name, index, error=str(error))
 
     def _score(self, name: str, frame: Frame, family: str) -> FrameReport:
-        quality = self._pipelines.of(family).quality(frame)
-        return FrameReport(name, frame.index, frame.instrument, frame.date_obs, quality)
+        quality, sky = self._pipelines.of(family).score(frame)
+        return FrameReport(name, frame.index, frame.instrument, frame.date_obs, quality, sky=sky)
 
     def _analyse(self, name: str, frame: Frame, family: str, start: Path) -> FrameReport:
         if name != "array":  # the products that name their input name its bytes, too
             frame = replace(frame, sha256=sha256_of(Path(name)))
         outcome = self._pipelines.of(family).run(frame, Stopwatch())
-        report = FrameReport(name, frame.index, frame.instrument, frame.date_obs, outcome.quality)
+        report = FrameReport(
+            name, frame.index, frame.instrument, frame.date_obs, outcome.quality, sky=outcome.sky
+        )
         written = _write(report, frame, outcome, start)
         enhancement = next((item.payload for item in outcome.findings if item.analysis == ENHANCEMENT), None)
         return replace(report, products=tuple(written), enhancement=enhancement)
@@ -230,7 +251,12 @@ def _stem(file: str) -> str:
     return Path(name).stem
 
 
-_ENDINGS = {"preview": ".preview.jpg", "enhanced": ".enhanced.fits", "compare": ".compare.jpg"}
+_ENDINGS = {
+    "preview": ".preview.jpg",
+    "enhanced": ".enhanced.fits",
+    "compare": ".compare.jpg",
+    "cloud-map": ".cloud-map.png",
+}
 """Of the pictures that `analyse` writes: further ones are there for the pages."""
 
 

@@ -11,6 +11,7 @@ import orjson
 
 from heliowatch.enhancement_words import in_words
 from heliowatch.files import FrameReport
+from observatory.analysis import Sky
 
 _COLUMNS = (
     "file",
@@ -23,6 +24,9 @@ _COLUMNS = (
     "causes",
     "model",
     "error",
+    "sky_class",
+    "aurora_probability",
+    "cloud_cover",
 )
 
 
@@ -70,7 +74,9 @@ def _print_table(reports: list[FrameReport]) -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for title in ("file", "instrument", "time (UTC)", "score", "p", "verdict"):
+    shows_sky = any(report.sky is not None for report in reports)
+    titles = ("file", "instrument", "time (UTC)", "score", "p", *(("sky",) if shows_sky else ()), "verdict")
+    for title in titles:
         table.add_column(title, justify="right" if title in ("score", "p") else "left", overflow="fold")
     for report in reports:
         file = Path(report.file).name
@@ -81,9 +87,20 @@ def _print_table(reports: list[FrameReport]) -> None:
             f"{report.date_obs:%Y-%m-%d %H:%M:%S}" if report.date_obs else "",
             "" if report.score is None else f"{report.score:.3f}",
             "" if report.p_value is None else f"{report.p_value:.3f}",
+            *((sky_in_words(report.sky),) if shows_sky else ()),
             verdict(report),
         )
     Console(soft_wrap=False, width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def sky_in_words(sky: Sky | None) -> str:
+    """What an all-sky frame shows, in a few words."""
+    if sky is None:
+        return ""
+    if sky.sky_class is None:
+        return "not judged"
+    cover = "" if sky.cloud_cover is None else f", {sky.cloud_cover:.0%} cloud"
+    return f"{sky.sky_class.value} {sky.probabilities[sky.sky_class]:.0%}{cover}"
 
 
 def verdict(report: FrameReport) -> str:
@@ -94,4 +111,6 @@ def verdict(report: FrameReport) -> str:
         return "read; no score for this kind yet"
     causes = ", ".join(f"{item.cause.value} {item.probability:.0%}" for item in report.causes)
     words = f"⚠ degraded: {causes or 'unknown'}" if report.is_degraded else "✓ clear"
+    if report.sky is not None and report.sky.reason is not None:
+        return f"{words}; {report.sky.reason}"
     return words if report.enhancement is None else f"{words}; {in_words(report.enhancement)}"

@@ -129,6 +129,15 @@ class Camera:
         return turned(lens, pixels.shape[:2]) if is_turned else lens
 
     @property
+    def is_measured(self) -> bool:
+        """Whether the geometry of a frame follows from its size alone: no circle has to be sought in it."""
+        return self.lens is None or None not in (
+            self.lens.center_x_px,
+            self.lens.center_y_px,
+            self.lens.radius_px,
+        )
+
+    @property
     def known_site(self) -> Site | None:
         """Where the camera stands, as settings or skymap tell it."""
         if self.site is not None or self.skymap is None:

@@ -115,6 +115,10 @@ class Pipeline(ABC):
         """Score one frame and nothing else; None where there is no score yet for its kind."""
         return None
 
+    def score(self, frame: Frame) -> tuple[Quality | None, Sky | None]:
+        """Quality, and of an all-sky frame its sky, of one frame; nothing else."""
+        return self.quality(frame), None
+
     @abstractmethod
     def run(self, frame: Frame, watch: Stopwatch) -> Outcome:
         """Analyse one frame.

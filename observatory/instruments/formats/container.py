@@ -89,6 +89,21 @@ class Container(ABC):
             When the bytes cannot be decoded.
         """
 
+    def smaller(self, index: int, factor: int) -> np.ndarray | None:
+        """Decode one image at a ``factor``-th of its size, 2 or 4, where the format makes that cheaper.
+
+        Returns
+        -------
+        ndarray or None
+            None where the whole image has to be decoded anyway.
+
+        Raises
+        ------
+        UnreadableFileError
+            When the bytes cannot be decoded.
+        """
+        return None
+
 
 def guarded(work: Callable[..., Any], *args: Any) -> Any:
     """Turn whatever a decoder raises into one kind of error: the only border that catches all."""
