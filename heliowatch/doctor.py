@@ -123,7 +123,11 @@ def _models(settings: Settings) -> str:
 def _device(settings: Settings) -> str:
     from workers.pipelines import Pipelines
 
-    runtime = Runtime(device=settings.runtime.device.value, networks=settings.enhancement.networks)
+    runtime = Runtime(
+        device=settings.runtime.device.value,
+        networks=settings.enhancement.networks,
+        disturbance=settings.disturbance_models,
+    )
     made = Pipelines(runtime).all()  # makes every network ready, as a worker does when it starts
     return f"{settings.runtime.device.value} asked for, {runtime.provider} given; {len(made)} pipelines ready"
 

@@ -131,6 +131,7 @@ class Desk:
             device=self.settings.runtime.device.value,
             intra_op_threads=self.settings.runtime.threads,
             networks=self.settings.enhancement.networks,
+            disturbance=self.settings.disturbance_models,
         )
         self._pipelines = Pipelines(runtime)
 

@@ -115,6 +115,7 @@ def families_of(settings: Settings, model: str) -> list[str]:
         device=settings.runtime.device.value,
         intra_op_threads=settings.runtime.threads,
         networks=settings.enhancement.networks,
+        disturbance=settings.disturbance_models,
     )
     found: dict[str, list[str]] = {}
     for pipeline in Pipelines(runtime).all():

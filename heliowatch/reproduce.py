@@ -126,6 +126,7 @@ class Reproducer:
             device=settings.runtime.device.value,
             intra_op_threads=settings.runtime.threads,
             networks=settings.enhancement.networks,
+            disturbance=settings.disturbance_models,
         )
         self._installed = Pipelines(self._runtime)
         self._former: dict[tuple[str, str, str], Pipeline] = {}

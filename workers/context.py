@@ -51,6 +51,7 @@ class Context:
             device=self.settings.runtime.device.value,
             intra_op_threads=self.settings.runtime.threads,
             networks=self.settings.enhancement.networks,
+            disturbance=self.settings.disturbance_models,
         )
 
     @cached_property
