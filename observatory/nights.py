@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,6 +119,34 @@ def selected(series: NightSeries, is_wanted: NDArray[np.bool_]) -> NightSeries |
         sun_elevation_deg=series.sun_elevation_deg[places],
         north_south=series.north_south[places],
         east_west=series.east_west[places],
+        is_oriented=series.is_oriented,
+    )
+
+
+def binned(series: NightSeries, least_cadence_s: float) -> NightSeries:
+    """Average frames that follow each other faster than wanted; others pass unchanged.
+
+    A mean stands at the time, and under the number, of the first of its frames.
+    """
+    if len(series.times_s) < 2 or series.cadence_s >= least_cadence_s:
+        return series
+    bins = np.floor((series.times_s - series.times_s[0]) / least_cadence_s)
+    _, first = np.unique(bins, return_index=True)
+    counts = np.diff(np.append(first, len(bins)))
+
+    def mean(values: NDArray[Any]) -> NDArray[Any]:
+        sums = np.add.reduceat(values.astype(np.float32), first, axis=0)
+        return sums / counts.reshape(-1, *[1] * (values.ndim - 1))
+
+    return NightSeries(
+        frame_ids=series.frame_ids[first],
+        times_s=series.times_s[first],
+        sky_classes=tuple(series.sky_classes[place] for place in first),
+        aurora_probability=mean(series.aurora_probability).astype(np.float64),
+        cloud_cover=mean(series.cloud_cover).astype(np.float64),
+        sun_elevation_deg=mean(series.sun_elevation_deg).astype(np.float64),
+        north_south=np.rint(mean(series.north_south)).astype(np.uint8),
+        east_west=np.rint(mean(series.east_west)).astype(np.uint8),
         is_oriented=series.is_oriented,
     )
 

@@ -1,38 +1,41 @@
 """Onsets: moments at which aurora brightens, or first appears, and stays.
 
-Two things must rise together: the brightness of the brightest parts of the night's lines over what the minutes
-before let expect, and the network's probability of aurora. Brightness is taken as contrast, the brightest tenth
-of the lines over their middle, so that a Moon that rises or a dawn that fills the whole sky adds little; what
-they add slowly is expected from the minutes before. A single bright frame (a car, a meteor, a satellite) is no
-onset, for three frames in a row must say the same; nor is what a gap hides.
+Two things must come together: some part of the sky's lines grows brighter than that part was in the minutes
+before, and the network says aurora. Each point of a line is compared with itself, so town lights and the skyline
+cancel, and what brightens the whole sky (a Moon that rises, dawn) is taken off. A single bright frame (a car, a
+meteor, a satellite) is no onset, for several in a row must say the same; nor is what a gap hides.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from observatory.nights import NightSeries
+from observatory.nights import NightSeries, binned
 
-BEFORE_S = 1200.0
-"""Time before a frame that tells what is to be expected."""
+BEFORE_S = 900.0
+"""Time before a frame that tells what is to be expected; longer where frames are rare."""
 LEAST_FRAMES = 4
-"""Frames in that time, at least; where they are rare the time is longer."""
-FRAMES_IN_ROW = 3
+"""Frames in that time, at least."""
 LEAST_PROBABILITY = 0.5
-LEAST_RISE = 12.0
-"""Levels of 255 by which the contrast must grow."""
-NOISE_TIMES = 4.0
+LEAST_RISE = 8.0
+"""Levels of 255 by which the brightest tenth of the points must grow, more than the rest."""
+NOISE_TIMES = 5.0
 """The same in robust standard deviations of the minutes before."""
 APART_S = 900.0
 """Two onsets are no nearer than that."""
 
+_LEAST_CADENCE_S = 15.0  # faster frames are averaged: an onset takes longer, and noise falls
+_STAYS_S = 90.0
+_IN_ROW, _IN_ROW_RARE = 3, 2  # frames that must say the same
+_RARE_S = 240.0
+_MOST_COMPARED = 24  # frames of the minutes before
 _BRIGHTEST = 0.1  # share of a line's points
 _HORIZON = 10  # degrees at both ends of a line, which see trees and lights
-_TREND_TIMES = 1.5  # from the middle of the half before to the frame itself is one and a half halves
 _FADED = 0.5  # of the least rise: below it an aurora has faded, and another may begin
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -47,9 +50,9 @@ class Onset:
         Of the first frame that is brighter.
     frame_id : int
     rise : float
-        By how much its contrast grew, as a share of the lines' range, 0 to 1.
+        By how much the brightest tenth of its lines grew, as a share of the lines' range, 0 to 1.
     aurora_probability : float
-        Median of the three frames from there on.
+        Median of the frames from there on that say the same.
     """
 
     time: datetime
@@ -58,65 +61,87 @@ class Onset:
     aurora_probability: float
 
 
-def contrast(series: NightSeries) -> NDArray[np.float64]:
-    """Mean of the brightest tenth of both lines of each frame over their median, in levels."""
-    lines = np.concatenate(
-        [series.north_south[:, _HORIZON:-_HORIZON], series.east_west[:, _HORIZON:-_HORIZON]], 1
-    )
-    found = np.empty(len(lines))
-    for i, line in enumerate(lines):  # one by one: a long night's lines would be large as floats
-        levels = np.sort(line @ _LUMINANCE)
-        brightest = levels[int(len(levels) * (1.0 - _BRIGHTEST)) :]
-        found[i] = brightest.mean() - levels[len(levels) // 2]
-    return found
-
-
 def onsets(series: NightSeries) -> tuple[Onset, ...]:
     """Find the onsets of a night, in order of time."""
-    if len(series.times_s) < LEAST_FRAMES + FRAMES_IN_ROW:
-        return ()
-    return _found(series, contrast(series), np.nan_to_num(series.aurora_probability, nan=0.0))
-
-
-def _found(
-    series: NightSeries, brightness: NDArray[np.float64], probability: NDArray[np.float64]
-) -> tuple[Onset, ...]:
-    times = series.times_s
-    before_s = max(BEFORE_S, 1.5 * LEAST_FRAMES * series.cadence_s)
-    part = np.cumsum(np.concatenate([[0], np.diff(times) > series.gap_s]))  # number of the unbroken stretch
+    series = binned(series, _LEAST_CADENCE_S)
+    search = _Search(series)
     found: list[Onset] = []
-    faded_below: float | None = None
-    for i in range(LEAST_FRAMES, len(times) - FRAMES_IN_ROW + 1):
-        row = slice(i, i + FRAMES_IN_ROW)
-        level = float(np.median(brightness[row]))
-        likely = float(np.median(probability[row]))
+    faded_below = None
+    for i in range(LEAST_FRAMES, len(series.times_s) - search.in_row + 1):
         if faded_below is not None:
-            has_ended = level < faded_below or likely < LEAST_PROBABILITY or part[i] != part[i - 1]
-            faded_below = None if has_ended else faded_below
+            if not search.goes_on(i, *faded_below):
+                faded_below = None
             continue
-        is_apart = not found or times[i] - found[-1].time.timestamp() >= APART_S
-        if (
-            min(probability[row]) < LEAST_PROBABILITY
-            or part[i] != part[i + FRAMES_IN_ROW - 1]
-            or not is_apart
-        ):
-            continue
-        first = max(int(np.searchsorted(times, times[i] - before_s)), int(np.searchsorted(part, part[i])))
-        if i - first < LEAST_FRAMES:
-            continue
-        expected, least = _expected(brightness[first:i])
-        if brightness[row].min() - expected > least:
-            moment = datetime.fromtimestamp(times[i], UTC)
-            rise = (level - expected) / 255.0
-            found.append(Onset(moment, int(series.frame_ids[i]), min(rise, 1.0), likely))
-            faded_below = expected + _FADED * least
+        is_apart = not found or series.times_s[i] - found[-1].time.timestamp() >= APART_S
+        rise = search.rise(i) if is_apart else None
+        if rise is not None:
+            found.append(search.onset(i, rise))
+            faded_below = search.reference(i), _FADED * rise
     return tuple(found)
 
 
-def _expected(before: NDArray[np.float64]) -> tuple[float, float]:
-    """Level that the frames before let expect, and the least rise over it that counts."""
-    half = len(before) // 2
-    trend = float(np.median(before[half:]) - np.median(before[:half]))
-    middle = float(np.median(before))
-    noise = 1.4826 * float(np.median(np.abs(before - middle)))
-    return middle + _TREND_TIMES * max(trend, 0.0), max(LEAST_RISE, NOISE_TIMES * noise)
+class _Search:
+    """The lines of one night, and what they are compared with."""
+
+    def __init__(self, series: NightSeries) -> None:
+        inside = slice(_HORIZON, -_HORIZON)
+        lines = np.concatenate([series.north_south[:, inside], series.east_west[:, inside]], axis=1)
+        self._light = lines.astype(np.float32) @ _LUMINANCE
+        self._series = series
+        self._probability = np.nan_to_num(series.aurora_probability, nan=0.0)
+        self._part = np.cumsum(np.concatenate([[0], np.diff(series.times_s) > series.gap_s]))
+        cadence_s = series.cadence_s
+        self._before_s = max(BEFORE_S, 1.5 * LEAST_FRAMES * cadence_s)
+        self.in_row = _IN_ROW_RARE if cadence_s > _RARE_S else max(_IN_ROW, math.ceil(_STAYS_S / cadence_s))
+
+    def rise(self, i: int) -> float | None:
+        """How much a frame and those after it are brighter than those before; None: not enough."""
+        row = slice(i, i + self.in_row)
+        if min(self._probability[row]) < LEAST_PROBABILITY or self._part[i] != self._part[row.stop - 1]:
+            return None
+        first = self._first(i)
+        if i - first < LEAST_FRAMES:
+            return None
+        reference = self.reference(i)
+        before = self._grown(self._light[self._compared(first, i)], reference)
+        usual = float(np.median(before))
+        noise = 1.4826 * float(np.median(np.abs(before - usual)))
+        grown = self._grown(self._light[row], reference) - usual
+        is_enough = grown.min() > max(LEAST_RISE, NOISE_TIMES * noise)
+        return float(np.median(grown)) if is_enough else None
+
+    def reference(self, i: int) -> NDArray[np.float32]:
+        """Each point's level in the minutes before a frame."""
+        return np.asarray(np.median(self._light[self._compared(self._first(i), i)], axis=0), np.float32)
+
+    def goes_on(self, i: int, reference: NDArray[np.float32], least: float) -> bool:
+        """Whether an aurora that began is still there."""
+        row = slice(i, i + self.in_row)
+        is_bright = float(np.median(self._grown(self._light[row], reference))) >= least
+        is_likely = float(np.median(self._probability[row])) >= LEAST_PROBABILITY
+        return is_bright and is_likely and self._part[i] == self._part[i - 1]
+
+    def onset(self, i: int, rise: float) -> Onset:
+        """What is to be told."""
+        return Onset(
+            time=datetime.fromtimestamp(self._series.times_s[i], UTC),
+            frame_id=int(self._series.frame_ids[i]),
+            rise=min(rise / 255.0, 1.0),
+            aurora_probability=float(np.median(self._probability[i : i + self.in_row])),
+        )
+
+    def _first(self, i: int) -> int:
+        """First frame of the minutes before, after the last gap."""
+        begin = int(np.searchsorted(self._series.times_s, self._series.times_s[i] - self._before_s))
+        return max(begin, int(np.searchsorted(self._part, self._part[i])))
+
+    @staticmethod
+    def _compared(first: int, i: int) -> NDArray[np.intp]:
+        return np.unique(np.linspace(first, i - 1, _MOST_COMPARED).round().astype(np.intp))
+
+    @staticmethod
+    def _grown(light: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Mean growth of each line's brightest tenth over that of its middle."""
+        growth = np.sort(light - reference, axis=1)
+        brightest = growth[:, int(growth.shape[1] * (1.0 - _BRIGHTEST)) :]
+        return np.asarray(brightest.mean(axis=1) - np.median(growth, axis=1), np.float32)

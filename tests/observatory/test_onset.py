@@ -24,7 +24,7 @@ def test_aurora_that_appears_and_stays_is_one_onset_at_its_first_frame():
     assert found.time == at(120)
     assert found.frame_id == 121
     assert found.aurora_probability == 0.9
-    assert 0.1 < found.rise < 0.4
+    assert 0.05 < found.rise < 0.4
 
 
 def test_an_arc_that_brightens_is_an_onset_and_a_steady_one_is_none():
@@ -74,10 +74,18 @@ def test_an_aurora_that_fades_and_returns_is_two_onsets_and_flicker_is_one():
 def test_frames_every_three_seconds_and_every_eight_minutes_are_read_alike():
     quick = np.arange(0.0, 60.0, 0.05)
     (found,) = onsets(night_of_frames(quick, arc=np.where(quick >= 40, 60.0, 0), probability=0.9))
-    assert abs((found.time - at(40)).total_seconds()) <= 3
+    assert abs((found.time - at(40)).total_seconds()) <= 15
     slow = np.arange(0.0, 480.0, 8.0)
     (found,) = onsets(night_of_frames(slow, arc=np.where(slow >= 240, 60.0, 0), probability=0.9))
     assert found.time == at(240)
+
+
+def test_town_lights_hide_no_onset_and_cloud_lit_by_them_is_none():
+    lit = np.full(240, 150.0)
+    series = night_of_frames(MINUTES, arc=APPEARS, probability=LIKELY)
+    series.north_south[:, 140:160] = np.minimum(series.north_south[:, 140:160] + 150, 255)
+    assert [one.time for one in onsets(series)] == [at(120)]
+    assert onsets(night_of_frames(MINUTES, arc=np.where(MINUTES >= 120, lit, 0), probability=0.3)) == ()
 
 
 def test_too_few_frames_and_frames_that_nobody_judged_have_none():
