@@ -203,7 +203,7 @@ def frame_as_json(
         links["regions"] = f"{base}{API}/regions?frame={row['id']}"
         if "preview" in pictures:
             links["outlines"] = f"{path}/outlines.svg"
-    if sky is not None:
+    if sky is not None and sky["site"] is not None:
         links["footprint"] = f"{path}/footprint"
     shape["links"] = links
     return shape

@@ -22,6 +22,14 @@ class DisturbanceShape(BaseModel):
     model: str | None = None
 
 
+class SiteShape(BaseModel):
+    """Where a camera stands; longitudes count eastwards."""
+
+    latitude_deg: float
+    longitude_deg: float
+    height_m: float
+
+
 class SkyShape(BaseModel):
     """What an all-sky frame shows.
 
@@ -40,6 +48,7 @@ class SkyShape(BaseModel):
     moon_azimuth_deg: float | None
     moon_illuminated: float | None
     can_show_aurora: bool | None
+    site: SiteShape | None
     model: str | None
     disturbance: DisturbanceShape | None
 

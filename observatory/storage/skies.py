@@ -222,6 +222,8 @@ class SkyRow:
     ----------
     time : datetime
         Start of the exposure.
+    sha256 : str or None
+        Of the file's bytes; with `frame_index` the key of the frame wherever it lies.
     site : Site or None
     features : ndarray, shape (n,), float32
     sky_class : SkyClass or None
@@ -241,6 +243,9 @@ class SkyRow:
 
     time: datetime
     frame_id: int
+    file_name: str
+    sha256: str | None
+    frame_index: int
     instrument: str
     site: Site | None
     features: NDArray[np.float32]
@@ -285,7 +290,7 @@ def features(
     if time_to is not None:
         conditions.append(moment < time_to)
     query = (
-        select(*skies.c, frames.c.is_simulated)
+        select(*skies.c, *_OF_FRAME)
         .join(frames, frames.c.id == number)
         .where(*conditions)
         .order_by(moment, number)
@@ -302,6 +307,9 @@ def features(
         after = rows[-1]["moment"], rows[-1]["frame_id"]
 
 
+_OF_FRAME = (frames.c.file_name, frames.c.sha256, frames.c.frame_index, frames.c.is_simulated)
+
+
 def _key(after: tuple[datetime, int]) -> Any:
     return tuple_(
         bindparam(None, after[0], skies.c.moment.type), bindparam(None, after[1], skies.c.frame_id.type)
@@ -312,6 +320,9 @@ def _sky_row(row: Mapping[Any, Any]) -> SkyRow:
     return SkyRow(
         time=row["moment"],
         frame_id=row["frame_id"],
+        file_name=row["file_name"],
+        sha256=row["sha256"],
+        frame_index=row["frame_index"],
         instrument=row["instrument"],
         site=site_of(row),
         features=from_bytes(row["features"]),
@@ -347,8 +358,8 @@ def of_frames(db: Database, frame_ids: Sequence[int]) -> dict[int, dict[str, Any
     -------
     dict
         Frame to ``sky_class``, ``reason``, ``note``, ``probabilities``, ``aurora_probability``,
-        ``cloud_cover``, facts of Sun and Moon, ``model`` and ``disturbance`` (``x_nt``, ``y_nt``, ``z_nt``,
-        ``is_simulated``, ``model``; None where there is none). Frames without a sky are left out.
+        ``cloud_cover``, facts of Sun and Moon, ``site``, ``model`` and ``disturbance`` (``x_nt``, ``y_nt``,
+        ``z_nt``, ``is_simulated``, ``model``; None where there is none). Frames without a sky are left out.
     """
     if not frame_ids:
         return {}
@@ -363,10 +374,12 @@ _TOLD = tuple(column for column in skies.c if column.name not in ("features", "c
 
 def _told(row: Mapping[Any, Any]) -> dict[str, Any]:
     is_felt = row["disturbance_x_nt"] is not None
+    site = site_of(row)
     return {
         **{name: row[name] for name in ("sky_class", "reason", "note")},
         "probabilities": {name.value: value for name, value in probabilities_of(row).items()},
         **{name: row[name] for name in ("aurora_probability", "cloud_cover", *_FACTS)},
+        "site": None if site is None else asdict(site),
         "model": f"{row['model_name']} {row['model_version']}",
         "disturbance": {name: row[f"disturbance_{name}"] for name in _DISTURBANCE} if is_felt else None,
     }

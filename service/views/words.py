@@ -136,9 +136,40 @@ def verdict(frame: Mapping[str, Any]) -> dict[str, str]:
         return {"kind": "none", "icon": "–", "word": "no analysis yet", "rest": ""}
     score = f"{quality['score']:.2f}"
     if not quality["is_degraded"]:
-        return {"kind": "clear", "icon": "✓", "word": "clear", "rest": score}
+        # A good picture of a cloudy sky is not to be called clear.
+        word = "good" if frame.get("sky") else "clear"
+        return {"kind": "clear", "icon": "✓", "word": word, "rest": score}
     causes = [cause(item["cause"]) for item in quality["causes"][:1]]
     return {"kind": "degraded", "icon": "⚠", "word": "degraded", "rest": ": ".join([score, *causes])}
+
+
+def height(degrees: float) -> str:
+    """Height over the horizon in words, such as ``31.2° below the horizon``."""
+    return f"{abs(degrees):.1f}° {'above' if degrees >= 0 else 'below'} the horizon"
+
+
+def signed(value: float) -> str:
+    """Whole number with its sign (a true minus), such as ``−214``."""
+    whole = round(value)
+    return f"{whole:+d}".replace("-", "\u2212") if whole else "0"
+
+
+def sentence(words: str) -> str:
+    """Words with a capital at the beginning and a full stop at the end."""
+    words = words.strip().rstrip(".")
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def sky_words(sky: Mapping[str, Any]) -> dict[str, str]:
+    """What to say of a sky at a glance: the class, and the rest."""
+    if sky["sky_class"] is None:
+        return {"word": "not judged", "rest": sky["reason"] or ""}
+    rest = []
+    if sky["aurora_probability"] is not None:
+        rest.append(f"aurora {share(sky['aurora_probability'])}")
+    if sky["cloud_cover"] is not None:
+        rest.append(f"cloud {share(sky['cloud_cover'])}")
+    return {"word": sky["sky_class"], "rest": ", ".join(rest)}
 
 
 FILTERS = {
@@ -157,4 +188,8 @@ FILTERS = {
     "seconds": seconds,
     "printable": printable,
     "verdict": verdict,
+    "height": height,
+    "signed": signed,
+    "sentence": sentence,
+    "sky_words": sky_words,
 }

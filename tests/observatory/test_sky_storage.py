@@ -91,6 +91,7 @@ def test_features_come_back_in_the_order_of_time_with_all_that_belongs_to_them(d
     assert [row.features[-1] for row in rows] == [1.0, 2.0, 3.0]
     assert rows[0].features.dtype == np.float32
     assert rows[0].site == SITE
+    assert (rows[0].file_name, rows[0].sha256, rows[0].frame_index) == ("1.pgm", f"{1:064x}", 0)
     assert rows[0].sky_class is SkyClass.ARC
     assert rows[0].model_sha256 == NETWORK.sha256
     assert np.isnan(rows[0].cloud_sectors[-1])

@@ -144,6 +144,25 @@ def test_a_frame_tells_its_sky_and_where_its_pictures_are(client: TestClient, db
 
 
 @on_sqlite
+def test_the_page_tells_a_sky_in_words_and_a_good_picture_of_it_is_not_called_clear(
+    client: TestClient, db: Database
+) -> None:
+    stored(db, 1, sky(SkyClass.CLOUD), disturbance())
+    frame_id = stored(db, 2, sky(SkyClass.ARC), disturbance(), pictures=("preview", "cloud-map"))
+    unjudged = stored(db, 3, sky(None))
+    page = client.get(f"/?frame={frame_id}").text
+    assert 'Sky: <span class="class">arc</span>' in page and "aurora 85 %" in page
+    assert "31.2° below the horizon" in page and "12.5° above the horizon" in page
+    assert "X \u2212322, Y +12, Z \u221288 nT" in page
+    assert "simulated station" in page and "told from the sky, not measured" in page
+    assert 'id="show-clouds"' in page and "Map of the cloud" in page
+    assert " good " in page and "Sky over time" in page and "Footprint" in page
+    assert "not judged" in client.get("/now/tile?instrument=themis-asi").text
+    shown = client.get(f"/now/frame/{unjudged}").text
+    assert "Daylight." in shown and "too light for aurora" in shown and "probabilities" not in shown.lower()
+
+
+@on_sqlite
 def test_a_frame_of_the_sun_has_no_sky(client: TestClient, telescope) -> None:
     body = client.get(f"/api/v1/frames/{telescope.observe(0.9)}").json()
     assert body["sky"] is None and "footprint" not in body["links"]

@@ -233,11 +233,12 @@
   function announce(result) {
     if (!result.quality) return;
     document.title = `${result.quality.is_degraded ? "⚠" : "✓"} ${result.instrument} · Heliowatch`;
-    const word = result.quality.is_degraded ? "degraded" : "clear";
+    const quality = result.quality.is_degraded ? "degraded" : result.sky ? "good" : "clear";
+    const word = result.sky && result.sky.sky_class ? `${quality}, sky ${result.sky.sky_class}` : quality;
     if (word === lastWord) return; // only changes: a camera every 6 s must not talk all day
     lastWord = word;
     const cause = result.quality.causes.length ? `: ${result.quality.causes[0].cause.replaceAll("_", " ")}` : "";
-    $("announce").textContent = `${result.instrument} ${word}${word === "degraded" ? cause : ""}`;
+    $("announce").textContent = `${result.instrument} ${word}${quality === "degraded" ? cause : ""}`;
   }
 
   function onFrame(frame) {

@@ -1,9 +1,9 @@
 "use strict";
-// What can be switched in the panel of one frame: spoilt parts, outlines, the seam between before and after.
+// What can be switched in the panel of one frame: spoilt parts, cloud, outlines, the seam between before and after.
 // What was chosen stays from frame to frame.
 
 const Panel = (() => {
-  let isMapShown = true;
+  const shown = { "show-map": true, "show-clouds": false }; // maps over the picture
   let seam = 50;
 
   /** Part of an address that keeps which outlines are on; nothing while it is the usual choice. */
@@ -34,13 +34,15 @@ const Panel = (() => {
 
   /** Bring a panel that was just fetched into the state of the one before. */
   function restore() {
-    const map = document.getElementById("show-map");
-    if (map) map.checked = isMapShown;
+    for (const [id, isShown] of Object.entries(shown)) {
+      const box = document.getElementById(id);
+      if (box) box.checked = isShown;
+    }
     placeSeam();
   }
 
   document.addEventListener("change", (event) => {
-    if (event.target.id === "show-map") isMapShown = event.target.checked;
+    if (event.target.id in shown) shown[event.target.id] = event.target.checked;
     if (event.target.name === "outlines") keepOutlines(event.target.form);
   });
   document.addEventListener("input", (event) => {
