@@ -32,6 +32,7 @@ _TYPES = {
 _EPOCH, _TT2000 = 31, 33
 _LEAST_SIDE = 8
 _YEAR_0_S = 62_167_219_200.0  # from 0000-01-01 to 1970-01-01
+_POSIX_ZERO = datetime(1970, 1, 1)  # noqa: DTZ001 - written without a zone
 _J2000 = datetime(2000, 1, 1, 12, tzinfo=UTC)
 _TT_MINUS_TAI_S = 32.184
 _POSIX = (1e8, 4.2e9)
@@ -284,7 +285,7 @@ def _iso(value: float, data_type: int) -> str | None:
     if data_type == _TT2000:
         time = _J2000 + timedelta(seconds=value / 1e9 - _TT_MINUS_TAI_S)
         return f"{time.isoformat()}_TAI" if 1970 <= time.year < 2100 else None
-    seconds = value / 1e3 - _YEAR_0_S if data_type == _EPOCH else value
-    if not _POSIX[0] < seconds < _POSIX[1]:
+    elapsed_ms = value - _YEAR_0_S * 1e3 if data_type == _EPOCH else value * 1e3
+    if not _POSIX[0] * 1e3 < elapsed_ms < _POSIX[1] * 1e3:
         return None
-    return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
+    return (_POSIX_ZERO + timedelta(milliseconds=elapsed_ms)).isoformat()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 import xml.etree.ElementTree as ElementTree
@@ -72,15 +73,44 @@ class PictureContainer(Container):
 
 
 def _picture_facts(picture: Image.Image) -> dict[str, Any]:
-    """Time of exposure from EXIF and text chunks, when a camera wrote them."""
+    """Facts from text chunks and EXIF, when a camera wrote them."""
     facts: dict[str, Any] = {
         str(key).upper(): value for key, value in picture.info.items() if isinstance(value, str)
     }
-    exif = picture.getexif()
-    taken = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal) if exif else None
+    return facts | _exif_facts(picture.getexif())
+
+
+def _exif_facts(exif: Image.Exif) -> dict[str, Any]:
+    """Time, zone and length of the exposure and the place, when a camera wrote them."""
+    if not exif:
+        return {}
+    facts: dict[str, Any] = {}
+    own, place = exif.get_ifd(ExifTags.IFD.Exif), exif.get_ifd(ExifTags.IFD.GPSInfo)
+    taken = own.get(ExifTags.Base.DateTimeOriginal)
+    offset = own.get(ExifTags.Base.OffsetTimeOriginal)
+    exposure_s = exif.get(ExifTags.Base.ExposureTime, own.get(ExifTags.Base.ExposureTime))
     if isinstance(taken, str):
         facts["EXIF-DATE"] = taken
-    return facts
+    if isinstance(offset, str) and offset.strip():
+        facts["EXIF-OFFSET"] = offset.strip()
+    with contextlib.suppress(TypeError, ValueError, ZeroDivisionError):
+        facts["EXIF-EXPOSURE"] = float(exposure_s)  # type: ignore[arg-type]
+    with contextlib.suppress(TypeError, ValueError, ZeroDivisionError, KeyError):
+        latitude, longitude = (
+            _degrees(place[part], str(place[side]))
+            for part, side in (
+                (ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLatitudeRef),
+                (ExifTags.GPS.GPSLongitude, ExifTags.GPS.GPSLongitudeRef),
+            )
+        )
+        facts |= {"EXIF-LATITUDE": latitude, "EXIF-LONGITUDE": longitude}
+    return {key: value for key, value in facts.items() if value == value}
+
+
+def _degrees(parts: Any, side: str) -> float:
+    """Degrees of an angle in degrees, minutes and seconds; south and west are negative."""
+    whole = sum(float(part) / 60**place for place, part in enumerate(parts))
+    return round(-whole if side.strip().upper()[:1] in ("S", "W") else whole, 6)
 
 
 def _jp2_fits_header(data: bytes) -> dict[str, Any]:
