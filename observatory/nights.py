@@ -282,12 +282,12 @@ def _hours(series: NightSeries, times: Sequence[datetime]) -> tuple[Hour, ...]:
 
 def _runs(series: NightSeries, times: Sequence[datetime]) -> tuple[Run, ...]:
     """Neighbours of one class, cut at gaps."""
-    cadence = timedelta(seconds=series.cadence_s)
+    cadence, is_gaps = timedelta(seconds=series.cadence_s), np.diff(series.times_s) > series.gap_s
     runs: list[Run] = []
     begin = 0
     for i in range(len(times)):
         is_last = i + 1 == len(times)
-        is_gap = not is_last and series.times_s[i + 1] - series.times_s[i] > series.gap_s
+        is_gap = not is_last and is_gaps[i]
         if is_last or is_gap or series.sky_classes[i + 1] != series.sky_classes[i]:
             end = times[i] + cadence if is_last or is_gap else times[i + 1]
             runs.append(Run(series.sky_classes[i], times[begin], end, i + 1 - begin))

@@ -36,6 +36,7 @@ _RARE_S = 240.0
 _MOST_COMPARED = 24  # frames of the minutes before
 _BRIGHTEST = 0.1  # share of a line's points
 _HORIZON = 10  # degrees at both ends of a line, which see trees and lights
+_WORTH_A_LOOK = 0.5  # of the least rise, over the mean of the minutes before
 _FADED = 0.5  # of the least rise: below it an aurora has faded, and another may begin
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -102,8 +103,12 @@ class _Search:
         first = self._first(i)
         if i - first < LEAST_FRAMES:
             return None
+        compared = self._compared(first, i)
+        plain = self._light[compared].mean(axis=0)  # a median takes ten times as long
+        if self._grown(self._light[row], plain).min() < _WORTH_A_LOOK * LEAST_RISE:
+            return None
         reference = self.reference(i)
-        before = self._grown(self._light[self._compared(first, i)], reference)
+        before = self._grown(self._light[compared], reference)
         usual = float(np.median(before))
         noise = 1.4826 * float(np.median(np.abs(before - usual)))
         grown = self._grown(self._light[row], reference) - usual
