@@ -97,6 +97,8 @@ class Frame:
         True where the camera sees sky; None: wherever its lens looks.
     date_note : str | None
         Why there is no time, or why it is in doubt.
+    is_simulated : bool
+        Whether it says of itself that a simulator made it.
     """
 
     pixels: np.ndarray
@@ -117,6 +119,7 @@ class Frame:
     site: Site | None = None
     sky_mask: np.ndarray | None = None
     date_note: str | None = None
+    is_simulated: bool = False
 
     @cached_property
     def halved(self) -> np.ndarray | None:

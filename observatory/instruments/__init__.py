@@ -222,6 +222,7 @@ class Opened:
             file_name=self.file_name,
             header=self.container.header(index),
             date_note=facts.date_note,
+            is_simulated=facts.is_simulated,
             fisheye=self._fisheye(facts, pixels) if is_sky else None,
             site=self.camera.known_site or facts.site if is_sky else None,
             sky_mask=self.camera.sky_mask((pixels.shape[0], pixels.shape[1])) if is_sky else None,

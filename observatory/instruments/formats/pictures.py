@@ -94,7 +94,7 @@ def _exif_facts(exif: Image.Exif) -> dict[str, Any]:
     if isinstance(offset, str) and offset.strip():
         facts["EXIF-OFFSET"] = offset.strip()
     with contextlib.suppress(TypeError, ValueError, ZeroDivisionError):
-        facts["EXIF-EXPOSURE"] = float(exposure_s)  # type: ignore[arg-type]
+        facts["EXIF-EXPOSURE"] = float(exposure_s)
     with contextlib.suppress(TypeError, ValueError, ZeroDivisionError, KeyError):
         latitude, longitude = (
             _degrees(place[part], str(place[side]))
