@@ -106,7 +106,7 @@ class AllSky(Kind):
             observatory=_printable(str(header.get("SITE NAME") or header.get("OBSERVAT") or "")) or None,
             wavelength_nm=wavelength,
             exposure_time_s=_exposure_s(header, file_name),
-            is_simulated=is_simulated(header),
+            is_simulated=is_simulated(header) or _says_simulated(header),
             site=_site(header, file_name),
             sky_aspect=_sky_aspect(header),
             is_turned=str(header.get("LOGICAL_SOURCE", "")).startswith(_ARCHIVED_CDF),
@@ -139,6 +139,11 @@ class AllSky(Kind):
 def _printable(text: str) -> str:
     """A camera's free text as the database can hold it: no control characters, not endless."""
     return "".join(letter for letter in text if letter.isprintable())[:128]
+
+
+def _says_simulated(header: Mapping[str, Any]) -> bool:
+    """Whether EXIF says it, which has no keyword for that."""
+    return any("SIMULATED" in str(header.get(key, "")) for key in ("EXIF-DESCRIPTION", "EXIF-SOFTWARE"))
 
 
 # -- time ---------------------------------------------------------------------------------------
@@ -233,8 +238,8 @@ def _first(header: Mapping[str, Any], keys: tuple[str, ...]) -> float | None:
 
 
 def _exposure_s(header: Mapping[str, Any], file_name: str) -> float | None:
-    told = number(header, "EXPTIME", "EXPOSURE", "EXIF-EXPOSURE")
-    if told is not None:
+    told = _first(header, ("EXPTIME", "EXPOSURE", "EXIF-EXPOSURE"))
+    if told is not None and told >= 0:
         return told
     option = re.search(r"MSEC=([\d.]+)", str(header.get("EXPOSURE OPTIONS", "")))
     written = _FILTER.search(file_name)

@@ -89,6 +89,12 @@ def _exif_facts(exif: Image.Exif) -> dict[str, Any]:
     taken = own.get(ExifTags.Base.DateTimeOriginal)
     offset = own.get(ExifTags.Base.OffsetTimeOriginal)
     exposure_s = exif.get(ExifTags.Base.ExposureTime, own.get(ExifTags.Base.ExposureTime))
+    for key, tag in (
+        ("EXIF-DESCRIPTION", ExifTags.Base.ImageDescription),
+        ("EXIF-SOFTWARE", ExifTags.Base.Software),
+    ):
+        if isinstance(exif.get(tag), str):
+            facts[key] = exif[tag]
     if isinstance(taken, str):
         facts["EXIF-DATE"] = taken
     if isinstance(offset, str) and offset.strip():
