@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,17 +15,23 @@ OTHER_DEVICE = 1e-3
 """Default on any other device, which computes in other precisions."""
 _SLACK = 1 + 1e-9  # two decimals apart by one unit of the last place are so within rounding
 _COARSE = {"probability": 1e-4}  # of causes: kept with four decimals
+_COARSE |= dict.fromkeys(("x_nt", "y_nt", "z_nt"), 2e-3)  # of a disturbance: kept with three decimals
+_SKY = re.compile(r"(probabilities\..+|aurora_probability|cloud_sectors\[\d+\])")
+_OF_SKY = 1e-5
+"""Of a sky's probabilities: an exponential stands before them, which makes differences some ten times larger."""
 
 _KINDS = (
     "labels, words, whole numbers and what is there at all: exactly",
     "scores, p-values, fractions and measures: {tolerance:g}, of numbers above 1 the same share",
     "probabilities of causes: {coarse:g} at least, as they are kept with four decimals",
+    "probabilities of a sky: {sky:g} at least; disturbances: {field:g} nT at least",
 )
 
 
 def explained(tolerance: float) -> list[str]:
     """What may differ and by how much, in words."""
-    return [words.format(tolerance=tolerance, coarse=_COARSE["probability"]) for words in _KINDS]
+    limits = {"coarse": _COARSE["probability"], "sky": _OF_SKY, "field": _COARSE["x_nt"]}
+    return [words.format(tolerance=tolerance, **limits) for words in _KINDS]
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,8 @@ def _numbers(name: str, then: float, now: float, tolerance: float) -> Compared:
         return Compared(name, then, now)
     if math.isnan(then) and math.isnan(now):
         return Compared(name, then, now, tolerance, 0.0)
-    allowed = max(tolerance * max(1.0, abs(then)), _COARSE.get(name.rpartition(".")[2], 0.0))
+    coarse = _OF_SKY if _SKY.fullmatch(name) else _COARSE.get(name.rpartition(".")[2], 0.0)
+    allowed = max(tolerance * max(1.0, abs(then)), coarse)
     return Compared(name, then, now, allowed, abs(then - now))
 
 

@@ -149,7 +149,7 @@ def frames_as_json(
     base : str
         What comes before every path, when a proxy serves us below one.
     as_of : datetime or None
-        Tell the quality that was known then.
+        Tell the quality and the sky that were known then.
     """
     ids = [row["id"] for row in rows]
     if as_of is not None:
@@ -158,7 +158,8 @@ def frames_as_json(
     scored = [row["id"] for row in rows if row["quality_score"] is not None]
     payloads = results.newest_payloads(db, scored, "quality", as_of)
     pictures = results.newest_products(db, ids)
-    shown = skies.of_frames(db, [row["id"] for row in rows if row["family"] == SKY_FAMILY])
+    of_sky = [row["id"] for row in rows if row["family"] == SKY_FAMILY]
+    shown = skies.of_frames(db, of_sky) if as_of is None else results.sky_as_of(db, of_sky, as_of)
     segmented = region_catalogue.with_segmentation(db, ids)
     return [
         frame_as_json(

@@ -456,6 +456,21 @@ def quality_as_of(db: Database, frame_ids: Sequence[int], as_of: datetime) -> di
     return {frame_id: {name: payload.get(name) for name in _SHORT} for frame_id, payload in found.items()}
 
 
+def sky_as_of(db: Database, frame_ids: Sequence[int], as_of: datetime) -> dict[int, dict[str, Any]]:
+    """What was known of the skies of some frames at a time, as `skies.of_frames`.
+
+    Where a camera stands is told as it is known now.
+    """
+    now = skies.of_frames(db, frame_ids)
+    then = newest_payloads(db, list(now), skies.ANALYSIS, as_of)
+    felt = newest_payloads(db, list(then), skies.DISTURBANCE_ANALYSIS, as_of)
+    return {
+        frame_id: {name: payload.get(name) for name in now[frame_id]}
+        | {"site": now[frame_id]["site"], "disturbance": felt.get(frame_id)}
+        for frame_id, payload in then.items()
+    }
+
+
 def products_of(db: Database, frame_id: int) -> list[dict[str, Any]]:
     """Products of a frame, newest of each kind first."""
     with db.read() as connection:

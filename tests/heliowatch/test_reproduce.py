@@ -255,6 +255,12 @@ def test_what_cannot_be_asked_is_said(
         ({"a": 1.0}, {"a": 1.0, "b": 2.0}, False),
         ({"causes": [{"probability": 0.5}]}, {"causes": [{"probability": 0.5001}]}, True),
         ({"causes": [{"probability": 0.5}]}, {"causes": [{"probability": 0.5002}]}, False),
+        ({"probabilities": {"arc": 0.5}}, {"probabilities": {"arc": 0.500009}}, True),
+        ({"probabilities": {"arc": 0.5}}, {"probabilities": {"arc": 0.50002}}, False),
+        ({"cloud_sectors": [None, 0.5]}, {"cloud_sectors": [None, 0.500009]}, True),
+        ({"cloud_sectors": [None, 0.5]}, {"cloud_sectors": [0.5, 0.5]}, False),
+        ({"x_nt": 10.001}, {"x_nt": 10.002}, True),
+        ({"sky_class": "arc"}, {"sky_class": "moon"}, False),
     ],
 )
 def test_numbers_may_differ_a_little_and_nothing_else_at_all(then: Any, now: Any, is_same: bool):

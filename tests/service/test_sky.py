@@ -11,10 +11,11 @@ from astropy.table import Table
 from fastapi.testclient import TestClient
 
 from observatory.analysis import SkyClass
+from observatory.storage import results
 from observatory.storage.session import Database
 from service.columns import BINNED_SKIES, SKIES
 from tests.service.telescope import on_sqlite
-from tests.stored_skies import LENS, MIDNIGHT, SITE, disturbance, sky, stored
+from tests.stored_skies import LENS, MIDNIGHT, SITE, disturbance, run_of, sky, stored
 
 SERIES = "/api/v1/sky"
 NIGHT = (SkyClass.ARC, SkyClass.ARC, SkyClass.CLOUD, None, SkyClass.DISCRETE)
@@ -141,6 +142,22 @@ def test_a_frame_tells_its_sky_and_where_its_pictures_are(client: TestClient, db
     assert {"preview", "cloud_map", "footprint"} <= body["links"].keys()
     (listed,) = client.get("/api/v1/frames", params={"sky_class": "arc"}).json()["items"]
     assert listed["sky"] == told
+
+
+def test_a_list_as_of_a_time_tells_the_sky_that_was_known_then(client: TestClient, db: Database) -> None:
+    frame_id = stored(db, 1, sky(SkyClass.ARC), disturbance())
+    with db.write() as connection:
+        newer = run_of(sky(SkyClass.CLOUD), None, hours=2, version=2)
+        assert results.finish_again(db, connection, frame_id, newer)
+
+    def known(**asked: str) -> dict | None:
+        return client.get("/api/v1/frames", params=asked).json()["items"][0]["sky"]
+
+    assert known()["sky_class"] == "cloud"
+    then = known(as_of="2024-01-16T01:00Z")
+    assert (then["sky_class"], then["disturbance"]["x_nt"]) == ("arc", -321.5)
+    assert then.keys() == known().keys()
+    assert known(as_of="2024-01-15T01:00Z") is None
 
 
 @on_sqlite
