@@ -76,7 +76,9 @@ def batch_of(
     random = np.random.default_rng(seed)
     drawn = random.choice(len(skies), size, p=shares)
     parts = [augmented(skies, int(number), how, random) for number in drawn]
-    image, maps, weight = (np.stack(group).astype(np.float32) for group in zip(*parts, strict=True))
+    image, maps, weight = (
+        np.stack(group).astype(np.float32, copy=False) for group in zip(*parts, strict=True)
+    )
     return Batch(image, skies.classes[drawn].astype(np.int64), maps, weight)
 
 

@@ -10,15 +10,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from models.aurora.preparation import CHANNELS, GRID, SIDE, Square, channels, lay_out
-from observatory.analysis import SkyClass
+from observatory.analysis import AURORAL, SkyClass
 from observatory.errors import UnusableInputError
 from observatory.fisheye import Fisheye
+
+if TYPE_CHECKING:
+    from models.simulate.allsky import SkyTruth
 
 FloatArray = NDArray[np.float32]
 
@@ -27,7 +31,8 @@ MAPS = ("cloud", "aurora")
 UNKNOWN = -1
 SHARD = 500  # skies in a file
 _SIGNED = np.array([name in ("brightness", "contrast", "green", "red") for name in CHANNELS])
-_OF_NIGHTS = 0.25  # of the skies to train on; the rest are single scenes, more even in their classes
+_OF_NIGHTS = 0.5  # of the skies to train on; the rest are single scenes, more even in their classes
+_EVIDENT, _EVIDENT_BEHIND_CLOUD = 0.7, 1.5  # light of the aurora over the rest, in the best places
 _LEAST_VALID = 0.3  # of a cell: less, and nothing is asked of it
 
 
@@ -131,11 +136,18 @@ def simulated_shard(number: int, count: int, seed: int, size: int, is_testing: b
         cloud, is_seen = map_of(truth.cloud_map, circle, truth.is_sky)
         aurora, _ = map_of(np.minimum(truth.aurora_map, 1.0), circle, truth.is_sky)
         maps.append(np.clip(np.round(255 * np.stack([cloud, aurora])), 0, 255).astype(np.uint8))
-        if truth.sky_class is not None:
+        if truth.sky_class is not None and _is_evident(truth):
             classes[place] = CLASSES.index(truth.sky_class)
         known.append(is_seen)
         cameras.append(kind.name)
     return Skies(np.stack(squares), classes, np.stack(maps), np.stack(known), np.array(cameras))
+
+
+def _is_evident(truth: SkyTruth) -> bool:
+    """Whether a viewer would see the aurora that names the class; weaker ones teach the maps alone."""
+    if truth.sky_class not in AURORAL:
+        return True
+    return truth.aurora_contrast >= (_EVIDENT_BEHIND_CLOUD if truth.cloud_cover > 0.6 else _EVIDENT)
 
 
 def cached(folder: Path, count: int, seed: int, *, size: int = 256, is_testing: bool = False) -> Skies:

@@ -158,6 +158,9 @@ def _command(options: Mapping[str, Any]) -> str:
         if name in _WITHOUT_EFFECT or is_plain or stated in (None, "None"):
             continue
         flag = f"--{name.replace('_', '-')}"
+        if isinstance(stated, bool):
+            words.append(flag)
+            continue
         words.append(f"{flag} {name.upper() if name in _PATHS else stated}")
     return " ".join(words)
 

@@ -42,6 +42,9 @@ class TrainOptions:
     learning_rate: float = field(default=2e-3, metadata={"help": "of AdamW at its height"})
     validate_every: int = field(default=500, metadata={"help": "steps between validations and checkpoints"})
     threads: int = field(default=0, metadata={"help": "torch threads; 0 leaves torch's own choice"})
+    half: bool = field(
+        default=False, metadata={"help": "convolve in bfloat16: half of the time where the processor has it"}
+    )
     device: str = field(default="cpu", metadata={"help": "cpu or cuda"})
     seed: int = field(default=1, metadata={"help": "seed of skies, weights, sampling and augmentation"})
     output: Path = field(default=Path("runs/aurora/small"), metadata={"help": "folder of the run"})

@@ -61,10 +61,11 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = self.options.learning_rate * rate_factor(self.step, self.options.steps)
         image = torch.from_numpy(batch.image).to(self.device, memory_format=torch.channels_last)
-        _, logits, maps = self.network(image)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.half):
+            _, logits, maps = self.network(image)
         loss = sky_loss(
-            logits,
-            maps,
+            logits.float(),
+            maps.float(),
             torch.from_numpy(batch.classes).to(self.device),
             torch.from_numpy(batch.maps).to(self.device),
             torch.from_numpy(batch.weight).to(self.device),
