@@ -103,13 +103,13 @@ def gather(frame: Frame, circle: Fisheye) -> tuple[Measures, Plane, Glare | None
     values = plane.light[plane.sky]
     if not values.size:
         return Measures(0.0, 0.0, 0.0, 0.0, 0.0, 1.0, None, 1.0), plane, None
-    median, top = np.percentile(values, (50.0, 99.0)) - plane.dark
+    median, top = (value - plane.dark for value in quantiles(values, (0.5, 0.99)))
     noise = noise_of(frame, circle)
     measures = Measures(
-        level=float(median) / plane.full,
-        top=float(top) / plane.full,
+        level=median / plane.full,
+        top=top / plane.full,
         noise=noise / plane.full,
-        signal=float(median) / max(noise, 1e-6 * plane.full),
+        signal=median / max(noise, 1e-6 * plane.full),
         saturated=float(plane.saturated[plane.sky].mean()),
         missing=max(plane.unknown, _dead_share(frame, circle)),
         blue=_blue(plane),
@@ -132,6 +132,13 @@ def noise_of(frame: Frame, circle: Fisheye) -> float:
     return float(np.median(apart)) / 0.954 if apart.size else 0.0
 
 
+def quantiles(values: FloatArray, shares: tuple[float, ...]) -> list[float]:
+    """Numbers below which shares (0 to 1) of the values lie, none of them between two values."""
+    places = [min(int(share * values.size), values.size - 1) for share in shares]
+    parted = np.partition(values, places)
+    return [float(parted[place]) for place in places]
+
+
 def sky_digest(plane: Plane) -> int:
     """A number that is the same for two frames whose skies are the same to the last bit.
 
@@ -145,34 +152,39 @@ def find_glare(plane: Plane) -> Glare | None:
     above = cv2.GaussianBlur(plane.light, (0, 0), _BLURRED) - plane.dark
     inside = np.where(plane.sky, above, 0.0)
     values = above[plane.sky]
-    quarter, median = np.percentile(values, (25.0, 50.0))
+    quarter, median = quantiles(values, (0.25, 0.5))
     row, column = np.unravel_index(int(inside.argmax()), inside.shape)
     peak = float(inside[row, column])
-    if peak <= max(2.0 * float(median), 0.0):
+    if peak <= max(2.0 * median, 0.0):
         return None
     core = _connected(above > median + _CORE * (peak - median), int(row), int(column))
     sky_cells = float(plane.sky.sum())
     rows, columns = np.nonzero(core)
-    most = _MOST_CORE if _length_over_width(rows, columns) > _ROUND else _MOST_BURNT
-    if core.sum() > most * sky_cells or _length_over_width(rows, columns) > _DRAWN_OUT:
+    length = _length_over_width(rows, columns)
+    if core.sum() > (_MOST_CORE if length > _ROUND else _MOST_BURNT) * sky_cells or length > _DRAWN_OUT:
         return None
-    lit = above > _HALO * max(float(quarter), 0.01 * plane.full)
+    lit = above > _HALO * max(quarter, 0.01 * plane.full)
     halo = _connected(lit | core, int(row), int(column)) & plane.sky
     return Glare(
         core=float(core.sum()) / sky_cells,
         halo=float(halo.sum()) / sky_cells,
         saturated=float(plane.saturated[core].max(initial=0.0)),
-        contrast=peak / max(float(median), 1e-6 * plane.full),
+        contrast=peak / max(median, 1e-6 * plane.full),
         green=_green(plane, halo),
         where=halo,
     )
 
 
 def _length_over_width(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> float:
+    """Of cells, by the principal axes of their places; a cell's own width counts, too."""
     if rows.size < 4:
         return 1.0
-    small, large = np.linalg.eigvalsh(np.cov(np.stack([rows, columns])) + np.eye(2) / 12.0)
-    return float(np.sqrt(large / max(small, 1e-6)))
+    down, right = rows - rows.mean(), columns - columns.mean()
+    size = rows.size - 1
+    along_y, along_x = float(down @ down) / size + 1 / 12, float(right @ right) / size + 1 / 12
+    mixed = float(down @ right) / size
+    middle, apart = (along_x + along_y) / 2, float(np.hypot((along_x - along_y) / 2, mixed))
+    return float(np.sqrt((middle + apart) / max(middle - apart, 1e-6)))
 
 
 def _green(plane: Plane, where: BoolArray) -> float:
@@ -192,8 +204,9 @@ def _connected(mask: BoolArray, row: int, column: int) -> BoolArray:
 def _blue(plane: Plane) -> float | None:
     if plane.colours is None:
         return None
-    light = np.maximum(plane.colours[plane.sky].mean(axis=0) - plane.dark, 0.0)
-    return float(light[2] / light.sum()) if light.sum() > 0.0 else None
+    mean = cv2.mean(plane.colours, plane.sky.view(np.uint8))
+    light = [max(value - plane.dark, 0.0) for value in mean[:3]]
+    return light[2] / sum(light) if sum(light) > 0.0 else None
 
 
 def _grain(plane: Plane) -> float:
@@ -210,17 +223,14 @@ def _grain(plane: Plane) -> float:
 def _dead_share(frame: Frame, circle: Fisheye) -> float:
     """Share of rows and of columns through the sky that hold one value, while others do not."""
     shares = []
-    for pixels, seen in (
-        (frame.pixels, circle),
-        (np.swapaxes(frame.pixels, 0, 1), _turned(circle)),
-    ):
+    plane = frame.pixels if frame.pixels.ndim == 2 else frame.pixels[..., 1]
+    for pixels, seen in ((plane, circle), (plane.T, _turned(circle))):
         first, last, step = _span(seen, pixels.shape[:2])
         x0, x1 = int(seen.center_x_px - 0.4 * seen.radius_px), int(seen.center_x_px + 0.4 * seen.radius_px)
         part = pixels[first:last:step, max(0, x0) : max(0, x1)]
         if part.shape[0] < 8 or part.shape[1] < _LEAST_DEAD:
             continue
-        same = (part == part[:, :1]).reshape(part.shape[0], -1).all(axis=1)
-        same &= part[:, 0].reshape(part.shape[0], -1).max(axis=1) < largest_of(part.dtype)  # burnt, not lost
+        same = (part == part[:, :1]).all(axis=1) & (part[:, 0] < largest_of(part.dtype))  # burnt is not lost
         shares.append(float(same.mean()))
     # A frame of one value everywhere holds no sky, but nothing of it is missing.
     return max((share for share in shares if share < 0.95), default=0.0)

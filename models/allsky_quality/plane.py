@@ -96,7 +96,7 @@ def plane_of(frame: Frame, circle: Fisheye) -> Plane:
         colours=counts if counts.ndim == 3 else None,
         dark=_dark(light, sky, outside),
         full=full,
-        saturated=_saturated(pixels, full, size),
+        saturated=_saturated(pixels[:: _step(block[1]), :: _step(block[0])], full, size),
         unknown=unknown,
         extent_px=(-0.5, -0.5, columns * block[0] - 0.5, rows * block[1] - 0.5),
     )
@@ -104,6 +104,11 @@ def plane_of(frame: Frame, circle: Fisheye) -> Plane:
 
 def _whole(ratio: float) -> int:
     return max(1, round(ratio))  # blocks of whole pixels are averaged several times as fast
+
+
+def _step(block: int) -> int:
+    """Of the pixels of a cell a few tell as well as all how many are burnt."""
+    return 2 if block % 2 == 0 and block >= 4 else 1
 
 
 def grey_of(colours: np.ndarray) -> FloatArray:
@@ -142,6 +147,11 @@ def _saturated(pixels: np.ndarray, full: float, size: tuple[int, int]) -> FloatA
 
 
 def _mean(pixels: np.ndarray, size: tuple[int, int]) -> FloatArray:
+    factor_x, factor_y = pixels.shape[1] // size[0], pixels.shape[0] // size[1]
+    while factor_x % 2 == 0 and factor_y % 2 == 0:  # two by two is several times as fast as four by four
+        half = (pixels.shape[1] // 2, pixels.shape[0] // 2)
+        pixels = cv2.resize(pixels, half, interpolation=cv2.INTER_AREA)
+        factor_x, factor_y = factor_x // 2, factor_y // 2
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.float32)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
@@ -15,7 +15,7 @@ from models.registry import ModelDescription, load
 from models.runtime import Runtime, Session
 from observatory.analysis import ModelIdentity, Sky, SkyClass, SkyFacts
 from observatory.errors import UnusableInputError
-from observatory.fisheye import Fisheye
+from observatory.fisheye import Fisheye, Projection
 from observatory.frame import Frame
 from observatory.sky_facts import DAYLIGHT_DEG, facts_of
 from observatory.sky_sectors import COUNT, sector_of
@@ -217,19 +217,20 @@ def on_frame(cells: FloatArray, circle: Fisheye) -> FloatArray:
     ndarray, shape (g, g), float32
         Its edges are the edges of the box of the circle; NaN beyond the circle.
     """
-    side = cells.shape[0]
-    boxed = replace(circle, center_x_px=side / 2 - 0.5, center_y_px=side / 2 - 0.5, radius_px=side / 2)
-    zenith, azimuth = replace(boxed, radius_y_px=None).directions((side, side))
-    beyond = ~(zenith <= 90.0)  # also where the lens cannot look at all
-    x, y = geometry_of(circle, side).pixel(np.where(beyond, 999.0, zenith), azimuth)
-    laid = cv2.remap(
-        cells.astype(np.float32),
-        x.astype(np.float32),
-        y.astype(np.float32),
-        cv2.INTER_NEAREST,
-        borderValue=float("nan"),
-    )
+    x, y = _places(circle.projection, circle.max_zenith_deg, cells.shape[0])
+    laid = cv2.remap(cells.astype(np.float32), x, y, cv2.INTER_NEAREST, borderValue=float("nan"))
     return np.asarray(laid)
+
+
+@lru_cache(maxsize=32)
+def _places(projection: Projection, max_zenith_deg: float, side: int) -> tuple[FloatArray, FloatArray]:
+    """Cell (x, y) of the square that each cell of the box around the circle looks at; far off beyond 90°."""
+    middle = side / 2 - 0.5
+    lens = Fisheye(middle, middle, side / 2, max_zenith_deg=max_zenith_deg, projection=projection)
+    zenith, azimuth = lens.directions((side, side))
+    beyond = ~(zenith <= 90.0)  # also where the lens cannot look at all
+    x, y = geometry_of(lens, side).pixel(np.where(beyond, 999.0, zenith), azimuth)
+    return x.astype(np.float32), y.astype(np.float32)
 
 
 def by_sector(cloud: FloatArray, visible: FloatArray, seen: Fisheye) -> NDArray[np.float32]:
