@@ -4,14 +4,16 @@ The six classes are those of Clausen & Nickisch (2018, JGR Space Physics 123, 56
 class follows from what was put into it and how much of that can be seen:
 
 - **aurora** is evident if its light, above what it gives everywhere, reaches `EVIDENT` of the rest of the
-  light in the best half per cent of the open sky, and stands out of the noise; absent below `ABSENT`. Diffuse
-  aurora needs `EVIDENT_GLOW`, as smooth light may come from anywhere; colour tells some earlier.
-  Evident aurora goes before cloud and Moon. The brightest form names the class: ``arc`` for smooth bands
+  light in the best hundredth of the open sky, and stands out of the noise; absent below `ABSENT`. Diffuse
+  aurora needs `EVIDENT_GLOW`, as smooth light may come from anywhere; colour tells some earlier; under cloud
+  or moonlight aurora must be twice as bright.
+  Evident aurora goes before cloud and Moon. The brightest form, by far, names the class: ``arc`` for smooth bands
   across the sky, ``discrete`` for rayed, folded or broken ones, ``diffuse`` for glow and patches.
 - **cloud**: no aurora, and the clouds stop more than `CLOUDY` of the light of the sky (mean above 15 degrees).
 - **moon**: no aurora, less cloud than `CLEAR`, the Moon unhidden above the horizon, and its light the
   greater part of the sky's median.
-- **clear**: no aurora, less cloud than `CLEAR`, and moonlight less than a third of the rest.
+- **clear**: no aurora, less cloud than `CLEAR`, moonlight less than a third of the rest, and no glow on the
+  horizon that outshines the sky `GLARING` times.
 
 Everything between, twilight brighter than with the Sun at -4 degrees, a dome under snow or dew, a burnt picture
 and one that is all noise have no class (None): they are neither trained on nor scored.
@@ -36,12 +38,14 @@ from observatory.fisheye import Fisheye
 
 FloatArray = NDArray[np.float32]
 
-EVIDENT = 0.4
-EVIDENT_GLOW = 0.5
+EVIDENT = 0.7
+EVIDENT_GLOW = 0.9
 EVIDENT_IN_COLOUR = 0.7
+EVIDENT_THROUGH = 2.0
 ABSENT = 0.05
 CLOUDY = 0.6
 CLEAR = 0.4
+GLARING = 8.0
 _BRIGHTEST_SUN_DEG = -4.0
 _BRIGHTEST_KR = 100.0  # the third class of brightness, as bright as moonlit cloud (Hunten 1955)
 _SPOILT_DOME = 0.25
@@ -104,6 +108,7 @@ class _Light:
     sky: NDArray[np.bool_]
     peaks: dict[SkyClass, float]
     moon_share: float
+    is_glaring: bool
 
 
 def photograph(
@@ -144,11 +149,11 @@ def photograph(
     high = light.sky & (view.zenith < np.radians(75))
     cover = float(light.cloud[high].mean()) if high.any() else 0.0
     is_seen = _is_seen(camera, view, total, light.sky) and not _is_burnt(camera, pixels, light.sky)
-    limit = _evident(light.peaks, camera)
+    limit = _evident(light, camera, cover)
     if measured > limit:
         is_seen = is_seen and _above_noise(light, camera, view, aurora)
     truth = SkyTruth(
-        sky_class=_named(scene, light, measured / limit, cover, is_seen=is_seen),
+        sky_class=_named(scene, light, measured, limit, cover, is_seen=is_seen),
         cloud_map=np.where(light.sky, light.cloud, 0).astype(np.float32),
         aurora_map=(aurora.sum(axis=0) / np.maximum(light.rest.sum(axis=0), 1e-6)).astype(np.float32),
         is_sky=light.sky,
@@ -206,7 +211,9 @@ def _light(scene: Scene, camera: Camera, view: View) -> _Light:
         rest += spectrum * sources.lamp_light(lamp, view)
     sky = view.is_inside & ~hidden & open_field(camera, view)
     moon_share = _moon_share(scene, view, lit_by_moon * through + stray, rest, sky)
-    return _Light(rest, aurora.astype(np.float32), cloud, sky, peaks, moon_share)
+    seen = rest.sum(axis=0)[sky]
+    is_glaring = bool(sky.any()) and bool(np.percentile(seen[::5], 97) > GLARING * np.median(seen[::5]))
+    return _Light(rest, aurora.astype(np.float32), cloud, sky, peaks, moon_share, is_glaring)
 
 
 def _through(scene: Scene, view: View) -> tuple[FloatArray, FloatArray]:
@@ -328,7 +335,7 @@ def _dome_cover(scene: Scene, view: View) -> FloatArray | None:
 
 
 def _contrast(light: _Light, camera: Camera, view: View, aurora: FloatArray) -> float:
-    """Light of the aurora beyond its own even part, over the rest, in the best half per cent of the sky."""
+    """Light of the aurora beyond its own even part, over the rest, in the best hundredth of the sky."""
     sky = light.sky & (view.true_zenith_deg < 88)
     if sky.sum() < 200:
         return 0.0
@@ -337,7 +344,7 @@ def _contrast(light: _Light, camera: Camera, view: View, aurora: FloatArray) -> 
         seen, base = one[sky], rest[sky] + np.float32(camera.leak) * float(rest.mean())
         even = np.percentile(seen[::7], 20)
         ratio = (seen - even) / np.maximum(base + even, 1e-6)
-        place = max(1, ratio.size // 200)
+        place = max(1, ratio.size // 100)
         best = max(best, float(np.partition(ratio, -place)[-place]))
     return best
 
@@ -348,7 +355,7 @@ def _above_noise(light: _Light, camera: Camera, view: View, aurora: FloatArray) 
     gain = exposure_gain(camera, total, view)
     ratio = aurora * lens_transmission(camera, view) / noise_level(camera, total, gain)
     sky = light.sky
-    place = max(1, int(sky.sum()) // 200)
+    place = max(1, int(sky.sum()) // 100)
     return any(float(np.partition(one[sky], -place)[-place]) > 1.5 for one in ratio)
 
 
@@ -367,21 +374,27 @@ def _is_burnt(camera: Camera, pixels: NDArray[np.generic], sky: NDArray[np.bool_
     return float((pixels[sky] >= top).mean()) > _BURNT
 
 
-def _evident(peaks: dict[SkyClass, float], camera: Camera) -> float:
+def _evident(light: _Light, camera: Camera, cover: float) -> float:
     """Contrast from which the brightest form is evident."""
+    peaks = light.peaks
     is_glow = bool(peaks) and max(peaks, key=lambda name: peaks[name]) is SkyClass.DIFFUSE
-    return (EVIDENT_GLOW if is_glow else EVIDENT) * (EVIDENT_IN_COLOUR if camera.is_colour else 1.0)
+    limit = EVIDENT_GLOW if is_glow else EVIDENT
+    if cover > CLOUDY or light.moon_share > 1.0:
+        limit *= EVIDENT_THROUGH
+    return limit * (EVIDENT_IN_COLOUR if camera.is_colour else 1.0)
 
 
-def _named(scene: Scene, light: _Light, evidence: float, cover: float, *, is_seen: bool) -> SkyClass | None:
+def _named(
+    scene: Scene, light: _Light, contrast: float, limit: float, cover: float, *, is_seen: bool
+) -> SkyClass | None:
     """The class by the rules at the top."""
     if not is_seen or scene.sun_elevation_deg > _BRIGHTEST_SUN_DEG:
         return None
     if scene.dome.snow > _SPOILT_DOME or scene.dome.dew > _SPOILT_DOME:
         return None
-    if evidence > 1.0:
+    if contrast > limit:
         return _brightest(light.peaks)
-    if evidence > ABSENT / EVIDENT:
+    if contrast > ABSENT:
         return None
     if cover > CLOUDY:
         return SkyClass.CLOUD
@@ -389,7 +402,7 @@ def _named(scene: Scene, light: _Light, evidence: float, cover: float, *, is_see
         return None
     if light.moon_share > 1.0:
         return SkyClass.MOON
-    return SkyClass.CLEAR if light.moon_share < 1 / 3 else None
+    return SkyClass.CLEAR if light.moon_share < 1 / 3 and not light.is_glaring else None
 
 
 def _brightest(peaks: dict[SkyClass, float]) -> SkyClass | None:

@@ -72,7 +72,7 @@ class Substorm:
                 1.0 + 2.0 * np.clip(1 + since / self.growth_s, 0, 1)
             )
             # The last two minutes before it breaks up.
-            return float(arc * (1.0 + 2.0 * np.clip(1.0 + since / 120.0, 0, 1))), 0.0, 0.0
+            return float(arc * (1.0 + np.clip(1.0 + since / 120.0, 0, 1))), 0.0, 0.0
         rise, fall = (
             np.clip(since / 60.0, 0, 1),
             np.clip((since - 0.6 * self.expansion_s) / self.expansion_s, 0, 1),

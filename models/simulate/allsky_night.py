@@ -230,7 +230,7 @@ def _draw_cloud(random: np.random.Generator, weather: Weather) -> _Cloud:
     elif weather is Weather.HAZE:
         covers, deck = np.ones(len(hours)), replace(deck, depth=float(random.uniform(0.04, 0.3)), relief=0.05)
     elif weather is Weather.BROKEN:
-        covers = np.clip(0.45 + 0.8 * swing, 0.0, 0.97)
+        covers = np.clip(0.5 + 0.6 * swing, 0.08, 0.97)
     elif weather is Weather.PASSING:
         middle, width = random.uniform(7, 18), random.uniform(1.0, 3.0)
         covers = np.clip(1.5 * np.exp(-(((hours - middle) / width) ** 2)), 0, 1)

@@ -72,7 +72,7 @@ def draw_scene(random: np.random.Generator, wanted: SkyClass) -> tuple[Scene, fl
         contrast = float(
             np.exp(
                 random.uniform(
-                    np.log(0.45 if wanted is SkyClass.DIFFUSE else 0.33),
+                    np.log(0.65 if wanted is SkyClass.DIFFUSE else 0.55),
                     np.log(12.0 if random.random() < 0.5 else 3.0),
                 )
             )
