@@ -9,6 +9,7 @@ are binned unevenly, is laid through the steepest points of the rim, leaving out
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -108,32 +109,34 @@ def _shrunk(pixels: NDArray[np.generic], aspect: float) -> tuple[FloatArray, flo
 
 def _logarithm(brightness: FloatArray) -> FloatArray:
     """Logarithm above the picture's own black, softened where there is nothing but noise."""
-    black, bright = np.percentile(brightness[::2, ::2], (0.5, 98.0))
-    noise = np.median(np.abs(brightness - cv2.blur(brightness, (3, 3))))
+    black, bright = _order(brightness[::3, ::3], 0.005, 0.98)
+    apart = brightness[1::3] - cv2.blur(brightness, (3, 3))[1::3]
+    noise = _order(np.abs(apart[:, ::2]), 0.5)[0]
     soft = max(0.004 * (bright - black), 4.0 * noise, 1e-6 * abs(bright), 1e-30)
-    return np.log(np.maximum(brightness - black, 0.0) + soft).astype(np.float32)
+    lifted = np.maximum(brightness - np.float32(black), np.float32(0.0))
+    lifted += np.float32(soft)
+    return np.asarray(cv2.log(lifted))
+
+
+def _order(values: FloatArray, *shares: float) -> list[float]:
+    """Order statistics, by partition."""
+    flat = values.ravel()
+    places = [min(flat.size - 1, int(share * flat.size)) for share in shares]
+    parted = np.partition(flat, places)
+    return [float(parted[place]) for place in places]
 
 
 def _search(fine: FloatArray) -> _Circle | None:
     """Best circle: coarsely everywhere, then finer and finer about the best ones."""
     largest = max(fine.shape)
     coarse, middle = (_resized(fine, min(1.0, side / largest)) for side in (_COARSE_PX, 2 * _COARSE_PX))
-    rows, columns = coarse.shape
-    reach = np.arange(-_FARTHEST, _FARTHEST, 2.5 / max(rows, columns)) * max(rows, columns)
-    radii = np.arange(_LEAST_RADIUS * min(rows, columns), _LARGEST_RADIUS * max(rows, columns), 1.5)
-    best = _best_apart(_scores(coarse, columns / 2 - 0.5 + reach, rows / 2 - 0.5 + reach, radii, 40), 3.0)
-    moves = np.arange(-2.0, 2.1)
+    best = _best_apart(_everywhere(coarse), 3.0)
     before = coarse
-    for image, azimuths in ((middle, 60), (fine, 90)):
+    for image, azimuths, kept in ((middle, 60, 3), (fine, 90, 1)):
         factor = image.shape[1] / before.shape[1]
-        near = [circle.scaled(factor) for circle in best]
-        found = [
-            _best_apart(_scores(image, c.x + moves, c.y + moves, c.radius + moves, azimuths), np.inf)
-            for c in near
-        ]
-        best, before = [circle for few in found for circle in few], image
-    winner = max(best, key=lambda circle: circle.score, default=None)
-    return winner if winner is not None and winner.score >= _LEAST_SCORE else None
+        best = _moved(image, [circle.scaled(factor) for circle in best], azimuths)[:kept]
+        before = image
+    return best[0] if best and best[0].score >= _LEAST_SCORE else None
 
 
 def _resized(image: FloatArray, factor: float) -> FloatArray:
@@ -143,71 +146,126 @@ def _resized(image: FloatArray, factor: float) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class _Scores:
-    """Scores of all circles about some centres with some radii; axes y, x, radius."""
+class _Grid:
+    """Circles that are looked at everywhere in pictures of one shape, and the pixels beside their rims.
 
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
-    radii: NDArray[np.float64]
-    values: FloatArray
+    Attributes
+    ----------
+    circles : ndarray, shape (n, 3)
+        x, y and radius; only circles of which enough is in view.
+    inner, outer : ndarray, shape (azimuths, n), int32
+        Places in the picture's flat pixels; both the same where one of them is not in the picture.
+    weight : ndarray, shape (n,), float32
+        One over what the sum of the steps is divided by.
+    """
+
+    circles: NDArray[np.float64]
+    inner: NDArray[np.int32]
+    outer: NDArray[np.int32]
+    weight: FloatArray
 
 
-def _scores(
-    image: FloatArray,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    radii: NDArray[np.float64],
-    azimuths: int,
-) -> _Scores:
-    """Score circles by the step that brightness takes across their rims.
+@lru_cache(maxsize=16)
+def _grid(rows: int, columns: int) -> _Grid:
+    azimuths = 40
+    reach = np.arange(-_FARTHEST, _FARTHEST, 2.5 / max(rows, columns)) * max(rows, columns)
+    radii = np.arange(_LEAST_RADIUS * min(rows, columns), _LARGEST_RADIUS * max(rows, columns), 1.5)
+    axes = np.meshgrid(columns / 2 - 0.5 + reach, rows / 2 - 0.5 + reach, radii, indexing="ij")
+    circles = np.stack([axis.ravel() for axis in axes], axis=1)
+    inner, outer, is_seen = _beside_rim((rows, columns), circles, azimuths)
+    in_view = is_seen.sum(axis=0)
+    is_kept = in_view >= _LEAST_IN_VIEW * azimuths
+    inner, outer = (np.where(is_seen, place, 0)[:, is_kept] for place in (inner, outer))
+    return _Grid(circles[is_kept], inner, outer, _weight(in_view[is_kept], azimuths))
+
+
+def _beside_rim(
+    shape: tuple[int, int], circles: NDArray[np.float64], azimuths: int
+) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+    """Places of the nearest pixels inside and outside of rims, and where both lie in the picture.
+
+    Each has the shape (azimuths, circles); places out of the picture are pulled to its edge.
+    """
+    angles = (np.arange(azimuths) * (2.0 * np.pi / azimuths))[:, None]
+    cosine, sine = np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+    x, y, radius = circles.astype(np.float32).T
+    places, seen = [], []
+    for reach in (radius - np.float32(1.5), radius + np.float32(1.5)):
+        right, down = (
+            np.rint(x + reach * cosine).astype(np.int32),
+            np.rint(y + reach * sine).astype(np.int32),
+        )
+        inside_x, inside_y = np.clip(right, 0, shape[1] - 1), np.clip(down, 0, shape[0] - 1)
+        seen.append((inside_x == right) & (inside_y == down))
+        places.append(inside_y * np.int32(shape[1]) + inside_x)
+    return places[0], places[1], seen[0] & seen[1]
+
+
+def _weight(in_view: NDArray[np.intp], azimuths: int) -> FloatArray:
+    """One over the rim in view, a hidden part counting `_HIDDEN_COST`."""
+    counted = np.maximum(in_view + _HIDDEN_COST * (azimuths - in_view), 1.0)
+    return np.asarray(1.0 / counted, np.float32)
+
+
+def _steps(image: FloatArray, inner: NDArray[np.int32], outer: NDArray[np.int32]) -> FloatArray:
+    """Steps that brightness takes across rims.
 
     A step counts no more than a whole one: a lamp at the horizon does not outweigh the rest of the rim.
     """
-    angles = np.arange(azimuths) * (2.0 * np.pi / azimuths)
-    cosine, sine = np.cos(angles), np.sin(angles)
-    inner, is_seen = _sampled(image, x, y, radii - 1.5, cosine, sine)
-    outer, is_outer_seen = _sampled(image, x, y, radii + 1.5, cosine, sine)
-    is_seen &= is_outer_seen
-    steps = np.clip((inner - outer) / _FULL_STEP, -1.0, 1.0) * is_seen
-    in_view = is_seen.sum(axis=-1)
-    values = steps.sum(axis=-1) / np.maximum(in_view + _HIDDEN_COST * (azimuths - in_view), 1)
-    return _Scores(x, y, radii, np.where(in_view >= _LEAST_IN_VIEW * azimuths, values, -1.0))
+    flat = image.ravel()
+    steps = flat.take(inner)
+    steps -= flat.take(outer)
+    steps *= np.float32(1.0 / _FULL_STEP)
+    return np.asarray(np.clip(steps, -1.0, 1.0, out=steps))
 
 
-def _sampled(
-    image: FloatArray,
-    x: NDArray[np.float64],
-    y: NDArray[np.float64],
-    radii: NDArray[np.float64],
-    cosine: NDArray[np.float64],
-    sine: NDArray[np.float64],
-) -> tuple[FloatArray, NDArray[np.bool_]]:
-    """Nearest pixels along circles, and which of them lie in the picture; axes y, x, radius, azimuth."""
-    right = np.rint(x[:, None, None] + radii[:, None] * cosine).astype(np.int32)
-    down = np.rint(y[:, None, None] + radii[:, None] * sine).astype(np.int32)
-    height, width = image.shape
-    is_in_x, is_in_y = (right >= 0) & (right < width), (down >= 0) & (down < height)
-    place = np.clip(down, 0, height - 1)[:, None] * width + np.clip(right, 0, width - 1)[None]
-    return image.ravel()[place], is_in_y[:, None] & is_in_x[None]
+def _everywhere(image: FloatArray) -> tuple[NDArray[np.float64], FloatArray]:
+    """Circles all over a picture, and how much of their rims is brighter inside than outside."""
+    grid = _grid(*image.shape)
+    return grid.circles, _steps(image, grid.inner, grid.outer).sum(axis=0) * grid.weight
 
 
-def _best_apart(scores: _Scores, apart_px: float) -> list[_Circle]:
-    """Best circles, no two of which are nearly the same; only the best one where `apart_px` is infinite."""
+def _best_apart(scored: tuple[NDArray[np.float64], FloatArray], apart_px: float) -> list[_Circle]:
+    """Best circles, no two of which are nearly the same."""
+    circles, values = scored
+    if not values.size:
+        return []
+    most = min(400, values.size)
+    top = np.argpartition(values, -most)[-most:]
+    circles, values = circles[top], values[top].copy()
     kept: list[_Circle] = []
-    values = scores.values
-    for place in np.argsort(values, axis=None)[::-1][: 1 if np.isinf(apart_px) else 400]:
-        row, column, size = (int(axis) for axis in np.unravel_index(int(place), values.shape))
-        x, y, radius = float(scores.x[column]), float(scores.y[row]), float(scores.radii[size])
-        circle = _Circle(x, y, radius, float(values[row, column, size]))
-        difference = [
-            max(abs(circle.x - other.x), abs(circle.y - other.y), abs(circle.radius - other.radius))
-            for other in kept
-        ]
-        if not difference or min(difference) > apart_px:
-            kept.append(circle)
-        if len(kept) == _BEST_KEPT:
+    while len(kept) < _BEST_KEPT:
+        place = int(values.argmax())
+        if not np.isfinite(values[place]):
             break
+        x, y, radius = (float(axis) for axis in circles[place])
+        kept.append(_Circle(x, y, radius, float(values[place])))
+        values[np.abs(circles - circles[place]).max(axis=1) <= apart_px] = -np.inf
     return kept
+
+
+_MOVES = np.stack([axis.ravel() for axis in np.meshgrid(*[np.arange(-2.0, 2.1)] * 3)], axis=1)
+
+
+def _moved(image: FloatArray, near: list[_Circle], azimuths: int) -> list[_Circle]:
+    """The best circle within two pixels of each of some, best first."""
+    if not near:
+        return []
+    given = np.array([(circle.x, circle.y, circle.radius) for circle in near])
+    circles = (given[:, None] + _MOVES).reshape(-1, 3)
+    inner, outer, is_seen = _beside_rim((image.shape[0], image.shape[1]), circles, azimuths)
+    steps = _steps(image, inner, outer)
+    steps *= is_seen
+    in_view = is_seen.sum(axis=0)
+    values = steps.sum(axis=0) * _weight(in_view, azimuths)
+    values = np.where(in_view >= _LEAST_IN_VIEW * azimuths, values, -1.0).reshape(len(near), -1)
+    circles = circles.reshape(len(near), -1, 3)
+    best = values.argmax(axis=1)
+    found = []
+    for number, place in enumerate(best):
+        x, y, radius = (float(axis) for axis in circles[number, place])
+        found.append(_Circle(x, y, radius, float(values[number, place])))
+    return sorted(found, key=lambda circle: -circle.score)
 
 
 def _laid_through_rim(image: FloatArray, start: _Circle, *, is_ellipse: bool) -> tuple[_Circle, float]:
@@ -262,10 +320,11 @@ def _fitted(
     matrix, wanted = np.stack(columns, axis=1), -(u * u + v * v)
     weights = np.ones_like(u)
     for _ in range(8):
-        solution = np.linalg.lstsq(matrix * weights[:, None], wanted * weights, rcond=None)[0]
+        weighted = (matrix * (weights * weights)[:, None]).T
+        solution = np.linalg.lstsq(weighted @ matrix, weighted @ wanted, rcond=None)[0]
         misfit = np.abs(matrix @ solution - wanted)
-        spread = max(4.685 * 1.483 * float(np.median(misfit)), 0.01)
-        weights = np.clip(1.0 - (misfit / spread) ** 2, 0.0, None)
+        spread = max(4.685 * 1.483 * _order(misfit, 0.5)[0], 0.01)
+        weights = np.maximum(1.0 - (misfit / spread) ** 2, 0.0)
     d, e, f = solution[:3]
     flat = solution[3] if is_ellipse else 0.0
     a, b = 1.0 - flat, 1.0 + flat  # a u2 + b v2 + d u + e v + f = 0
