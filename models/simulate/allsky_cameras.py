@@ -372,7 +372,7 @@ def draw_camera(random: np.random.Generator, kind: CameraKind, size_px: int) -> 
     )
     response = np.asarray(kind.response, np.float32) * np.exp(random.normal(0, 0.08, (len(kind.response), 6)))
     if len(kind.response) == 3:  # white balance
-        response = response * np.exp(np.clip(random.normal(0, 0.2, (3, 1)), -0.3, 0.3))
+        response = response * np.exp(np.clip(random.normal(0, 0.14, (3, 1)), -0.25, 0.25))
     electrons = _logarithmic(random, kind.electrons)
     return Camera(
         kind=kind,

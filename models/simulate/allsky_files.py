@@ -21,7 +21,7 @@ from models.simulate.allsky_sites import SimulatedSite
 
 Pixels = NDArray[np.generic]
 
-SIMULATED = "SIMULATED all-sky picture: no camera has taken this"
+SIMULATED = "SIMULATED: no camera has taken this picture"
 
 
 def sky_file_name(place: SimulatedSite, date_obs: datetime, suffix: str) -> str:

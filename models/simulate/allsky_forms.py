@@ -69,7 +69,7 @@ class Substorm:
         since = seconds - self.onset_s
         if since < 0:
             arc = np.clip((seconds - self.start_s) / 600.0, 0, 1) * (
-                1.0 + 2.0 * np.clip(1 + since / self.growth_s, 0, 1)
+                2.5 + 5.0 * np.clip(1 + since / self.growth_s, 0, 1)
             )
             # The last two minutes before it breaks up.
             return float(arc * (1.0 + np.clip(1.0 + since / 120.0, 0, 1))), 0.0, 0.0
