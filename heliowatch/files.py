@@ -23,6 +23,7 @@ from observatory.frame import Frame, RowOrder
 from observatory.instruments import Opened, instrument_names, kind_of, kinds, read_file
 from observatory.regions import mask, region_json
 from observatory.settings import Settings, load_settings
+from observatory.sky import Site
 from observatory.storage.enhancements import ANALYSIS as ENHANCEMENT
 from observatory.storage.results import quality_payload
 from observatory.storage.skies import sky_payload
@@ -56,6 +57,10 @@ class FrameReport:
         frames of other kinds.
     sky : Sky | None
         What an all-sky frame shows; None for frames of other kinds.
+    site : Site | None
+        Where its camera stands.
+    is_simulated : bool
+        Whether the frame says of itself that a simulator made it.
     """
 
     file: str
@@ -67,6 +72,8 @@ class FrameReport:
     products: tuple[Path, ...] = ()
     enhancement: Mapping[str, Any] | None = None
     sky: Sky | None = None
+    site: Site | None = None
+    is_simulated: bool = False
 
     @property
     def score(self) -> float | None:
@@ -196,18 +203,28 @@ class Desk:
 
     def _score(self, name: str, frame: Frame, family: str) -> FrameReport:
         quality, sky = self._pipelines.of(family).score(frame)
-        return FrameReport(name, frame.index, frame.instrument, frame.date_obs, quality, sky=sky)
+        return replace(_report(name, frame), quality=quality, sky=sky)
 
     def _analyse(self, name: str, frame: Frame, family: str, start: Path) -> FrameReport:
         if name != "array":  # the products that name their input name its bytes, too
             frame = replace(frame, sha256=sha256_of(Path(name)))
         outcome = self._pipelines.of(family).run(frame, Stopwatch())
-        report = FrameReport(
-            name, frame.index, frame.instrument, frame.date_obs, outcome.quality, sky=outcome.sky
-        )
+        report = replace(_report(name, frame), quality=outcome.quality, sky=outcome.sky)
         written = _write(report, frame, outcome, start)
         enhancement = next((item.payload for item in outcome.findings if item.analysis == ENHANCEMENT), None)
         return replace(report, products=tuple(written), enhancement=enhancement)
+
+
+def _report(name: str, frame: Frame) -> FrameReport:
+    """What a frame says of itself."""
+    return FrameReport(
+        name,
+        frame.index,
+        frame.instrument,
+        frame.date_obs,
+        site=frame.site,
+        is_simulated=frame.is_simulated,
+    )
 
 
 def _array_frame(pixels: np.ndarray, instrument: str | None) -> tuple[Frame, str]:
