@@ -80,7 +80,7 @@ class Substorm:
         bright = self.strength_kr * rise * (1.0 - fall)
         into = np.clip((since - 0.4 * self.expansion_s) / (0.6 * self.expansion_s), 0, 1)
         out = np.clip((since - self.expansion_s) / self.recovery_s, 0, 1)
-        return 0.0, float(bright), float(0.25 * self.strength_kr * into * (1.0 - out))
+        return 0.0, float(bright), float(0.12 * self.strength_kr * into * (1.0 - out))
 
 
 def draw_substorms(random: np.random.Generator, activity: float, poleward: int) -> tuple[Substorm, ...]:
@@ -100,7 +100,7 @@ def draw_substorms(random: np.random.Generator, activity: float, poleward: int) 
                 recovery_s=float(random.uniform(2400, 6000)),
                 far_km=float(random.uniform(250, 600)),
                 near_km=float(random.normal(20, 120)),
-                strength_kr=float(np.exp(random.normal(2.3, 0.5)) * (0.5 + activity)),
+                strength_kr=float(np.exp(random.normal(3.1, 0.45)) * (0.5 + activity)),
                 poleward=poleward,
                 seed=int(random.integers(2**30)),
             )

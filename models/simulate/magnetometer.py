@@ -15,7 +15,7 @@ FloatArray = NDArray[np.float64]
 
 _CURRENT_KM = 110.0
 _MIDNIGHT_S = 12 * 3600.0
-_NT_PER_KR = 28.0  # 10 kR overhead feel like some -280 nT, a common substorm
+_NT_PER_KR = 13.0  # 25 kR overhead feel like some -300 nT, a common substorm
 _BASE_NT = (8200.0, 1200.0, 54200.0)  # about Svalbard's
 
 
