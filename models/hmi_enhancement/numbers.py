@@ -15,7 +15,8 @@ _NEAR_CENTRE_MU = 0.9  # contrast falls towards the limb
 _QUIET = (0.90, 1.10)  # of quiet Suns, smoothed: below are pores and spots, above faculae
 _SMOOTH_PX = 3.0  # a granule and a half
 _AROUND_PX = 7  # a spot's halo is no quiet Sun either
-_LEAST_PX = 400  # some ten granules
+_CELL_PX = 32  # a side of a small region: 16 arcsec, some fifty granules
+_LEAST_PX = 400  # of a region, some ten granules
 _LEAST_MU = 0.1  # nearer to the limb a pixel sees more than a chromosphere's worth of Sun
 _MX_PER_KG_MM2 = 1e3 * 1e16  # gauss in a kilogauss, square centimetres in (1000 km)^2
 
@@ -24,6 +25,10 @@ def contrasts(
     image: FloatArray, enhanced: FloatArray, normalised: Normalised, is_certain: BoolArray
 ) -> tuple[float, float] | None:
     """Granulation contrast before and after: rms over mean of the quiet Sun near the disk's centre.
+
+    As Díaz Baso & Asensio Ramos 2018 have it, in small regions with granulation alone, 32 pixels a side:
+    what varies slowly (the quiet level, haloes of spots, supergranules) is no granulation. All regions count
+    by their pixels.
 
     Parameters
     ----------
@@ -46,9 +51,8 @@ def contrasts(
     if int(quiet.sum()) < _LEAST_PX:
         return None
     fine = enhanced[2 * rows.start : 2 * rows.stop, 2 * columns.start : 2 * columns.stop]
-    mask = quiet.view(np.uint8)
-    finer = cv2.resize(mask, fine.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    return _contrast(image[rows, columns], mask), _contrast(fine, np.asarray(finer))
+    before, after = _contrast(image[rows, columns], quiet), _contrast(fine, quiet)
+    return None if before is None or after is None else (before, after)
 
 
 def unsigned_flux_mx(image: FloatArray, normalised: Normalised, is_certain: BoolArray) -> float | None:
@@ -116,6 +120,19 @@ def _quiet(image: FloatArray, is_certain: BoolArray) -> BoolArray:
     return np.asarray(cv2.dilate(disturbed, np.ones((side, side), np.uint8), borderValue=0) == 0)
 
 
-def _contrast(image: FloatArray, mask: NDArray[np.uint8]) -> float:
-    mean, deviation = cv2.meanStdDev(image, mask=mask)
-    return float(deviation[0, 0] / mean[0, 0])
+def _contrast(image: FloatArray, quiet: BoolArray) -> float | None:
+    """Rms over mean within regions; `image` of the mask's sampling or twice it. None where no region has enough."""
+    factor = image.shape[0] // quiet.shape[0]
+    side = factor * _CELL_PX
+    total, pixels = 0.0, 0
+    for first in range(0, quiet.shape[0], _CELL_PX):
+        band = quiet[first : first + _CELL_PX]
+        counts = np.add.reduceat(band.sum(axis=0), np.arange(0, band.shape[1], _CELL_PX))
+        for cell in np.flatnonzero(counts >= _LEAST_PX):
+            part = image[factor * first : factor * first + side, side * cell : side * (cell + 1)]
+            mask = band[:, _CELL_PX * cell : _CELL_PX * (cell + 1)].view(np.uint8)
+            finer = cv2.resize(mask, part.shape[::-1], interpolation=cv2.INTER_NEAREST)
+            mean, deviation = cv2.meanStdDev(part, mask=finer)
+            total += int(counts[cell]) * float(deviation[0, 0] / mean[0, 0]) ** 2
+            pixels += int(counts[cell])
+    return (total / pixels) ** 0.5 if pixels else None
