@@ -25,6 +25,9 @@ FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
 
 LEAST_PX = 16
+#: Pixels that a frame must have: fewer granules do not tell it from other things. Of a larger one a window
+#: may be as small as `LEAST_PX`.
+LEAST_FRAME_PX = 48 * 48
 #: Pixels that the networks take as they are, and those that are brought to HMI's first.
 TAKEN_SCALES = (0.9, 1.1)
 RESAMPLED_SCALES = (0.8, 1.25)
@@ -97,6 +100,12 @@ def check_frame(frame: Frame) -> None:
             "a grey picture"
         )
     check_size(frame.width, frame.height)
+    if frame.width * frame.height < LEAST_FRAME_PX:
+        raise OutOfDomainError(
+            f"a frame of {frame.width} x {frame.height} pixels shows too few granules to tell whether it is the "
+            f"photosphere: at least {LEAST_FRAME_PX:,} pixels are needed, such as 48 x 48; give the frame that it "
+            "was cut from, and ask for that part"
+        )
     scale = relative_scale(frame)
     if scale is not None and not RESAMPLED_SCALES[0] <= scale <= RESAMPLED_SCALES[1]:
         raise OutOfDomainError(
@@ -137,6 +146,21 @@ def check_data(image: FloatArray, is_certain: BoolArray) -> None:
         raise OutOfDomainError(
             f"the picture has only {different} different values: its shades were thrown away"
         )
+
+
+def check_window(image: FloatArray, is_certain: BoolArray) -> None:
+    """Refuse windows of a good frame in which there is nothing; few pixels need not be many values.
+
+    Raises
+    ------
+    OutOfDomainError
+    """
+    share = float(is_certain.mean())
+    if share < _LEAST_DATA:
+        raise OutOfDomainError(f"only {share:.1%} of the window's pixels have data on the Sun's disk")
+    values = image[is_certain]
+    if values.min() == values.max():
+        raise OutOfDomainError("all pixels of the window have the same value: there is no picture in it")
 
 
 def check_picture(

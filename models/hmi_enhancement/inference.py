@@ -40,6 +40,7 @@ _SURE_LIMB = 0.8  # share of the rays that agree
 _LIMB_ERROR = 0.002  # of the radius: four pixels
 _WARM_UP_PX = 64
 _CONTEXT_PX = 24  # around a window: what the network and the way back see of its surroundings
+_SEEN_PX = 128  # a side, of a window with its surroundings: a few granules do not tell what they are
 _NEGATIVE = 0.05  # share of negative pixels that no continuum has
 
 
@@ -112,9 +113,11 @@ class HmiEnhancement:
         Parameters
         ----------
         frame : Frame
-            Continuum or line-of-sight field, full disk, cut-out or patch; at least 16 pixels a side.
+            Continuum or line-of-sight field, full disk, cut-out or patch; at least 2304 pixels, 48 x 48.
         window_px : tuple (x0, y0, x1, y1), optional
-            First pixel and the one after the last. What lies around is looked at, not enhanced.
+            First pixel and the one after the last, at least 16 pixels a side. What lies around is looked at
+            and not enhanced: 24 pixels, and as many as make 128 a side where the frame has them. Noise and
+            residual are those of all that is looked at.
 
         Raises
         ------
@@ -131,7 +134,9 @@ class HmiEnhancement:
         normalised = _normalised(frame, quantity, _grown(window, network.halo_px, frame))
         quiet = 1.0 if quantity is Quantity.CONTINUUM else 0.0
         is_certain = certain(normalised)
+        inner = _inside(window, normalised.box)
         domain.check_data(normalised.image, is_certain)
+        domain.check_window(normalised.image[inner], is_certain[inner])
         fill_gaps(normalised, is_certain, quiet)
         scale = domain.relative_scale(frame) or 1.0
         is_taken = domain.TAKEN_SCALES[0] <= scale <= domain.TAKEN_SCALES[1]
@@ -148,7 +153,6 @@ class HmiEnhancement:
         if not is_taken:
             enhanced, trust = brought_back(enhanced, trust, is_certain.shape)
         fade_at_limb(trust, normalised)
-        inner = _inside(window, normalised.box)
         numbers = _numbers(quantity, normalised, enhanced, is_certain, inner)
         made = Enhancement(
             quantity=quantity,
@@ -294,14 +298,18 @@ def _checked_window(frame: Frame, window: Box | None) -> Box:
 
 
 def _grown(window: Box, halo_px: int, frame: Frame) -> Box:
+    """A window and its surroundings: what the network sees, and enough to tell what it is."""
     context = max(_CONTEXT_PX, halo_px + 2)
-    x0, y0, x1, y1 = window
-    return (
-        max(0, x0 - context),
-        max(0, y0 - context),
-        min(frame.width, x1 + context),
-        min(frame.height, y1 + context),
-    )
+    x0, x1 = _span(window[0], window[2], context, frame.width)
+    y0, y1 = _span(window[1], window[3], context, frame.height)
+    return x0, y0, x1, y1
+
+
+def _span(first: int, end: int, context: int, length: int) -> tuple[int, int]:
+    """Pixels of one axis, grown on both sides, and where the frame ends on the other."""
+    wanted = min(length, max(end - first + 2 * context, _SEEN_PX))
+    begin = min(max(0, first - (wanted - (end - first)) // 2), length - wanted)
+    return min(begin, max(0, first - context)), max(begin + wanted, min(length, end + context))
 
 
 def _inside(window: Box, box: Box) -> tuple[slice, slice]:

@@ -5,8 +5,9 @@
     python -c "from models.hmi_enhancement.reference import write_reference; write_reference()"
 
 with ``HELIOWATCH_TEST_DATA`` naming the folder of real frames. Stored are statistics of pieces, not
-pictures: of the simulator's patches and a full disk of it, of the simulated snapshot degraded with
-both sets of the point spread function, and of the real patches and full disk.
+pictures: of the simulator's patches and full disks (faculae near the limb and spots too), of the
+simulated snapshot, all degraded with both sets of the point spread function, and of the real patches
+and full disk.
 """
 
 from __future__ import annotations
@@ -34,6 +35,10 @@ from observatory.photosphere import normalise
 
 _SIDES = (48, 64, 96, 160, 256)
 _PIECES = 6  # of each side and picture
+_LIMB_MU = 0.5  # nearer to the limb lies a quarter of the disk as it is seen
+_SPOT = 0.7  # of the quiet Sun's light: darker is no granule
+_FACULA = 1.03  # the same over some pixels near the limb, where granulation is faint
+_DISKS = 2  # of each set of the point spread function
 _PATCHES = 220
 _NOISES = (3e-4, 1e-3, 2e-3)  # in quiet Suns, about what HMI's frames have
 _REAL = ("enhance_samples/*continuum*", "sharp_377/*continuum*", "jp2/*continuum*")
@@ -106,14 +111,22 @@ def known_of(frame: Frame) -> Known:
 
 
 def _pieces(folder: Path, random: np.random.Generator) -> Iterator[Piece]:
-    from models.simulate.hmi import full_disk, hmi_patch  # not needed to infer
+    from models.simulate.hmi import HmiTelescope, full_disk, hmi_patch  # not needed to infer
 
     for number in range(_PATCHES):
         psf = (WACHTER, AUTHORS)[number % 2]
         noise = float(random.choice(_NOISES))
         patch, _ = hmi_patch(random, Quantity.CONTINUUM, int(random.choice(_SIDES)), psf, noise)
         yield "simulated patch", patch, np.ones(patch.shape, bool), 1.0
-    yield from _cut("simulated disk", known_of(full_disk(random).frame()), random, 4 * _PIECES)
+    for psf in (WACHTER, AUTHORS) * _DISKS:
+        known = known_of(full_disk(random, activity=1.0, telescope=HmiTelescope(psf=psf)).frame())
+        assert known.mu is not None  # simulated frames tell their pointing
+        is_limb = known.mu < _LIMB_MU
+        is_bright = cv2.GaussianBlur(known.seen.image, (0, 0), 3.0) > _FACULA
+        yield from _cut("simulated disk", known, random, _PIECES)
+        yield from _cut("simulated limb", known, random, 2 * _PIECES, is_limb)
+        yield from _cut("simulated faculae", known, random, 3 * _PIECES, is_limb & is_bright)
+        yield from _cut("simulated spots", known, random, _PIECES, known.seen.image < _SPOT)
     for path in sorted(folder.glob("mhd/*.npy")):
         truth = np.load(path).astype(np.float64)
         truth /= truth.mean()
@@ -131,16 +144,26 @@ def _whole(image: NDArray[np.float32]) -> Known:
     return Known(Seen(image, np.ones(image.shape, bool)))
 
 
-def _cut(source: str, known: Known, random: np.random.Generator, count: int) -> Iterator[Piece]:
-    """Square pieces of several sides, wholly on the disk."""
+def _cut(
+    source: str,
+    known: Known,
+    random: np.random.Generator,
+    count: int,
+    about: NDArray[np.bool_] | None = None,
+) -> Iterator[Piece]:
+    """Square pieces of several sides, wholly on the disk; where something is to be in them, about that."""
     image, is_certain = known.seen.image, known.seen.is_certain
     height, width = image.shape
+    places = None if about is None else np.argwhere(about & is_certain)
     for side in _SIDES:
         found = 0
         for _ in range(50 * count):
             if found == count or side > min(height, width):
                 break
             y, x = int(random.integers(0, height - side + 1)), int(random.integers(0, width - side + 1))
+            if places is not None:
+                within = places[random.integers(len(places))] - random.integers(0, side, 2)
+                y, x = (int(at) for at in np.clip(within, 0, (height - side, width - side)))
             part = slice(y, y + side), slice(x, x + side)
             if is_certain[part].all():
                 found += 1

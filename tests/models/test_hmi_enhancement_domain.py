@@ -11,15 +11,17 @@ import pytest
 from models.hmi_enhancement import domain
 from models.hmi_enhancement.domain import OutOfDomainError
 from models.hmi_enhancement.inference import HmiEnhancement
-from models.hmi_enhancement.psf import AUTHORS, WACHTER
+from models.hmi_enhancement.psf import AUTHORS, WACHTER, Psf
 from models.hmi_enhancement.statistics import Statistics, measure
 from models.runtime import Runtime
 from models.simulate.hmi import HmiSun, HmiTelescope, hmi_patch
 from models.simulate.hmi_out_of_domain import STRANGE_CONTINUA, STRANGE_FIELDS, out_of_domain
+from models.simulate.sunspots import Spot, SpotGroup
 from observatory.analysis import Quantity
 from observatory.frame import Frame, Pointing, RowOrder
 from observatory.instruments import read_file
 from observatory.instruments.formats.container import Limits
+from observatory.photosphere_view import DiskView
 from tests.models.hmi_stand_in import stand_ins
 
 INSTRUMENTS = {Quantity.CONTINUUM: "hmi-continuum", Quantity.FIELD: "hmi-magnetogram"}
@@ -93,6 +95,70 @@ def test_windows_of_a_simulated_disk_are_taken_anywhere(model: HmiEnhancement, m
         for _ in range(5):
             x, y = (int(n) for n in random.integers(0, frame.width - 64, 2))
             model.enhance(frame, (x, y, x + 64, y + 64))
+
+
+@pytest.mark.parametrize("quantity", Quantity)
+def test_windows_of_a_few_granules_are_taken_for_the_sake_of_what_lies_around_them(
+    model: HmiEnhancement, quantity: Quantity
+) -> None:
+    random = np.random.default_rng(33)
+    for spots in (0, 2):
+        frame = frame_of(hmi_patch(random, quantity, 160, AUTHORS, spots=spots)[0], quantity)
+        for side in (16, 16, 20, 24, 32, 47):
+            x, y = (int(n) for n in random.integers(0, 160 - side + 1, 2))
+            made = model.enhance(frame, (x, y, x + side, y + side))
+            assert made.pixels.shape == (2 * side, 2 * side) and made.window_px == (x, y, x + side, y + side)
+
+
+@pytest.mark.parametrize(("place", "psf"), [("spot", WACHTER), ("limb", AUTHORS), ("corner", AUTHORS)])
+def test_small_windows_beside_spots_and_at_the_limb_are_taken(
+    model: HmiEnhancement, place: str, psf: Psf
+) -> None:
+    """Of a cut-out of a full disk that knows its place."""
+    random = np.random.default_rng(8)
+    x0, y0 = {"spot": (2500, 2100), "limb": (3830, 2000), "corner": (3300, 3200)}[place]
+    spot = Spot(0.0, 0.0, 14000.0, field_kg=2.6)
+    groups = [SpotGroup(1, 15.0, 205.0, 9.0, 1.0, (spot,))] if place == "spot" else []
+    telescope = HmiTelescope(psf=psf, window_px=(x0, y0, x0 + 200, y0 + 200))
+    for taken in HmiSun(5, groups=groups).pair(datetime(2023, 1, 31, tzinfo=UTC), telescope):
+        frame = taken.frame()
+        assert frame.pointing is not None
+        on_disk = DiskView(frame.pointing).mu_squared((0, 0, 200, 200)) > 0.01
+        for side in (16, 24, 32, 48, 64):
+            x, y = (int(n) for n in random.integers(0, 200 - side, 2))
+            if on_disk[y : y + side, x : x + side].mean() > 0.5:
+                model.enhance(frame, (x, y, x + side, y + side))
+
+
+@pytest.mark.parametrize("name", ["h-alpha", "inverted", "enlarged", "hinode scale", "smooth noise"])
+def test_small_windows_of_strange_frames_are_refused(model: HmiEnhancement, name: str) -> None:
+    frame = frame_of(
+        out_of_domain(np.random.default_rng(4), Quantity.CONTINUUM, 160, name)[1], Quantity.CONTINUUM
+    )
+    for x, side in ((0, 16), (70, 24), (112, 48)):
+        with pytest.raises(OutOfDomainError):
+            model.enhance(frame, (x, 60, x + side, 60 + side))
+
+
+@pytest.mark.parametrize("shape", [(47, 48), (16, 100), (30, 30)])
+def test_frames_of_a_few_granules_are_refused_and_say_what_to_do(
+    model: HmiEnhancement, quiet: np.ndarray, shape: tuple[int, int]
+) -> None:
+    pixels = np.ascontiguousarray(quiet[: shape[0], : shape[1]])
+    with pytest.raises(OutOfDomainError, match="48 x 48; give the frame that it was cut from"):
+        model.enhance(frame_of(pixels, Quantity.CONTINUUM))
+
+
+def test_a_window_with_nothing_in_it_is_refused_whatever_lies_around(
+    model: HmiEnhancement, quiet: np.ndarray
+) -> None:
+    empty = quiet.copy()
+    empty[40:60, 40:60] = np.nan
+    with pytest.raises(OutOfDomainError, match="the window's pixels have data"):
+        model.enhance(frame_of(empty, Quantity.CONTINUUM), (42, 42, 58, 58))
+    empty[40:60, 40:60] = 1.0
+    with pytest.raises(OutOfDomainError, match="same value"):
+        model.enhance(frame_of(empty, Quantity.CONTINUUM), (42, 42, 58, 58))
 
 
 @dataclass(frozen=True)

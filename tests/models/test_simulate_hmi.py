@@ -227,6 +227,15 @@ def test_the_middle_of_a_full_disk_has_hmis_granulation_and_field():
     assert 4.0 < np.abs(magnetic.pixels[16:-16, 16:-16]).mean() < 13.0
 
 
+def test_what_lies_beside_a_cut_out_shines_into_it():
+    wide, narrow = (
+        HmiSun(9, 0.0).frame(MOMENT, HmiTelescope(noise=False, window_px=(low, low, high, high)))
+        for low, high in ((1900, 2060), (1940, 2020))
+    )
+    np.testing.assert_allclose(narrow.pixels, wide.pixels[40:120, 40:120], rtol=2e-5)
+    assert narrow.pointing.center_x_px == wide.pointing.center_x_px - 40
+
+
 def test_granulation_fades_towards_the_limb():
     def contrast(x0: int) -> float:
         telescope = HmiTelescope(noise=False, window_px=(x0, 1948, x0 + 200, 2148))

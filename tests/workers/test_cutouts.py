@@ -17,8 +17,10 @@ from astropy.wcs import WCS
 
 from models.hmi_enhancement import inference
 from models.runtime import Runtime
-from models.simulate.hmi import HmiSun, HmiTelescope
+from models.simulate.hmi import HmiSun, HmiTelescope, hmi_patch
 from models.simulate.hmi_fits import write_hmi_fits
+from models.simulate.hmi_out_of_domain import out_of_domain
+from observatory.analysis import Quantity
 from observatory.coordinates import pixel_to_hpc
 from observatory.field_of_view import FieldOfView, FieldUnit
 from observatory.frame import Frame
@@ -44,13 +46,12 @@ on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
-    """Of exact little networks in place of the learned ones, which may be asked about any picture."""
+    """Of exact little networks in place of the learned ones."""
     networks = stand_ins(tmp_path_factory.mktemp("networks"))
     named = {inference.HmiEnhancement.names[quantity]: each for quantity, each in networks.items()}
     made = Runtime()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inference, "load", named.__getitem__)
-        patch.setattr(inference.domain, "check_picture", lambda *_: None)
         maker.enhancer_of(made)
         yield made
 
@@ -123,6 +124,30 @@ def test_the_part_that_was_asked_for_is_made_and_stored(desk: tasks.Desk, frame_
         assert np.corrcoef(paired.ravel(), own.ravel())[0, 1] > 0.95
 
 
+@on_sqlite
+@pytest.mark.parametrize("side", [16, 24, 47])
+def test_a_part_of_a_few_granules_is_made_for_the_sake_of_what_lies_around_it(
+    desk: tasks.Desk, frame_id: int, side: int
+) -> None:
+    for x, y in ((0, 0), (70, 61), (SIDE - side, 30)):
+        number = ask(desk, frame_id, x, y, side, side)
+        assert maker.work(desk, number) == "done", row(desk, number)["reason"]
+        with opened(desk, number) as hdus:
+            assert next(hdu for hdu in hdus if hdu.name == "ENHANCED").data.shape == (2 * side, 2 * side)
+
+
+@on_sqlite
+def test_a_part_of_what_is_no_photosphere_is_refused(
+    desk: tasks.Desk, take: Callable[[], int], incoming: Path
+) -> None:
+    _, pixels = out_of_domain(np.random.default_rng(5), Quantity.CONTINUUM, SIDE, "h-alpha")
+    header = {"TELESCOP": "SDO/HMI", "CONTENT": "CONTINUUM INTENSITY", "BUNIT": "DN/s"}
+    drop(incoming / "hmi.ic_45s.continuum.fits", fits_bytes(50_000 * pixels, header))
+    number = ask(desk, take(), 60, 60, 20, 20)
+    assert maker.work(desk, number) == "rejected"
+    assert row(desk, number)["status"] == "refused"
+
+
 def test_arcseconds_are_found_on_a_frame_that_is_upside_down(desk: tasks.Desk, frame_id: int) -> None:
     frame: Frame = sun().frame()
     assert frame.pointing is not None
@@ -164,10 +189,12 @@ def test_a_part_that_does_not_lie_on_the_frame_or_is_too_large_is_refused(
 def test_arcseconds_on_a_frame_without_pointing_are_refused_and_pixels_are_not(
     desk: tasks.Desk, take: Callable[[], int], incoming: Path
 ) -> None:
-    light = np.asarray(sun().frame().pixels, np.float32)
+    light, _ = hmi_patch(np.random.default_rng(3), Quantity.CONTINUUM, SIDE, spots=1)
     drop(
         incoming / "hmi.ic_45s.continuum.fits",
-        fits_bytes(light, {"TELESCOP": "SDO/HMI", "CONTENT": "CONTINUUM INTENSITY", "BUNIT": "DN/s"}),
+        fits_bytes(
+            50_000 * light, {"TELESCOP": "SDO/HMI", "CONTENT": "CONTINUUM INTENSITY", "BUNIT": "DN/s"}
+        ),
     )
     frame_id = take()
     number = ask(desk, frame_id, 0, 0, 10, 10, unit=FieldUnit.ARCSEC)
