@@ -20,8 +20,9 @@ def test_frames_and_magnetometer_of_the_same_minutes_are_written(tmp_path: Path)
     more = ["--cadence", "0", "--step", "60", "--start", "2031-01-17T23:59:00Z"]
     ended = CliRunner().invoke(app, [*words, *more, "--magnetometer", str(tmp_path / "magnetic")])
     assert ended.exit_code == 0, ended.output
-    moments = [read_file(path, Limits()).facts().date_obs for path in sorted((tmp_path / "in").iterdir())]
-    assert moments == [datetime(2031, 1, 17, 23, 59, tzinfo=UTC) + timedelta(minutes=n) for n in range(3)]
+    told = [read_file(path, Limits()).facts().date_obs for path in sorted((tmp_path / "in").iterdir())]
+    moments = [datetime(2031, 1, 17, 23, 59, tzinfo=UTC) + timedelta(minutes=n) for n in range(3)]
+    assert told == moments
     felt = read_many(sorted((tmp_path / "magnetic").iterdir()))  # one file for each of two days
     assert felt.is_simulated
     assert felt.times_s.tolist() == [moment.timestamp() for moment in moments]
