@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.aurora.data import Skies, decode
+from models.aurora.data import Skies, decode, map_targets
 from models.aurora.preparation import CHANNELS, GRID, SIDE
 
 FloatArray = NDArray[np.float32]
@@ -49,7 +49,7 @@ class Augmentation:
     tone: float = 0.2
     noise: float = 0.06
     grey_share: float = 0.2
-    balance: float = 0.06
+    balance: float = 0.09
     saturation: float = 0.25
     hidden_share: float = 0.2
     starless_share: float = 0.05
@@ -87,7 +87,7 @@ def plain_batch(skies: Skies, first: int, last: int) -> Batch:
     return Batch(
         decode(skies.squares[first:last]),
         skies.classes[first:last].astype(np.int64),
-        skies.maps[first:last].astype(np.float32) / np.float32(255),
+        map_targets(skies.maps[first:last]),
         skies.is_known[first:last].astype(np.float32),
     )
 
@@ -105,7 +105,7 @@ def augmented(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Channels, maps and the maps' weight of one changed copy."""
     image = decode(skies.squares[number])
-    maps = skies.maps[number].astype(np.float32) / 255
+    maps = map_targets(skies.maps[number])
     weight = skies.is_known[number].astype(np.float32)
     image, maps, weight = _moved(image, maps, weight, how, random)
     _retone(image, how, random)

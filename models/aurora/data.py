@@ -33,6 +33,7 @@ SHARD = 500  # skies in a file
 _SIGNED = np.array([name in ("brightness", "contrast", "green", "red") for name in CHANNELS])
 _OF_NIGHTS = 0.5  # of the skies to train on; the rest are single scenes, more even in their classes
 _EVIDENT, _EVIDENT_BEHIND_CLOUD = 0.7, 1.5  # light of the aurora over the rest, in the best places
+_HAZE, _THICK = 0.1, 0.5  # share of the light that cloud stops
 _LEAST_VALID = 0.3  # of a cell: less, and nothing is asked of it
 
 
@@ -88,6 +89,17 @@ def decode(stored: NDArray[np.uint8]) -> FloatArray:
     values = stored.astype(np.float32)
     found = np.where(_SIGNED[:, None, None], values / 127.5 - 1, values / 255)
     return np.asarray(found * (stored[..., -1:, :, :] > 127), np.float32)
+
+
+def map_targets(maps: NDArray[np.uint8]) -> FloatArray:
+    """What the network's maps (..., 2, g, g) should say of shares of cloud and aurora in bytes, 0 to 1.
+
+    Cloud that stops three tenths of the light (0.4 magnitudes, a veil that still shows stars) counts as half
+    cloudy, half of the light as wholly, a tenth as not at all.
+    """
+    found = maps.astype(np.float32) / np.float32(255)
+    found[..., 0, :, :] = np.clip((found[..., 0, :, :] - _HAZE) / (_THICK - _HAZE), 0, 1)
+    return found
 
 
 def cells(square: Square, values: FloatArray) -> tuple[FloatArray, NDArray[np.bool_]]:

@@ -131,7 +131,7 @@ def of_simulated(model: AuroraModel, skies: Skies, plots: Path | None) -> dict[s
 
 def cloud_agreement(cloud: FloatArray, skies: Skies) -> dict[str, float]:
     """Share of cells and of sectors that are rightly cloudy or not, and the mean error of the cover."""
-    covered = skies.maps[:, 0].astype(np.float32) / 255
+    covered = data.map_targets(skies.maps)[:, 0]
     cells = ((cloud >= _CLOUDY) == (covered >= _CLOUDY))[skies.is_known]
     north = Fisheye(0.0, 0.0, 1.0)
     right, total, errors = 0, 0, []

@@ -267,7 +267,7 @@ def calibrate(trainer: Trainer, validation: Skies) -> dict[str, float]:
     return {
         "temperature": measures.fitted_temperature(logits[is_known], validation.classes[is_known]),
         "map_temperature": measures.fitted_map_temperature(
-            maps[:, 0][validation.is_known], validation.maps[:, 0][validation.is_known] / 255
+            maps[:, 0][validation.is_known], data.map_targets(validation.maps)[:, 0][validation.is_known]
         ),
     }
 
@@ -282,7 +282,9 @@ def _judge(trainer: Trainer, validation: Skies) -> dict[str, float]:
     return {
         "six_classes": measures.balanced_accuracy(probabilities.argmax(axis=1), classes),
         "two_classes": measures.two_class_accuracy(probabilities, classes),
-        "cloud_cells": float(np.mean(cloud == (validation.maps[:, 0][validation.is_known] > 127))),
+        "cloud_cells": float(
+            np.mean(cloud == (data.map_targets(validation.maps)[:, 0][validation.is_known] >= 0.5))
+        ),
     }
 
 

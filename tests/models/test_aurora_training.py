@@ -150,11 +150,19 @@ def test_bytes_keep_a_square(skies: Skies) -> None:
     assert not found[:, found[-1] == 0].any()
 
 
+def test_a_veil_that_stops_three_tenths_of_the_light_is_half_cloudy() -> None:
+    shares = np.array([0.0, 0.1, 0.3, 0.5, 1.0])
+    maps = np.broadcast_to(np.round(255 * shares).astype(np.uint8)[:, None, None, None], (5, 2, 1, 1)).copy()
+    found = data.map_targets(maps)[..., 0, 0]
+    np.testing.assert_allclose(found[:, 0], [0, 0, 0.5, 1, 1], atol=0.01)
+    np.testing.assert_allclose(found[:, 1], shares, atol=0.01)
+
+
 def test_augmentation_by_nothing_changes_nothing_and_by_something_all_three_together(skies: Skies) -> None:
     random = np.random.default_rng(1)
     image, maps, _ = augmented(skies, 3, NOTHING, random)
     np.testing.assert_allclose(image, decode(skies.squares[3]), atol=1e-5)
-    np.testing.assert_allclose(maps, skies.maps[3] / 255, atol=1e-5)
+    np.testing.assert_allclose(maps, data.map_targets(skies.maps[3]), atol=1e-5)
     one = batch_of(skies, 6, shares_of(skies), Augmentation(), (1, 2))
     two = batch_of(skies, 6, shares_of(skies), Augmentation(), (1, 2))
     np.testing.assert_array_equal(one.image, two.image)
