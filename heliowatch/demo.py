@@ -10,11 +10,13 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import structlog
@@ -23,6 +25,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TimeElapsedColumn
 from rich.table import Table
 
+from heliowatch import demo_night
 from heliowatch.enhancement_words import in_words
 from heliowatch.folders import make_folder
 from heliowatch.house import make_server, stop_server, upgrade, uploads_of
@@ -91,18 +94,31 @@ def run_demo(
         Folder for ``incoming`` (the frames) and ``data``, left behind for other commands; None: neither is.
     """
     with _home(keep) as home:
-        incoming = home / "incoming"
-        incoming.mkdir()
-        settings = load(data_dir=home / "data", database_url="", broker_url="memory://", watch=[incoming])
+        incoming, sky = home / "incoming", home / "sky"
+        for folder in (incoming, sky):
+            folder.mkdir()
+        settings = load(
+            data_dir=home / "data",
+            database_url="",
+            broker_url="memory://",
+            watch=[incoming],
+            **demo_night.settings(),
+        )
         upgrade(settings)
-        folders = [WatchFolder(incoming.resolve()), *uploads_of(settings)]
+        folders = [
+            WatchFolder(incoming.resolve()),
+            WatchFolder(sky.resolve(), demo_night.INSTRUMENT),
+            *uploads_of(settings),
+        ]
         with Station(settings, folders) as station:
             server, address = _serve(settings, station.db, port)
             try:
                 expected = _feed(incoming)
-                _wait(station.db, expected)
-                is_complete = _report(station.db, expected)
-                is_complete &= _report_composites(station.db) and _answers(address)
+                night = [Expected(name, sha256, 1) for name, sha256 in demo_night.feed_night(sky)]
+                _wait(station.db, [*expected, *night])
+                is_complete = _report(station.db, expected, night)
+                is_complete &= _report_composites(station.db) and _report_night(station.db)
+                is_complete &= _answers(address)
                 if not should_exit:
                     _go_on(incoming, address)
                 return 0 if is_complete else 1
@@ -210,7 +226,8 @@ def _wait(db: Database, expected: list[Expected]) -> None:
         while time.monotonic() < deadline:
             finished = sum(count for status, count in catalogue.counts(db).items() if status in _FINISHED)
             progress.update(bar, completed=finished)
-            if finished >= total and len(_composites(db)) >= _CORONA_SETS:
+            is_composed = len(_composites(db)) >= _CORONA_SETS
+            if finished >= total and is_composed and demo_night.made(db) is not None:
                 return
             time.sleep(0.1)
 
@@ -230,8 +247,19 @@ def _report_composites(db: Database) -> bool:
     return len(made) >= _CORONA_SETS
 
 
-def _report(db: Database, expected: list[Expected]) -> bool:
-    """Print one row for each sample frame; True when all are done, and HMI's say what enhancement made of them."""
+def _report_night(db: Database) -> bool:
+    """Print what the simulated night was like; True when its pictures are made."""
+    is_made = demo_night.report(db, None if sys.stdout.isatty() else _PIPED_WIDTH)
+    if not is_made:
+        log.error("night_missing", instrument=demo_night.INSTRUMENT)
+    return is_made
+
+
+def _report(db: Database, expected: list[Expected], night: list[Expected]) -> bool:
+    """Print one row for each sample frame, and one for the night; True when all are done.
+
+    HMI's are done when they say what enhancement made of them.
+    """
     rows = catalogue.find(db, FrameFilter(), limit=1000, is_ascending=True)
     by_file = {(row["sha256"], row["frame_index"]): row for row in rows}
     table = Table(title="What Heliowatch found", box=None, pad_edge=False, title_justify="left")
@@ -247,8 +275,33 @@ def _report(db: Database, expected: list[Expected]) -> bool:
                 is_complete &= bool(more)
             name = item.name if item.count == 1 else f"{item.name} #{index}"
             table.add_row(*_cells(name, row, more))
+    is_complete &= _add_night(table, [by_file.get((item.sha256, 0)) for item in night])
     Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH).print(table)
     return is_complete
+
+
+def _add_night(table: Table, rows: list[dict[str, Any] | None]) -> bool:
+    """Add one row for all frames of the night; True when all are done."""
+    done = [row for row in rows if row is not None and row["status"] == Status.DONE]
+    if not done:
+        table.add_row(
+            demo_night.INSTRUMENT, "simulated", "", "", "missing", "", "no frame of the night is done", ""
+        )
+        return False
+    degraded = sum(bool(row["is_degraded"]) for row in done)
+    classes = Counter(row["sky_class"] or "not judged" for row in done)
+    seen = ", ".join(f"{count} {name}" for name, count in classes.most_common())
+    table.add_row(
+        f"{len(done)} frames of a night",
+        "simulated",
+        demo_night.INSTRUMENT,
+        _time(min(done, key=lambda row: row["date_obs"])),
+        Status.DONE if len(done) == len(rows) else f"{len(rows) - len(done)} are missing",
+        f"{median(row['quality_score'] or 0.0 for row in done):.2f}",
+        f"{degraded} degraded; {seen}",
+        f"{1000 * median(row['latency_s'] or 0.0 for row in done):.0f} ms",
+    )
+    return len(done) == len(rows)
 
 
 def _regions(db: Database, frame_id: int) -> str:

@@ -83,8 +83,12 @@ class DatabaseCollector(Collector):
         return [count, age]
 
     def backlogs(self) -> list[Backlog]:
-        """What waits on each queue of frames that is not empty, of composites, cut-outs, and to be done again."""
-        asked = [queues.of_composites(self._db), queues.of_cutouts(self._db)]
+        """What waits on each queue of frames that is not empty; of composites, nights, cut-outs, what is done again."""
+        asked = [
+            queues.of_composites(self._db),
+            queues.of_nights(self._db, self._clock()),
+            queues.of_cutouts(self._db),
+        ]
         return [*queues.of_frames(self._db), *asked, self._reprocessing.get()]
 
     def _last_frame(self) -> Metric:

@@ -220,12 +220,10 @@ class NightSweep:
         back = nights.release_abandoned(self._db, now, worker.lease_s, worker.max_attempts)
         if back:
             log.warning("abandoned_nights", waiting=back)
-        kinds = [WorkKind.PICTURES]
-        if wanted.films:
-            nights.films_passed_over(self._db, now - timedelta(days=wanted.film_days))
-            kinds.append(WorkKind.FILM)
+        oldest = now - timedelta(days=wanted.film_days) if wanted.films else now
+        nights.films_passed_over(self._db, oldest)
         sent = 0
-        for work_id in nights.due(self._db, now, self._stale(now), kinds):
+        for work_id in nights.due(self._db, now, self._stale(now)):
             nights.mark_published(self._db, [work_id], now)
             if not self._send(work_id):
                 nights.mark_published(self._db, [work_id], None)

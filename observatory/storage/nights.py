@@ -202,7 +202,11 @@ class ClaimedWork:
 
 
 def due(
-    db: Database, now: datetime, stale: datetime, kinds: Sequence[WorkKind], limit: int = 100
+    db: Database,
+    now: datetime,
+    stale: datetime,
+    kinds: Sequence[WorkKind] = tuple(WorkKind),
+    limit: int = 100,
 ) -> list[int]:
     """Works that are due and on no queue, or were forgotten there, the longest due first.
 

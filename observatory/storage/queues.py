@@ -10,11 +10,14 @@ from sqlalchemy import func, select
 from observatory.storage import frames
 from observatory.storage.composites import SetStatus
 from observatory.storage.cutouts import CutoutStatus
+from observatory.storage.night_schema import night_works
+from observatory.storage.nights import WorkStatus
 from observatory.storage.reprocess_jobs import ACTIVE, ItemStatus
 from observatory.storage.schema import composites, cutouts, reprocess_frames, reprocess_jobs
 from observatory.storage.session import Database
 
 COMPOSITES = "composites"
+NIGHTS = "nights"
 CUTOUTS = "cutouts"
 REPROCESSING = "reprocessing"
 
@@ -26,7 +29,7 @@ class Backlog:
     Attributes
     ----------
     family, priority : str or None
-        Of a queue of frames; None for composites, cut-outs and what is done again.
+        Of a queue of frames; None for composites, nights, cut-outs and what is done again.
     oldest : datetime or None
         Since when the oldest of them waits; None when nothing does.
     """
@@ -60,6 +63,15 @@ def of_composites(db: Database) -> Backlog:
             select(func.count(), since).where(composites.c.status == SetStatus.WAITING)
         ).one()
     return Backlog(COMPOSITES, row[0], row[1])
+
+
+def of_nights(db: Database, now: datetime) -> Backlog:
+    """Pictures and films of nights that are due and not made, each since it was due."""
+    of = night_works.c
+    waits = (of.status == WorkStatus.WAITING.value, of.due_at <= now)
+    with db.read() as connection:
+        row = connection.execute(select(func.count(), func.min(of.due_at)).where(*waits)).one()
+    return Backlog(NIGHTS, row[0], row[1])
 
 
 def of_cutouts(db: Database) -> Backlog:

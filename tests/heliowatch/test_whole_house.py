@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -55,6 +56,10 @@ def test_the_demo_finishes_every_sample_frame_and_ends_with_0():
         ended.stdout.count("enhanced ×2, granulation contrast") == 3
     )  # a full disk and a patch, one simulated
     assert ended.stdout.count("enhanced ×2, unsigned flux") == 1
+    assert "84 frames of a night" in ended.stdout
+    assert "keogram: /night?night=" in ended.stdout
+    assert re.search(r"onset at \d\d:\d\d", ended.stdout)
+    assert re.search(r"cloud cover by hour \(UTC\): 16h \d+ %, 17h", ended.stdout)
     assert "missing" not in ended.stdout
     assert "Traceback" not in ended.stderr
 

@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 import migrations
 from observatory.analysis import SkyClass
 from observatory.settings import Settings, load_settings
-from observatory.storage import events, nights
+from observatory.storage import events, nights, queues
 from observatory.storage.night_schema import night_pictures, night_works
 from observatory.storage.night_schema import nights as night_table
 from observatory.storage.nights import WorkKind
@@ -271,6 +271,15 @@ def test_a_film_without_readable_frames_says_why_and_none_is_made_of_nights_long
     take(at, tmp_path, 1, begin=EVENING - timedelta(days=3000))
     NightSweep(other, at.db, lambda _: True).sweep(datetime.now(UTC) + timedelta(hours=1))
     assert due(at, WorkKind.FILM, after=EVER) == []
+
+
+def test_without_films_none_waits_and_pictures_do(at: Desk, tmp_path: Path):
+    take(at, tmp_path, 0, begin=EVENING - timedelta(days=3))
+    quiet = load_settings(data_dir=at.settings.data_dir, database_url=at.db.url, nights={"films": False})
+    later = datetime.now(UTC) + timedelta(hours=1)
+    assert [one.waiting for one in [queues.of_nights(at.db, later)]] == [2]
+    assert NightSweep(quiet, at.db, lambda _: True).sweep(later) == 1
+    assert queues.of_nights(at.db, later).waiting == 1
 
 
 def test_titles_name_both_days_and_say_simulated():
