@@ -164,7 +164,7 @@ def test_a_named_instrument_overrides_recognition(run: Run, tmp_path: Path):
     (tmp_path / "x.png").write_bytes(picture_bytes(noise))
     assert run("score", "x.png", "--format", "json").code == 1
     ended = run("score", "x.png", "--format", "json", "-i", "allsky")
-    assert (ended.code, ended.lines[0]["instrument"], ended.lines[0]["score"]) == (0, "allsky", None)
+    assert (ended.code, ended.lines[0]["instrument"], ended.lines[0]["sky_class"]) == (3, "allsky", None)
 
 
 def test_every_frame_of_a_film_has_its_line(run: Run, tmp_path: Path):
@@ -175,7 +175,7 @@ def test_every_frame_of_a_film_has_its_line(run: Run, tmp_path: Path):
 def test_a_table_for_programs_has_a_column_for_every_name(run: Run, black: Path, broken: Path):
     ended = run("score", black, broken, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(ended.out)))
-    assert set(rows[0]) == PROMISED | {"error"}
+    assert set(rows[0]) == PROMISED | {"error", "sky_class", "aurora_probability", "cloud_cover"}
     assert rows[0]["is_degraded"] == "true"
     assert rows[0]["causes"].startswith("underexposed:0.")
     assert (rows[1]["file"], rows[1]["score"]) == (str(broken), "")
@@ -229,10 +229,10 @@ def test_analyse_writes_what_is_promised(run: Run, tmp_path: Path):
         assert (region.size, region.mode) == ((256, 256), "L")
 
 
-def test_analyse_of_frames_without_a_score_writes_their_preview(run: Run, tmp_path: Path):
+def test_analyse_of_frames_that_show_no_sky_writes_their_preview(run: Run, tmp_path: Path):
     pixels = np.random.default_rng(1).gamma(2, 100, (128, 128)).astype(np.float32)
     (tmp_path / "x.fits").write_bytes(fits_bytes(pixels))
-    assert run("analyse", "x.fits", "-i", "allsky", "--out", "made").code == 0
+    assert run("analyse", "x.fits", "-i", "allsky", "--out", "made").code == 3
     assert {item.name for item in (tmp_path / "made").iterdir()} == {"x.results.json", "x.preview.jpg"}
 
 
