@@ -1,0 +1,72 @@
+"""An all-sky frame from its file to its answers; its results are computed again and come out the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import cv2
+import pytest
+from fastapi.testclient import TestClient
+
+from heliowatch.reproduce import run_reproduce
+from observatory.settings import Settings, load_settings
+from observatory.storage import skies
+from observatory.storage.session import Database
+from service.main import create_app
+from tests.environment import forget_settings
+from tests.heliowatch.test_reproduce import take_in
+from tests.night_skies import GILLAM, night
+from workers.ingester import WatchFolder
+
+CAMERA = {
+    "kind": "allsky",
+    "site": {"latitude_deg": GILLAM.latitude_deg, "longitude_deg": GILLAM.longitude_deg},
+    "name_time": "gill_%Y%m%d_%H%M%S*",
+    "fisheye": {"center_x_px": 128.0, "center_y_px": 128.0, "radius_px": 117.76, "up_azimuth_deg": 0.0},
+}
+
+
+@pytest.fixture(scope="module")
+def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, Database]]:
+    """A station whose camera left two frames, worked on by the shipped network."""
+    home = tmp_path_factory.mktemp("station")
+    incoming = (home / "incoming").resolve()
+    incoming.mkdir()
+    for seed in range(2):
+        cv2.imwrite(str(incoming / f"gill_20140302_0600{3 * seed:02d}.png"), night(seed).pixels)
+    with pytest.MonkeyPatch.context() as patch:
+        forget_settings(patch)
+        patch.chdir(home)
+        settings = load_settings(data_dir=home / "data", instruments={"gill": CAMERA})
+        db = take_in(settings, [WatchFolder(incoming, "gill")])
+        yield settings, db
+        db.dispose()
+
+
+def test_a_frames_sky_is_answered_with_what_made_it(station: tuple[Settings, Database]) -> None:
+    settings, db = station
+    with TestClient(create_app(settings, db)) as client:
+        points = client.get("/api/v1/sky").json()["items"]
+        assert [point["time"] for point in points] == ["2014-03-02T06:00:03Z", "2014-03-02T06:00:00Z"]
+        frame = client.get(f"/api/v1/frames/{points[0]['frame_id']}").json()
+        assert frame["sky"]["site"]["latitude_deg"] == GILLAM.latitude_deg
+        assert frame["sky"]["sun_elevation_deg"] < -30.0
+        assert sum(frame["sky"]["probabilities"].values()) == pytest.approx(1.0, abs=1e-4)
+        ground = client.get(frame["links"]["footprint"]).json()
+        assert ground["properties"]["is_oriented"] is True
+        said = client.get(frame["links"]["results"]).json()["items"]
+        assert {item["analysis"] for item in said} >= {"quality", "sky"}
+    rows = list(skies.features(db, "gill"))
+    assert len(rows) == 2
+    assert rows[0].features.size > 16
+
+
+def test_a_stored_sky_is_computed_again_and_comes_out_the_same(
+    station: tuple[Settings, Database], capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings, _ = station
+    assert run_reproduce(settings, [], 10, 1, None, "json") == 0
+    reports = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert sorted(report["analysis"] for report in reports) == ["quality", "quality", "sky", "sky"]
+    assert all(report["compared"] > 10 for report in reports if report["analysis"] == "sky")
