@@ -25,6 +25,7 @@ from heliowatch.series import Listed, list_frames
 from heliowatch.sources import open_database
 from heliowatch.spans import Span
 from observatory.errors import SettingsError, UnusableInputError
+from observatory.frame import DateSource
 from observatory.instruments import kind_of, read_file
 from observatory.nights import NightSeries, night_of, selected, summarised
 from observatory.onset import onsets
@@ -35,6 +36,10 @@ from workers.nights import numbers_of, pictures_of, title_of
 
 _PIPED_WIDTH = 160
 _PAGE = 200
+_FILE_TIMES = (
+    "⚠ of some frames only the time of the file is known: give the camera's name_time in the settings, or keep "
+    "the files' own times when you copy them"
+)
 _UNSAFE = re.compile(r"[^\w.-]+")
 
 
@@ -62,6 +67,7 @@ class Found:
     date: date
     series: NightSeries
     is_simulated: bool
+    is_file_time: bool = False
 
 
 @dataclass
@@ -98,7 +104,7 @@ def _nothing(request: Request, are_files: bool) -> str:
 
 def _of_files(settings: Settings, files: Sequence[Path], request: Request, report: Report) -> Iterator[Found]:
     """Analyse frames and put them together to nights."""
-    listed, refused = list_frames(settings, files, otherwise=request.instrument, without=request.out)
+    listed, refused = list_frames(settings, files, instrument=request.instrument, without=request.out)
     report.errors += [{"file": one.file, "error": one.error} for one in refused]
     wanted = [one for one in listed if request.span.holds(one.date_obs)]
     analyser = _Analyser(settings, report)
@@ -113,7 +119,14 @@ def _of_files(settings: Settings, files: Sequence[Path], request: Request, repor
     for camera, group in groupby(lines, lambda one: one.camera):
         mine = list(group)
         instrument, wavelength_nm, evening = camera
-        yield Found(instrument, wavelength_nm, evening, _series(mine), any(one.is_simulated for one in mine))
+        yield Found(
+            instrument,
+            wavelength_nm,
+            evening,
+            _series(mine),
+            is_simulated=any(one.is_simulated for one in mine),
+            is_file_time=any(one.is_file_time for one in mine),
+        )
 
 
 def _place(one: Listed) -> tuple[Path, int]:
@@ -130,6 +143,7 @@ class _Line:
     sky: Any
     new: NewSlices
     is_simulated: bool
+    is_file_time: bool
 
 
 @dataclass(frozen=True)
@@ -184,7 +198,16 @@ class _Analyser:
                 continue
             night = night_of(one.date_obs, new.longitude_deg)
             camera = (one.instrument, new.wavelength_nm, night.date)
-            yield _Line(camera, one.date_obs.timestamp(), one.index, outcome.sky, new, frame.is_simulated)
+            is_file_time = one.date_obs_source is DateSource.FILE_TIME
+            yield _Line(
+                camera,
+                one.date_obs.timestamp(),
+                one.index,
+                outcome.sky,
+                new,
+                frame.is_simulated,
+                is_file_time,
+            )
 
 
 def _series(lines: Sequence[_Line]) -> NightSeries:
@@ -236,6 +259,7 @@ def _write(night: Found, out: Path) -> dict[str, Any]:
     found = onsets(night.series)
     summary = summarised(night.series)
     title = title_of(night.instrument, night.wavelength_nm, night.date, is_simulated=night.is_simulated)
+    title += " · times of the files" if night.is_file_time else ""
     band = f"-{night.wavelength_nm:g}nm" if night.wavelength_nm else ""
     stem = _UNSAFE.sub("_", f"{night.instrument}{band}-{night.date}")
     said: dict[str, Any] = {
@@ -243,6 +267,7 @@ def _write(night: Found, out: Path) -> dict[str, Any]:
         "wavelength_nm": night.wavelength_nm or None,
         "date": night.date.isoformat(),
         "is_simulated": night.is_simulated,
+        "is_file_time": night.is_file_time,
         **numbers_of(summary, found),
     }
     for picture in pictures_of(night.series, summary, found, title):

@@ -21,7 +21,7 @@ from observatory.instruments import Opened, kind_of, open_bytes, read_file
 from observatory.instruments.formats import read_bytes
 from observatory.settings import Settings
 
-_ENDINGS = (".fits", ".fit", ".fts", ".jp2", ".jpg", ".jpeg", ".png", ".pgm")
+_ENDINGS = (".fits", ".fit", ".fts", ".jp2", ".jpg", ".jpeg", ".png", ".pgm", ".npz", ".cdf", ".tar")
 _PACKED = (".gz", ".fz", ".bz2")
 
 
@@ -133,7 +133,7 @@ def _files(settings: Settings, source: Path) -> Iterator[tuple[Path, bool]]:
         raise SettingsError(f"{source} cannot be looked into: {error.strerror}") from error
     found = [path for path in below if path.is_file()]
     if not found:
-        raise SettingsError(f"there is no FITS, JPEG 2000, JPEG, PNG or PGM file in {source} or below")
+        raise SettingsError(f"there is no FITS, JPEG 2000, JPEG, PNG, PGM, npz, CDF or tar file in {source} or below")
     yield from ((path, False) for path in found)
 
 
