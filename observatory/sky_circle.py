@@ -22,7 +22,10 @@ FloatArray = NDArray[np.float32]
 _COARSE_PX, _FINE_PX = 72, 288  # longer side of the shrunken pictures
 _THINNED_PX = 640  # large pictures are thinned out to this before they are averaged
 _BINNED_UNEVENLY = (
-    1.9  # sides with such a ratio: perhaps the detector was binned so, and the circle is an ellipse
+    1.7  # sides with such a ratio: perhaps the detector was binned so, and the sky is an ellipse
+)
+_CLEARLY_BETTER = (
+    0.2  # score of an ellipse over that of a circle: 16 to 9 is also a usual picture of round skies
 )
 _LEAST_RADIUS, _LARGEST_RADIUS = 0.28, 0.80  # shares of the shorter and of the longer side
 _FARTHEST = 0.22  # of the zenith from the middle of the picture, in sides
@@ -54,8 +57,8 @@ def find_circle(pixels: NDArray[np.generic], *, aspect: float | None = None) -> 
         Of any number type.
     aspect : float or None
         Radius along a column over that along a row, about, where the camera's pixels are known not to be
-        square: then an ellipse is sought. None seeks a circle, and in pictures twice as wide as high, or
-        twice as high as wide, also an ellipse like them.
+        square: then an ellipse is sought. None seeks a circle, and in pictures about twice as wide as high,
+        or as high as wide, also an ellipse like them.
 
     Returns
     -------
@@ -66,13 +69,14 @@ def find_circle(pixels: NDArray[np.generic], *, aspect: float | None = None) -> 
     height, width = pixels.shape[:2]
     if min(height, width) < 16:
         return None
-    found = [_found(pixels, one) for one in ([aspect] if aspect else _likely_aspects(width, height))]
-    return max(found, key=lambda one: one[0])[1]
-
-
-def _likely_aspects(width: int, height: int) -> list[float]:
-    ratio = height / width
-    return [1.0, ratio] if max(ratio, 1.0 / ratio) >= _BINNED_UNEVENLY else [1.0]
+    if aspect is not None:
+        return _found(pixels, aspect)[1]
+    score, fisheye = _found(pixels, 1.0)
+    if max(width, height) >= _BINNED_UNEVENLY * min(width, height) and score < 1.0 - _CLEARLY_BETTER:
+        flat_score, flat = _found(pixels, 0.5 if width > height else 2.0)
+        if flat_score > score + _CLEARLY_BETTER:
+            return flat
+    return fisheye
 
 
 def _found(pixels: NDArray[np.generic], aspect: float) -> tuple[float, Fisheye | None]:

@@ -26,6 +26,7 @@ from tests.making import (
     tiled_fits_bytes,
 )
 from tests.observatory.bad_files import BAD, LIMITS
+from tests.skies import cdf_bytes, npz_bytes, tar_bytes
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -159,6 +160,10 @@ SEEDS: dict[str, bytes] = {
     "tiff": picture_bytes((SMALL // 16).astype(np.uint8), "TIFF"),
     "pgm": pgm_bytes([SMALL.astype(np.uint16)] * 2, [{"Image request start": "2014-03-10 06:00:00 UTC"}] * 2),
     "gzip": gzip.compress(fits_bytes(SMALL, KSO_CARDS)),
+    "npz": npz_bytes(frames=np.stack([SMALL, SMALL]), times=np.array(["2014-03-10T06:00:00"] * 2)),
+    "cdf": cdf_bytes(np.stack([SMALL, SMALL]), np.array([6.2e13, 6.2e13])),
+    "packed cdf": cdf_bytes(np.stack([SMALL, SMALL]), np.array([6.2e13, 6.2e13]), is_compressed=True),
+    "tar": tar_bytes({f"{n}.png": picture_bytes((SMALL // 16).astype(np.uint8)) for n in range(2)}),
 }
 
 
