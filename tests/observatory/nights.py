@@ -44,7 +44,7 @@ def night_of_frames(
     east_west[:, 80:100] += bright * [0.2, 0.5, 0.25]
     return NightSeries(
         frame_ids=np.arange(1, count + 1),
-        times_s=np.array([(DUSK + timedelta(minutes=one)).timestamp() for one in minutes]),
+        times_s=np.array([(DUSK + timedelta(minutes=float(one))).timestamp() for one in minutes]),
         sky_classes=tuple(classes) if classes is not None else (SkyClass.CLEAR,) * count,
         aurora_probability=np.broadcast_to(np.asarray(probability, float), count).copy(),
         cloud_cover=np.broadcast_to(np.asarray(cloud, float), count).copy(),

@@ -29,7 +29,7 @@ CLASS_COLOURS: dict[SkyClass | None, tuple[int, int, int]] = {
     SkyClass.DISCRETE: (240, 228, 66),
     SkyClass.CLOUD: (150, 150, 150),
     SkyClass.MOON: (230, 159, 0),
-    SkyClass.CLEAR: (38, 62, 104),
+    SkyClass.CLEAR: (24, 38, 80),
     None: (34, 34, 38),
 }
 _NOT_JUDGED = "not judged"

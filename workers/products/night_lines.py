@@ -17,7 +17,6 @@ _LEAST_RANGE = 16.0  # levels: a night in which nothing shines is not stretched 
 _DARK_DEG = -8.0  # brighter frames do not set the levels while there are darker ones
 _MOST_SAMPLES = 200_000
 _LEAST_STEP_S, _STEPS = 600.0, (600.0, 1800.0, 3600.0)  # ends of the axis are round times
-_REACH = 0.5  # of the spacing of the frames: so far a frame's column is drawn to either side
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -86,7 +85,7 @@ class Levels:
 def columns(series: NightSeries, lines: Bytes8, axis: Axis) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Lay a night's lines into columns.
 
-    Frames that fall into one column are averaged; columns between two frames show the nearer one.
+    Frames that fall into one column are averaged; columns between two frames show the earlier one.
 
     Parameters
     ----------
@@ -103,18 +102,15 @@ def columns(series: NightSeries, lines: Bytes8, axis: Axis) -> tuple[NDArray[np.
     column = np.clip(((times - axis.start_s) / step).astype(int), 0, axis.width_px - 1)
     _, first = np.unique(column, return_index=True)
     means = np.add.reduceat(lines.astype(np.float32), first, axis=0)
-    means /= np.diff(np.append(first, len(times)))[:, None, None]
-    middle = np.add.reduceat(times, first) / np.diff(np.append(first, len(times)))
-    nearest, distance = _nearest(middle, axis.centres_s)
-    reach = max(_REACH * series.gap_s, step)
-    return means[nearest].transpose(1, 0, 2), distance <= reach
+    last = np.append(first[1:], len(times)) - 1
+    means /= (last - first + 1)[:, None, None]
+    latest = np.searchsorted(times[first], axis.centres_s + step / 2, side="left") - 1
+    known = np.maximum(latest, 0)
+    is_shown = (latest >= 0) & (axis.centres_s - step / 2 < _ends(series)[last][known])
+    return means[known].transpose(1, 0, 2), is_shown
 
 
-def _nearest(
-    times: NDArray[np.float64], wanted: NDArray[np.float64]
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    after = np.clip(np.searchsorted(times, wanted), 0, len(times) - 1)
-    before = np.maximum(after - 1, 0)
-    is_before = np.abs(wanted - times[before]) <= np.abs(times[after] - wanted)
-    nearest = np.where(is_before, before, after)
-    return nearest, np.abs(wanted - times[nearest])
+def _ends(series: NightSeries) -> NDArray[np.float64]:
+    """Until when each frame counts: until the next one, before a gap for a cadence."""
+    spacing = np.append(np.diff(series.times_s), np.inf)
+    return series.times_s + np.where(spacing <= series.gap_s, spacing, series.cadence_s)
