@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -71,7 +72,7 @@ def run_of(
     felt: Disturbance | None,
     *,
     hours: int = 0,
-    pictures: tuple[str, ...] = (),
+    pictures: Sequence[str | NewProduct] = (),
     version: int = 1,
     site: Site | None = SITE,
     fisheye: Fisheye | None = LENS,
@@ -88,7 +89,7 @@ def run_of(
         str(version),
         MIDNIGHT + timedelta(days=1, hours=hours),
         QUALITY,
-        [picture(kind, version) for kind in pictures],
+        [one if isinstance(one, NewProduct) else picture(one, version) for one in pictures],
         sky=NewSky(shown, site, fisheye, (256, 256)),
         disturbance=felt,
     )
@@ -100,7 +101,7 @@ def stored(
     shown: Sky,
     felt: Disturbance | None = None,
     *,
-    pictures: tuple[str, ...] = (),
+    pictures: Sequence[str | NewProduct] = (),
     site: Site | None = SITE,
     fisheye: Fisheye | None = LENS,
     **more: Any,

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import cv2
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import select, update
 
 from heliowatch.reproduce import run_reproduce
 from observatory.settings import Settings, load_settings
-from observatory.storage import skies
+from observatory.storage import provenance, reprocess_jobs, schema, skies
+from observatory.storage.catalogue import FrameFilter
+from observatory.storage.reprocess import Item
 from observatory.storage.session import Database
+from observatory.storage.sky_schema import skies as skies_table
 from service.main import create_app
 from tests.environment import forget_settings
 from tests.heliowatch.test_reproduce import take_in
 from tests.night_skies import GILLAM, night
+from workers import reprocess as again
+from workers import tasks
 from workers.ingester import WatchFolder
 
 CAMERA = {
@@ -70,3 +77,31 @@ def test_a_stored_sky_is_computed_again_and_comes_out_the_same(
     reports = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert sorted(report["analysis"] for report in reports) == ["quality", "quality", "sky", "sky"]
     assert all(report["compared"] > 10 for report in reports if report["analysis"] == "sky")
+
+
+def test_a_sky_that_was_altered_is_found_and_put_right_by_the_network_run_again(
+    station: tuple[Settings, Database],
+) -> None:
+    settings, db = station
+    rows = list(skies.features(db, "gill"))
+    wrong = schema.results.c.payload["sky_class"]
+    number = rows[0].frame_id
+    is_its = (schema.results.c.frame_id == number) & (schema.results.c.analysis == "sky")
+    with db.write() as connection:
+        payload = connection.execute(select(schema.results.c.payload).where(is_its)).scalar_one()
+        told = payload | {"sky_class": "moon"}
+        connection.execute(update(schema.results).where(is_its).values(payload=told, software_version="old"))
+        connection.execute(update(skies_table).values(sky_class="moon"))
+        assert connection.execute(select(wrong.as_string()).where(is_its)).scalar_one() == "moon"
+    assert run_reproduce(settings, [], 10, 1, None, "json") == 1
+    tasks.sit_down(settings)
+    job = reprocess_jobs.create(
+        db, author="ada", wanted=FrameFilter(), model="aurora", families=None, now=datetime.now(UTC)
+    )
+    while reprocess_jobs.select_more(db, job.id):
+        pass
+    assert [again.work(tasks.desk(), Item(job.id, row.frame_id)) for row in rows] == ["done", "done"]
+    assert [row.sky_class for row in skies.features(db, "gill")] == [row.sky_class for row in rows]
+    now = [item for item in provenance.of_frame(db, number) if item["analysis"] == "sky"]
+    assert [item["is_current"] for item in now] == [True, False]
+    assert now[0]["payload"] == payload
