@@ -20,6 +20,7 @@ from heliowatch import (
     alert_rule_verbs,
     archive_verbs,
     coverage_verbs,
+    model_verbs,
     remote_verbs,
     sky_verbs,
 )
@@ -571,6 +572,7 @@ def doctor(
     raise typer.Exit(run_doctor(_settings(), as_json=as_json))
 
 
+model_verbs.add_to(models_app, _settings)
 alarm_verbs.add_to(alerts_app, _settings)
 alert_rule_verbs.add_to(app, alerts_app, _settings)
 archive_verbs.add_to(app, _settings)

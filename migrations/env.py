@@ -4,6 +4,7 @@ from alembic import context
 from sqlalchemy import text
 
 from observatory.storage import (  # noqa: F401, their tables join the others
+    model_schema,
     night_schema,
     notification_schema,
     sky_schema,

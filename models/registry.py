@@ -171,9 +171,48 @@ def load(name: str, root: Path | None = None) -> ModelDescription:
     models = find_models(root)
     if name not in models:
         raise ModelError(f"there is no model {name}; there are {', '.join(sorted(models)) or 'none'}")
-    models[name].verify()
+    model = models[name]
+    folder = _DEPLOYED.get().get(name)
+    if folder is not None:
+        model = replace(read_deployed(folder, name), family=model.family)
+    model.verify()
     stated = _STATED.get().get(name)
-    return models[name] if stated is None else replace(models[name], parameters=stated)
+    return model if stated is None else replace(model, parameters=stated)
+
+
+def read_deployed(folder: Path, name: str | None = None) -> ModelDescription:
+    """The description of a network in a folder of its own, which stands in for the shipped one.
+
+    Raises
+    ------
+    ModelError
+        When the manifest is unreadable or of another model, or the file is missing or altered.
+    """
+    model = read_manifest(folder / _MANIFEST)
+    if name is not None and model.name != name:
+        raise ModelError(f"{folder} holds {model.name}, not {name}")
+    model.verify()
+    return model
+
+
+_NOWHERE: Mapping[str, Path] = MappingProxyType({})
+_DEPLOYED: ContextVar[Mapping[str, Path]] = ContextVar("deployed_networks", default=_NOWHERE)
+
+
+@contextmanager
+def with_networks(folders: Mapping[str, Path]) -> Iterator[None]:
+    """Let `load` give networks of other folders in place of the shipped ones, while inside.
+
+    Parameters
+    ----------
+    folders : Mapping
+        Name of a model to the folder with its manifest and network.
+    """
+    token = _DEPLOYED.set({**_DEPLOYED.get(), **folders})
+    try:
+        yield
+    finally:
+        _DEPLOYED.reset(token)
 
 
 _NOTHING: Mapping[str, Mapping[str, Any]] = MappingProxyType({})

@@ -132,6 +132,11 @@ class Runtime:
                 self._sessions[path] = self._make(path)
             return self._sessions[path]
 
+    def forget(self, kept: Sequence[Path]) -> None:
+        """Let go of the sessions of all networks but these; who runs one now still has it to the end."""
+        with self._lock:
+            self._sessions = {path: one for path, one in self._sessions.items() if path in kept}
+
     def warm_up(self, paths: Sequence[Path | str]) -> None:
         """Make and run the sessions of several networks."""
         for path in paths:

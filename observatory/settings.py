@@ -28,6 +28,7 @@ from observatory.camera_settings import CameraSettings
 from observatory.errors import SettingsError, UnknownInstrumentError
 from observatory.instruments import instrument_names, kind_of
 from observatory.instruments.formats import Limits
+from observatory.model_settings import ModelSettings
 from observatory.notification_settings import NotificationSettings
 from observatory.observing import Plan
 from observatory.observing_settings import ObservingSettings
@@ -468,6 +469,7 @@ class Settings(BaseSettings):
     films: FilmSettings = Field(default_factory=FilmSettings)
     nights: NightSettings = Field(default_factory=NightSettings)
     cutouts: CutoutSettings = Field(default_factory=CutoutSettings)
+    models: ModelSettings = Field(default_factory=ModelSettings)
     publisher: PublisherSettings = Field(default_factory=PublisherSettings)
     alerts: AlertSettings = Field(default_factory=AlertSettings)
     notifications: NotificationSettings = Field(default_factory=NotificationSettings)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -22,6 +23,7 @@ from models.runtime import Runtime
 from observatory.errors import HeliowatchError
 from observatory.settings import Settings
 from observatory.storage import workers as heartbeats
+from observatory.storage.deployments import Deployment
 from observatory.storage.files import ProductFiles
 from observatory.storage.session import Database
 
@@ -54,6 +56,10 @@ class Context:
             disturbance=self.settings.disturbance_models,
         )
 
+    def folder_of(self, deployment: Deployment) -> Path:
+        """Where a network lies that was given to the system."""
+        return self.settings.data_dir / deployment.folder
+
     @cached_property
     def name(self) -> str:
         """Name of this process among all workers.
@@ -72,7 +78,7 @@ class Heartbeat:
     ) -> None:
         self._db, self._name, self._role = db, name, role
         self._interval_s = interval_s
-        self._facts = {"version": observatory.__version__, **facts}
+        self._facts: Mapping[str, Any] = {"version": observatory.__version__, **facts}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -80,6 +86,10 @@ class Heartbeat:
         """Sign on and go on beating."""
         heartbeats.sign_on(self._db, self._name, self._role, datetime.now(UTC), self._facts)
         self._thread.start()
+
+    def tell(self, **facts: Any) -> None:
+        """Say something else from the next beat on."""
+        self._facts = {**self._facts, **facts}
 
     def stop(self) -> None:
         """Sign off."""

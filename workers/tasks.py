@@ -23,9 +23,10 @@ from observatory.storage.frames import Claimed, Status
 from observatory.storage.nights import NewSlices
 from observatory.storage.regions import NewSegmentation
 from observatory.storage.skies import NewSky
-from workers import composites, metrics
+from workers import composites, metrics, shadow
 from workers.app import PROCESS_FRAME
 from workers.context import Context
+from workers.deployed import Deployed, deployed
 from workers.pace import Pace
 from workers.patience import Claim, insist, see_through
 from workers.pipelines import Pipelines
@@ -55,9 +56,14 @@ class Desk(Context):
         self.pace = Pace.of(self.settings)
 
     @cached_property
+    def deployed(self) -> Deployed:
+        """What this process runs: as the deployments say when it is first asked; the watch replaces it."""
+        return deployed(self)
+
+    @property
     def pipelines(self) -> Pipelines:
-        """Pipelines of this process."""
-        return Pipelines(self.runtime)
+        """Pipelines of this process, now."""
+        return self.deployed.pipelines
 
 
 _desk: Desk | None = None
@@ -132,6 +138,7 @@ def work(at: Desk, claimed: Claimed) -> str:
         return "superseded"
     composites.after_frame(at, claimed.id, claimed.instrument)
     _count(at, claimed, outcome, watch)
+    shadow.after_frame(at, claimed, opened.kind.family, frame, outcome)
     return "done"
 
 

@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 
 import cv2
 import structlog
@@ -24,6 +25,8 @@ from observatory.storage.session import Database
 from workers import embedded_queue, metrics, tasks
 from workers.app import make_app, queue_names
 from workers.context import Heartbeat
+from workers.model_watch import ModelWatch, model_facts
+from workers.pipelines import Pipelines
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 _KEPT_BYTES = 1 << 28
@@ -32,8 +35,21 @@ _AWAIT_PARENT_TRIES = 20  # of a tenth of a second each
 log = structlog.get_logger(__name__)
 
 
-def start_desk(settings: Settings) -> Heartbeat:
-    """Set this process up for work: sessions, warm-up, heartbeat.
+@dataclass(frozen=True)
+class Life:
+    """What goes on in a working process beside its frames."""
+
+    heartbeat: Heartbeat
+    watch: ModelWatch
+
+    def stop(self) -> None:
+        """End it, and sign off."""
+        self.watch.stop()
+        self.heartbeat.stop()
+
+
+def start_desk(settings: Settings) -> Life:
+    """Set this process up for work: sessions, warm-up, heartbeat, watch over its models.
 
     Raises
     ------
@@ -48,26 +64,13 @@ def start_desk(settings: Settings) -> Heartbeat:
     threadpool_limits(1, "blas")
     desk = tasks.sit_down(settings)
     desk.db.check_schema()
-    pipelines = desk.pipelines.all()
-    for pipeline in pipelines:
-        pipeline.warm_up()
-    facts = {
-        "models": [
-            {
-                "name": model.name,
-                "version": model.version,
-                "sha256": model.sha256,
-                "provider": desk.runtime.provider,
-                "family": pipeline.family,
-            }
-            for pipeline in pipelines
-            for model in pipeline.models
-        ]
-    }
+    facts = {"models": model_facts(desk)}
     heartbeat = Heartbeat(desk.db, desk.name, "worker", settings.worker.heartbeat_s, facts)
     heartbeat.start()
+    watch = ModelWatch(desk, heartbeat)
+    watch.start()
     log.info("worker_ready", worker=desk.name, **facts)
-    return heartbeat
+    return Life(heartbeat, watch)
 
 
 def _keep_memory() -> None:
@@ -92,14 +95,14 @@ def run_worker(settings: Settings, queues: list[str] | None = None) -> int:
     if settings.worker.metrics_port is not None:
         metrics.serve(settings.worker.metrics_port)
     app = make_app(settings)
-    hearts: dict[int, Heartbeat] = {}
+    lives: dict[int, Life] = {}
 
     def begin(**_: object) -> None:
-        hearts[os.getpid()] = start_desk(settings)
+        lives[os.getpid()] = start_desk(settings)
 
     def end(**_: object) -> None:
-        if os.getpid() in hearts:
-            hearts[os.getpid()].stop()
+        if os.getpid() in lives:
+            lives[os.getpid()].stop()
 
     worker_process_init.connect(begin, weak=False)
     worker_process_shutdown.connect(end, weak=False)
@@ -148,7 +151,7 @@ def check_ready(settings: Settings) -> None:
 def _try_models(settings: Settings) -> str:
     """Make and run every network; return the provider that was given."""
     desk = tasks.Desk(settings)
-    for pipeline in desk.pipelines.all():
+    for pipeline in Pipelines(desk.runtime).all():
         pipeline.warm_up()
     return desk.runtime.provider
 
@@ -164,11 +167,11 @@ class EmbeddedWorker:
         self._settings, self._app = settings, app
         self._controller: WorkController | None = None
         self._thread: threading.Thread | None = None
-        self._heartbeat: Heartbeat | None = None
+        self._life: Life | None = None
 
     def start(self) -> None:
         """Set up and begin to work."""
-        self._heartbeat = start_desk(self._settings)
+        self._life = start_desk(self._settings)
         worker_state.should_stop = None
         self._controller = WorkController(
             app=self._app,
@@ -190,5 +193,5 @@ class EmbeddedWorker:
         if self._thread is not None:
             self._thread.join(timeout=15)
         worker_state.should_stop = None
-        if self._heartbeat is not None:
-            self._heartbeat.stop()
+        if self._life is not None:
+            self._life.stop()

@@ -30,7 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-SCHEMA_REVISION = "0010"
+SCHEMA_REVISION = "0011"
 """Head of the migrations that this software needs; a test compares it with Alembic's head."""
 
 

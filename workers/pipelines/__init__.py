@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import threading
+from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 
+from models.registry import with_networks
 from models.runtime import Runtime
 from observatory.errors import DefectError
 from workers.pipelines.base import Pipeline
@@ -20,10 +23,17 @@ def _classes() -> dict[str, type[Pipeline]]:
 
 
 class Pipelines:
-    """The pipelines of one process, each made when its first frame comes."""
+    """The pipelines of one process, each made when its first frame comes.
 
-    def __init__(self, runtime: Runtime) -> None:
+    Parameters
+    ----------
+    networks : Mapping
+        Name of a model to the folder of a network that stands in for the shipped one.
+    """
+
+    def __init__(self, runtime: Runtime, networks: Mapping[str, Path] | None = None) -> None:
         self._runtime = runtime
+        self._networks = dict(networks or {})
         self._made: dict[str, Pipeline] = {}
         self._lock = threading.Lock()
 
@@ -33,7 +43,8 @@ class Pipelines:
             if family not in self._made:
                 if family not in _classes():
                     raise DefectError(f"no pipeline for frames of kind {family}")
-                self._made[family] = _classes()[family](self._runtime)
+                with with_networks(self._networks):
+                    self._made[family] = _classes()[family](self._runtime)
             return self._made[family]
 
     def all(self) -> list[Pipeline]:

@@ -1,0 +1,130 @@
+"""Which network runs: candidates, promotion, rolling back, and what is found of models."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from observatory.analysis import ModelIdentity
+from observatory.storage import deployments, model_checks, shadows
+from observatory.storage.deployments import Deployment, NoSuchDeploymentError, Role, Step
+from observatory.storage.model_checks import Check, CheckKind, Subject
+from observatory.storage.session import Database
+from observatory.storage.shadows import ShadowResult
+from tests.service.conftest import telescope
+from tests.service.telescope import MODEL, Telescope
+
+__all__ = ["telescope"]  # a fixture
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+NAME = "halpha_quality"
+
+
+def stage(db: Database, sha256: str, **more: Any) -> Deployment:
+    return deployments.stage(
+        db,
+        name=NAME,
+        version="2.0.0",
+        sha256=sha256,
+        folder=f"models/{NAME}/{sha256}",
+        author="somebody",
+        now=NOW,
+        **more,
+    )
+
+
+def live(db: Database) -> list[str]:
+    return [one.model_sha256 for one in deployments.line(db).live]
+
+
+def test_a_candidate_becomes_live_and_steps_back_one_by_one(db: Database) -> None:
+    assert deployments.generation(db) == 0 and live(db) == []
+    for sha256 in ("a", "b"):
+        stage(db, sha256)
+        assert [one.model_sha256 for one in deployments.line(db).candidates] == [sha256]
+        assert deployments.promote(db, NAME, "somebody", NOW).role is Role.LIVE
+        assert live(db) == [sha256] and deployments.line(db).candidates == ()
+    before = deployments.roll_back(db, NAME, "somebody", NOW)
+    assert before is not None and before.model_sha256 == "a" and live(db) == ["a"]
+    assert deployments.roll_back(db, NAME, "somebody", NOW) is None and live(db) == []
+    with pytest.raises(NoSuchDeploymentError, match="ships"):
+        deployments.roll_back(db, NAME, "somebody", NOW)
+    taken = [step.step for step in deployments.history(db, NAME)][::-1]
+    rolled = [Step.ROLLED_BACK, Step.ROLLED_BACK]
+    assert taken == [Step.STAGED, Step.PROMOTED, Step.STAGED, Step.PROMOTED, *rolled]
+    assert deployments.generation(db) == deployments.history(db)[0].id
+
+
+def test_after_rolling_back_another_promotion_has_its_own_way_back(db: Database) -> None:
+    for sha256 in ("a", "b"):
+        stage(db, sha256)
+        deployments.promote(db, NAME, "somebody", NOW)
+    deployments.roll_back(db, NAME, "somebody", NOW)
+    stage(db, "c")
+    deployments.promote(db, NAME, "somebody", NOW)
+    assert live(db) == ["c"]
+    deployments.roll_back(db, NAME, "somebody", NOW)
+    assert live(db) == ["a"]
+
+
+def test_a_new_candidate_takes_the_place_of_the_one_before(db: Database) -> None:
+    stage(db, "a")
+    stage(db, "b")
+    roles = {one.model_sha256: one.role for one in deployments.listed(db)}
+    assert roles == {"a": Role.WITHDRAWN, "b": Role.CANDIDATE}
+    deployments.withdraw(db, NAME, "somebody", NOW)
+    with pytest.raises(NoSuchDeploymentError, match="candidate"):
+        deployments.promote(db, NAME, "somebody", NOW)
+
+
+def test_what_is_refused_neither_tries_nor_runs(db: Database) -> None:
+    stage(db, "a")
+    refused = stage(db, "b", refusal="clear disk: degraded")
+    assert refused.role is Role.REFUSED and refused.reason == "clear disk: degraded"
+    assert [one.model_sha256 for one in deployments.line(db).candidates] == ["a"]
+
+
+def test_what_a_candidate_says_is_counted(db: Database, telescope: Telescope) -> None:
+    number = stage(db, "a").id
+    for score in (0.9, 0.8, 0.1):
+        alike = score > 0.5
+        words = None if alike else "clear, the candidate says degraded"
+        said = ShadowResult(telescope.observe(0.9), "ab", 1 - abs(0.9 - score), alike, 0.9, score, words, 0.5)
+        shadows.put(db, number, said, NOW)
+        shadows.put(db, number, said, NOW)
+    found = shadows.agreement(db, number)
+    assert (found.frames, found.alike) == (3, 2)
+    assert found.mean == pytest.approx((1.0 + 0.9 + 0.2) / 3) and found.seconds == pytest.approx(0.5)
+    (difference,) = shadows.differences(db, number)
+    assert difference.instrument == "kso-halpha" and "degraded" in (difference.words or "")
+
+
+def test_of_many_processes_one_makes_a_check(db: Database) -> None:
+    subject = Subject(CheckKind.GOLDEN, ModelIdentity(NAME, "1", "a"), provider="CPU")
+    day = timedelta(days=1)
+    number = model_checks.claim(db, subject, NOW, day)
+    assert number is not None and model_checks.claim(db, subject, NOW, day) is None
+    again = model_checks.claim(db, subject, NOW + timedelta(minutes=11), day)
+    assert again is not None  # the first one never ended
+    detail = {"values": {"cloud": 0.1}, "complaints": []}
+    model_checks.finish(db, again, Check(subject, NOW, 1.0, True, detail))
+    assert model_checks.claim(db, subject, NOW + timedelta(hours=23), day) is None
+    assert model_checks.claim(db, subject, NOW + timedelta(hours=25), day) is not None
+    assert model_checks.first_values(db, subject) == {"cloud": 0.1}
+    (found,) = model_checks.newest(db)
+    assert found.is_good and found.subject == subject
+
+
+def test_scores_are_told_apart_by_instrument_first_ones_and_newest(db: Database, telescope: Telescope) -> None:
+    for place in range(6):
+        telescope.observe(place / 10, date_obs=NOW + timedelta(minutes=place))
+    telescope.observe(0.9, instrument="gong-halpha")
+    telescope.observe(0.7, is_simulated=True)
+    first = model_checks.quality_values(db, MODEL, is_newest=False, count=4)
+    newest = model_checks.quality_values(db, MODEL, is_newest=True, count=2)
+    np.testing.assert_allclose(first["kso-halpha"]["score"], [0.0, 0.1, 0.2, 0.3])
+    np.testing.assert_allclose(newest["kso-halpha"]["score"], [0.5, 0.4])
+    np.testing.assert_allclose(newest["gong-halpha"]["score"], [0.9])
