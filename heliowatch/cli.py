@@ -57,7 +57,9 @@ class Format(StrEnum):
     CSV = "csv"
 
 
-Files = Annotated[list[Path], typer.Argument(help="frames: FITS, PNG, JPEG, JPEG 2000, PGM; also packed")]
+Files = Annotated[
+    list[Path], typer.Argument(help="frames: FITS, PNG, JPEG, JPEG 2000, PGM, CDF, npz, tar; also packed")
+]
 Instrument = Annotated[
     str | None,
     typer.Option("--instrument", "-i", help="what the files are, when they do not tell themselves"),

@@ -61,6 +61,8 @@ class FrameReport:
         Where its camera stands.
     is_simulated : bool
         Whether the frame says of itself that a simulator made it.
+    date_note : str | None
+        Why there is no time, or why it is in doubt.
     """
 
     file: str
@@ -74,6 +76,7 @@ class FrameReport:
     sky: Sky | None = None
     site: Site | None = None
     is_simulated: bool = False
+    date_note: str | None = None
 
     @property
     def score(self) -> float | None:
@@ -106,6 +109,7 @@ class FrameReport:
             "frame": self.frame,
             "instrument": self.instrument,
             "date_obs": self.date_obs.isoformat().replace("+00:00", "Z") if self.date_obs else None,
+            **({} if self.date_note is None else {"date_obs_note": self.date_note}),
             "score": said.get("score"),
             "is_degraded": said.get("is_degraded"),
             "p_value": said.get("p_value"),
@@ -224,6 +228,7 @@ def _report(name: str, frame: Frame) -> FrameReport:
         frame.date_obs,
         site=frame.site,
         is_simulated=frame.is_simulated,
+        date_note=frame.date_note,
     )
 
 
