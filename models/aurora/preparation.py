@@ -7,6 +7,7 @@ the camera's gain, offset or number type, and one frame's square depends on no o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -30,6 +31,7 @@ CHANNELS = ("brightness", "stretched", "contrast", "points", "green", "red", "va
 _FINE = 2 * SIDE  # stars are looked for here: averaged further, they drown
 _SPARE = 1.1  # a circle so much larger than the fine square is averaged first, else stars would be skipped
 _STOPS = 4.0  # of the sky's median that `brightness` tells apart, both ways
+_SURROUNDINGS = 6.0  # cells, of `contrast`
 _LEAST_RADIUS_PX = 16.0  # below it there is no picture of a sky
 _TYPES = (np.uint8, np.uint16, np.int16, np.float32)  # what OpenCV resizes and remaps
 
@@ -45,11 +47,55 @@ class Square:
     is_valid : ndarray, shape (256, 256), bool
     dark : ndarray, shape (1,) or (3,), float32
         Counts without light, as the frame's darkest hundredth tells.
+    masks : Masks or None
+        What follows from `is_valid`, where it is known already.
     """
 
     pixels: FloatArray
     is_valid: BoolArray
     dark: FloatArray
+    masks: Masks | None = None
+
+
+@dataclass(frozen=True)
+class Masks:
+    """What follows from where a square is known; the same for all frames of a camera that stands still.
+
+    Attributes
+    ----------
+    divisor : ndarray, shape (128, 128), float32
+        Known share of a cell, at least a quarter.
+    is_valid : ndarray, shape (128, 128), bool
+    share : ndarray, shape (128, 128), float32
+        Known share of a cell's surroundings.
+    inner : ndarray, shape (256, 256), float32
+        1 where a fine cell's nearest surroundings are known, else 0.
+    sampled, finely_sampled : ndarray of int
+        Flat places of the known cells, and of the fine ones, from which order statistics are taken.
+    """
+
+    divisor: FloatArray
+    is_valid: BoolArray
+    share: FloatArray
+    inner: FloatArray
+    sampled: NDArray[np.intp]
+    finely_sampled: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, is_valid: BoolArray) -> Masks:
+        """Of a fine square."""
+        weight = cv2.resize(is_valid.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        known = weight >= 0.5
+        share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), _SURROUNDINGS)
+        inner = cv2.erode(is_valid.astype(np.uint8), np.ones((7, 7), np.uint8))
+        return cls(
+            np.maximum(weight, np.float32(0.25)),
+            known,
+            np.maximum(share, np.float32(1e-3)),
+            (inner > 0).astype(np.float32),
+            _thinned(known),
+            _thinned(is_valid),
+        )
 
 
 def geometry_of(circle: Fisheye, side: int = SIDE) -> Fisheye:
@@ -117,6 +163,38 @@ def lay_out(pixels: np.ndarray, circle: Fisheye, sky_mask: BoolArray | None = No
         window = cv2.resize(window, (columns, rows), interpolation=cv2.INTER_AREA)
         if seen is not None:
             seen = cv2.resize(seen, (columns, rows), interpolation=cv2.INTER_NEAREST)
+    placed = _placed(circle, (left, right, top, bottom), columns, rows)
+    is_valid, masks = placed.is_valid, placed.masks
+    if seen is not None:
+        is_valid = is_valid & (
+            cv2.remap(seen, placed.map_x, placed.map_y, cv2.INTER_NEAREST, borderValue=0) > 0
+        )
+        masks = _known_masks(is_valid.tobytes())
+    laid = cv2.remap(
+        window, placed.map_x, placed.map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    ).astype(np.float32, copy=False)
+    if window.dtype == np.float32:
+        is_finite = np.isfinite(laid) if laid.ndim == 2 else np.isfinite(laid).all(axis=2)
+        if not is_finite.all():
+            is_valid, masks = is_valid & is_finite, None
+    laid[~is_valid] = 0.0
+    return Square(laid, is_valid, _dark(window), masks)
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """Where the fine square's cells lie on a reduced window of a camera's frames."""
+
+    map_x: FloatArray
+    map_y: FloatArray
+    is_valid: BoolArray
+    masks: Masks
+
+
+@lru_cache(maxsize=16)  # a megabyte each
+def _placed(circle: Fisheye, window: tuple[int, int, int, int], columns: int, rows: int) -> _Placed:
+    left, right, top, bottom = window
+    radius_x, radius_y = circle.radius_px, circle.radius_px * circle.aspect
     scale_x, scale_y = columns / (right - left), rows / (bottom - top)
     unit_x, unit_y = _unit_maps(circle.projection, circle.max_zenith_deg)
     map_x = unit_x * np.float32(radius_x * scale_x) + np.float32(
@@ -126,76 +204,95 @@ def lay_out(pixels: np.ndarray, circle: Fisheye, sky_mask: BoolArray | None = No
         (circle.center_y_px - top + 0.5) * scale_y - 0.5
     )
     is_valid = (map_x >= -0.5) & (map_x <= columns - 0.5) & (map_y >= -0.5) & (map_y <= rows - 0.5)
-    if seen is not None:
-        is_valid &= cv2.remap(seen, map_x, map_y, cv2.INTER_NEAREST, borderValue=0) > 0
-    laid = cv2.remap(window, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    laid = laid.astype(np.float32)
-    if window.dtype == np.float32:
-        is_finite = np.isfinite(laid) if laid.ndim == 2 else np.isfinite(laid).all(axis=2)
-        is_valid &= is_finite
-    laid[~is_valid] = 0.0
-    return Square(laid, is_valid, _dark(window))
+    return _Placed(map_x, map_y, is_valid, Masks.of(is_valid))
+
+
+@lru_cache(maxsize=16)
+def _known_masks(is_valid: bytes) -> Masks:
+    return Masks.of(np.frombuffer(is_valid, bool).reshape(_FINE, _FINE))
 
 
 def channels(square: Square) -> FloatArray:
     """The seven channels of a square; see `prepare`."""
     found = np.zeros((len(CHANNELS), SIDE, SIDE), np.float32)
-    weight = cv2.resize(square.is_valid.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    is_valid = weight >= 0.5
-    if not is_valid.any():
+    masks = Masks.of(square.is_valid) if square.masks is None else square.masks
+    if not masks.sampled.size:
         return found
-    is_colour = square.pixels.ndim == 3
-    fine = square.pixels.mean(axis=2) if is_colour else square.pixels
     coarse = cv2.resize(square.pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    coarse /= np.maximum(weight, 0.25)[..., None] if is_colour else np.maximum(weight, 0.25)
-    light = coarse.mean(axis=2) if is_colour else coarse
-    light = light - square.dark.mean()
-    low, median, high, bright = _quantiles(light[is_valid], (0.01, 0.5, 0.9, 0.99))
+    if square.pixels.ndim == 3:
+        fine = _mean(cv2.split(square.pixels))
+        planes = [plane / masks.divisor for plane in cv2.split(coarse)]
+        light = _mean(planes)
+    else:
+        fine, planes = square.pixels, []
+        light = coarse / masks.divisor
+    light -= square.dark.mean()
+    low, median, high, bright = _quantiles(light, masks.sampled, (0.01, 0.5, 0.9, 0.99))
     floor = float(np.maximum(0.05 * (high - np.minimum(low, 0.0)), 1e-30))
-    ratio = (np.maximum(light, 0.0) + floor) / (max(median, 0.0) + floor)
-    found[0] = np.clip(np.log2(ratio) / _STOPS, -1.0, 1.0)
+    whole = np.maximum(light, 0.0) + floor
+    np.log2(whole / (max(median, 0.0) + floor), out=found[0])
+    found[0] /= _STOPS
+    np.clip(found[0], -1.0, 1.0, out=found[0])
     if bright > low:
-        found[1] = np.clip((light - low) / (bright - low), 0.0, 1.0)
-    found[2] = _contrast(light, weight, is_valid)
-    found[3] = _points(fine, square.is_valid)
-    if is_colour:
-        red, green, blue = np.moveaxis(coarse - square.dark, 2, 0)
-        whole = np.maximum(light, 0.0) + floor
-        found[4] = np.clip((green - 0.5 * (red + blue)) / whole, -1.0, 1.0)
-        found[5] = np.clip(0.5 * (red - blue) / whole, -1.0, 1.0)
+        np.clip((light - low) / (bright - low), 0.0, 1.0, out=found[1])
+    _contrast(light, masks, found[2])
+    _points(fine, masks, found[3])
+    if planes:
+        red, green, blue = (plane - dark for plane, dark in zip(planes, square.dark, strict=True))
+        np.clip((green - 0.5 * (red + blue)) / whole, -1.0, 1.0, out=found[4])
+        np.clip(0.5 * (red - blue) / whole, -1.0, 1.0, out=found[5])
     found[6] = 1.0
-    return found * is_valid
+    found *= masks.is_valid
+    return found
 
 
-def _contrast(light: FloatArray, weight: FloatArray, is_valid: BoolArray) -> FloatArray:
+def _mean(planes: Sequence[FloatArray]) -> FloatArray:
+    """Mean of three colours, summed in the order in which numpy's mean does."""
+    red, green, blue = planes
+    total = red + green
+    total += blue
+    total /= np.float32(3.0)
+    return total
+
+
+def _contrast(light: FloatArray, masks: Masks, found: FloatArray) -> None:
     """Light against the mean of its valid surroundings, in units of four robust deviations."""
-    known = np.where(is_valid, light, np.float32(0))
-    near = cv2.GaussianBlur(known, (0, 0), 6.0)
-    share = cv2.GaussianBlur(is_valid.astype(np.float32), (0, 0), 6.0)
-    apart = known - near / np.maximum(share, 1e-3)
-    deviation = 1.4826 * _quantiles(np.abs(apart[is_valid]), (0.5,))[0]
-    if deviation <= 0.0:
-        return np.zeros_like(light)
-    return np.asarray(np.clip(apart / (4.0 * deviation), -1.0, 1.0), np.float32)
+    known = light * masks.is_valid
+    near = cv2.GaussianBlur(known, (0, 0), _SURROUNDINGS)
+    near /= masks.share
+    known -= near
+    deviation = 1.4826 * _quantiles(known, masks.sampled, (0.5,), is_size=True)[0]
+    if deviation > 0.0:
+        np.clip(known / (4.0 * deviation), -1.0, 1.0, out=found)
 
 
-def _points(fine: FloatArray, is_valid: BoolArray) -> FloatArray:
+def _points(fine: FloatArray, masks: Masks, found: FloatArray) -> None:
     """What stands out from a cell's nearest surroundings: the largest of each two by two fine cells."""
-    apart = cv2.GaussianBlur(fine, (0, 0), 0.6) - cv2.GaussianBlur(fine, (0, 0), 2.2)
-    apart[~(cv2.erode(is_valid.astype(np.uint8), np.ones((7, 7), np.uint8)) > 0)] = 0.0
-    deviation = 1.4826 * _quantiles(np.abs(apart[is_valid]), (0.5,))[0]
-    if deviation <= 0.0:
-        return np.zeros((SIDE, SIDE), np.float32)
-    above = np.clip(apart / (12.0 * deviation), 0.0, 1.0)
-    return np.asarray(above.reshape(SIDE, 2, SIDE, 2).max(axis=(1, 3)), np.float32)
+    apart = cv2.GaussianBlur(fine, (0, 0), 0.6)
+    apart -= cv2.GaussianBlur(fine, (0, 0), 2.2)
+    apart *= masks.inner
+    deviation = 1.4826 * _quantiles(apart, masks.finely_sampled, (0.5,), is_size=True)[0]
+    if deviation > 0.0:
+        columns = np.maximum(apart[0::2], apart[1::2])
+        np.clip(np.maximum(columns[:, 0::2], columns[:, 1::2]) / (12.0 * deviation), 0.0, 1.0, out=found)
 
 
-def _quantiles(values: FloatArray, shares: tuple[float, ...]) -> list[float]:
-    """Order statistics by partition of every third value; exact enough, and ten times as fast."""
-    thinned = values[::3] if values.size > 3000 else values
-    places = [min(thinned.size - 1, int(share * thinned.size)) for share in shares]
-    parted = np.partition(thinned, places)
-    return [float(parted[place]) for place in places]
+def _quantiles(
+    values: FloatArray, places: NDArray[np.intp], shares: tuple[float, ...], *, is_size: bool = False
+) -> list[float]:
+    """Order statistics of some values, or of their sizes, by partition."""
+    taken = values.ravel().take(places)
+    if is_size:
+        np.abs(taken, out=taken)
+    ranks = [min(taken.size - 1, int(share * taken.size)) for share in shares]
+    taken.partition(ranks)
+    return [float(taken[rank]) for rank in ranks]
+
+
+def _thinned(is_valid: BoolArray) -> NDArray[np.intp]:
+    """Places of the known cells, every third where there are many: exact enough, and ten times as fast."""
+    places = np.flatnonzero(is_valid)
+    return places[::3] if places.size > 3000 else places
 
 
 def _span(center: float, radius: float, size: int) -> tuple[int, int]:
