@@ -16,6 +16,9 @@ from observatory.alerts.facts import Judged
 from observatory.alerts.memory import Memory, number_of
 
 
+_JUST_AFTER = timedelta(milliseconds=1)
+
+
 @dataclass(frozen=True)
 class View:
     """What a condition may look at.
@@ -183,6 +186,23 @@ class Gap:
             return Verdict(False)
         due = max(start, view.awake_since) if self.longer_than else start
         return _overdue(due + self.longer_than, view.now, (view.now - start).total_seconds())
+
+
+@dataclass(frozen=True)
+class Onset:
+    """Whether aurora brightened no longer ago than this."""
+
+    within: timedelta
+
+    def ask(self, view: View) -> Verdict:
+        """Say whether it did; the value is how many seconds ago."""
+        began = view.memory.onset_at
+        if began is None:
+            return Verdict(False)
+        ago_s = (view.now - began).total_seconds()
+        if view.now - began > self.within:
+            return Verdict(False, value=ago_s)
+        return Verdict(True, began + self.within + _JUST_AFTER, ago_s)
 
 
 @dataclass(frozen=True)

@@ -92,4 +92,19 @@ class GapTold:
     start: datetime | None
 
 
-Fact = Judged | Arrived | Sighted | GapTold
+@dataclass(frozen=True)
+class OnsetTold:
+    """The pictures of a night say that aurora brightened.
+
+    Attributes
+    ----------
+    time : datetime
+        Of the first frame that is brighter.
+    """
+
+    instrument: str
+    at: datetime
+    time: datetime
+
+
+Fact = Judged | Arrived | Sighted | GapTold | OnsetTold

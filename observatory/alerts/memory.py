@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from observatory.alerts.facts import Arrived, Fact, GapTold, Judged, Sighted
+from observatory.alerts.facts import Arrived, Fact, GapTold, Judged, OnsetTold, Sighted
 
 _AHEAD = timedelta(minutes=10)  # a frame's time that lies so far after its arrival is that of no clock
 _NEW_TIMELINE_FRAMES = 5
@@ -68,6 +68,8 @@ class Memory:
         When anything came last.
     gap_start : datetime or None
         When the first frame of the gap that is open was due.
+    onset_at : datetime or None
+        When aurora last brightened, as far as it was told in time.
     sha256, repeats : str, int
         Bytes that came last, and how often they came again without others between.
     arrivals : tuple of (float, int)
@@ -81,6 +83,7 @@ class Memory:
     late: LateRun | None = None
     last_arrival: datetime | None = None
     gap_start: datetime | None = None
+    onset_at: datetime | None = None
     sha256: str = ""
     repeats: int = 0
     arrivals: tuple[tuple[float, int], ...] = ()
@@ -120,6 +123,9 @@ def absorb(memory: Memory, fact: Fact, now: datetime, watched: Watched) -> tuple
     if isinstance(fact, Sighted):
         repeats = memory.repeats + 1 if fact.sha256 == memory.sha256 else 0
         return replace(_came(memory, now), sha256=fact.sha256, repeats=repeats), False
+    if isinstance(fact, OnsetTold):
+        is_newer = memory.onset_at is None or fact.time > memory.onset_at
+        return replace(memory, onset_at=fact.time) if is_newer else memory, False
     assert isinstance(fact, GapTold)
     return replace(memory, gap_start=fact.start), False
 
@@ -214,6 +220,7 @@ def moved(memory: Memory, by: timedelta) -> Memory:
         memory,
         late=late,
         last_arrival=later(memory.last_arrival),
+        onset_at=later(memory.onset_at),
         arrivals=tuple((second + by_s, count) for second, count in memory.arrivals),
         series={
             name: tuple((second + by_s, value) for second, value in points)

@@ -35,6 +35,7 @@ _SHARES = {
 _CHANGING = ("quality", "latency_s", "area_msh", "disk_fraction", *_ENHANCEMENT, *_SKY_NUMBERS)
 _DEEPEST = 12
 _ONE_SECOND = timedelta(seconds=1)
+_ONSET_WITHIN = timedelta(minutes=30)
 _ANY_PROBABILITY = Bound(gte=0.0)
 
 
@@ -216,6 +217,19 @@ def _gap(value: Value, _: _Context) -> Condition | None:
     return None if length is None else of.Gap(length)
 
 
+def _onset(value: Value, _: _Context) -> Condition | None:
+    if not value.is_mapping:
+        wanted = value.flag()
+        if wanted is False:
+            value.wrong("write `not: {onset: true}`")
+        return of.Onset(_ONSET_WITHIN) if wanted else None
+    fields = value.fields(("within",))
+    length = fields["within"].duration(_ONE_SECOND) if "within" in fields else None
+    if not fields:
+        value.wrong("within is wanted, such as {within: 30m}")
+    return None if length is None else of.Onset(length)
+
+
 def _silence(value: Value, _: _Context) -> Condition | None:
     length = value.duration(_ONE_SECOND)
     return None if length is None else of.Silence(length)
@@ -303,6 +317,7 @@ _READERS: dict[str, Callable[[Value, _Context], Condition | None]] = {
     "latency": _latency,
     "change": _change,
     "gap": _gap,
+    "onset": _onset,
     "silent_for": _silence,
     "frozen": _frozen,
     "rate": _rate,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
 
-from observatory.alerts.facts import Arrived, Fact, GapTold, Judged, RegionTotals, Sighted
+from observatory.alerts.facts import Arrived, Fact, GapTold, Judged, OnsetTold, RegionTotals, Sighted
 from observatory.alerts.rules import UNRECOGNISED
 from observatory.storage import enhancements as enhancement_words
 from observatory.storage import events
@@ -22,6 +22,7 @@ from observatory.storage.session import Database
 from observatory.storage.sky_schema import skies
 
 _IDS_AT_ONCE = 500
+_ONSET_IS_OLD = timedelta(hours=2)
 _ENDED = (Status.REJECTED.value, Status.FAILED.value)
 
 
@@ -134,6 +135,8 @@ def _facts(
 ) -> Iterable[Fact]:
     if event.type == "coverage" and event.instrument is not None:
         return [_gap(event, now)]
+    if event.type == "result" and event.instrument is not None and "onset" in event.payload:
+        return _onset(event, now)
     number = _frame_id(event)
     is_old = row.get("priority") == Priority.BACKFILL
     if number is None or is_old or "mark" in event.payload or event.payload.get("is_reprocessed"):
@@ -173,6 +176,12 @@ def _judged(
         sky_class=row.get("sky_class"),
         latency_s=event.payload.get("latency_s"),
     )
+
+
+def _onset(event: Event, now: datetime) -> list[Fact]:
+    """An onset of now: those of an archive's nights raise no alert."""
+    time = datetime.fromisoformat(event.payload["onset"]["time"])
+    return [OnsetTold(event.instrument or "", now, time)] if abs(now - time) <= _ONSET_IS_OLD else []
 
 
 def _gap(event: Event, now: datetime) -> GapTold:

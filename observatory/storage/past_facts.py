@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, select, tuple_
 
-from observatory.alerts.facts import Arrived, Fact, Judged, Sighted
-from observatory.storage import alert_facts, results
+from observatory.alerts.facts import Arrived, Fact, Judged, OnsetTold, Sighted
+from observatory.storage import alert_facts, night_catalogue, results
 from observatory.storage.frames import Priority, Status
+from observatory.storage.night_catalogue import NightFilter
 from observatory.storage.schema import arrivals, causes, frames
 from observatory.storage.session import Database
 
 _PAGE = 2000
 _IDS_AT_ONCE = 500
+_NIGHTS = 100
+_ONSET_TOLD_AFTER = timedelta(minutes=2)
 _ENDED = (Status.DONE.value, Status.REJECTED.value, Status.FAILED.value)
 _COLUMNS = (
     frames.c.id,
@@ -143,6 +146,22 @@ def of_sightings(db: Database, instrument: str, start: datetime, end: datetime) 
     with db.read() as connection:
         for row in connection.execution_options(yield_per=_PAGE).execute(query):
             yield Sighted(instrument, row.seen_at, row.sha256)
+
+
+def of_onsets(db: Database, instrument: str, start: datetime, end: datetime) -> Iterator[Fact]:
+    """Onsets of an instrument's nights, told a little later, as the next frames had to say the same."""
+    after = None
+    while True:
+        wanted = NightFilter(instrument, start, end)
+        rows = night_catalogue.find(db, wanted, limit=_NIGHTS, after=after, is_ascending=True)
+        for row in rows:
+            for one in row["made_payload"]["onsets"]:
+                time = datetime.fromisoformat(one["time"])
+                if start <= time < end:
+                    yield OnsetTold(instrument, time + _ONSET_TOLD_AFTER, time)
+        if len(rows) < _NIGHTS:
+            return
+        after = rows[-1]["start_at"], rows[-1]["id"]
 
 
 def in_order(streams: Sequence[Iterator[Fact]]) -> Iterator[Fact]:

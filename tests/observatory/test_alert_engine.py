@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from observatory.alerts import engine
-from observatory.alerts.facts import Arrived, Fact, GapTold, Judged, RegionTotals, Sighted
+from observatory.alerts.facts import Arrived, Fact, GapTold, Judged, OnsetTold, RegionTotals, Sighted
 from observatory.alerts.replay import PastAlert, replay
 from observatory.alerts.rule_file import read_rules
 from observatory.alerts.rules import Rules
@@ -200,6 +200,15 @@ def test_a_gap_is_told_when_it_is_long_enough_and_not_when_it_closes_before():
 
 
 # -- inhibition -------------------------------------------------------------------------------
+
+
+def test_an_onset_fires_at_once_and_ends_by_itself_and_a_later_one_holds_it():
+    text = f"- alert: Onset\n  instrument: {NAME}\n  when: {{onset: {{within: 30m}}}}\n"
+    told = [OnsetTold(NAME, NOON + 2 * MINUTE, NOON)]
+    assert spans(run(text, told, 300)) == [("Onset", 2, pytest.approx(30, abs=0.1))]
+    again = [*told, OnsetTold(NAME, NOON + 25 * MINUTE, NOON + 23 * MINUTE)]
+    assert spans(run(text, again, 300)) == [("Onset", 2, pytest.approx(53, abs=0.1))]
+    assert run(text, [OnsetTold(NAME, NOON + 40 * MINUTE, NOON)], 300) == []  # told too late
 
 
 def test_an_inhibited_alert_is_noted_but_not_announced_until_the_other_ends_first():

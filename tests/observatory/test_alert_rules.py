@@ -64,6 +64,8 @@ def test_every_condition_can_be_written():
       - {change: {of: area_msh, event_type: AR, over: 1h, by: {gt: 0.5}, relative: true}}
       - {gap: {gt: 5m}}
       - {gap: true}
+      - {onset: true}
+      - {onset: {within: 1h}}
       - {silent_for: 1h30m}
       - {frozen: {repeats: 3}}
       - {rate: {over: 5m, of_cadence: {gt: 5}}}

@@ -15,9 +15,10 @@ from PIL import Image
 from sqlalchemy import select, update
 
 import migrations
+from observatory.alerts.facts import OnsetTold
 from observatory.analysis import SkyClass
 from observatory.settings import Settings, load_settings
-from observatory.storage import events, nights, queues
+from observatory.storage import alert_facts, events, nights, past_facts, queues
 from observatory.storage.night_schema import night_pictures, night_works
 from observatory.storage.night_schema import nights as night_table
 from observatory.storage.nights import WorkKind
@@ -196,6 +197,12 @@ def test_an_onset_is_told_once(at: Desk, tmp_path: Path):
     (told,) = [one.payload["onset"] for one in events.after(at.db, 0) if "onset" in one.payload]
     assert told["time"] == "2026-11-20T17:30:00Z"
     assert payload(at)["onsets"][0]["aurora_probability"] > 0.9
+    onset = EVENING + timedelta(minutes=30)
+    for now, count in ((onset + timedelta(minutes=5), 1), (onset + timedelta(days=1), 0)):
+        facts = alert_facts.after(at.db, 0, 0, 500, now).facts
+        assert len([one for one in facts if isinstance(one, OnsetTold)]) == count
+    past = list(past_facts.of_onsets(at.db, "kho", EVENING, onset + timedelta(hours=1)))
+    assert [one.time for one in past] == [onset]
     assert payload(at)["classes"] == {"arc": 10, "clear": 30}
 
 
