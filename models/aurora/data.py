@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from observatory.fisheye import Fisheye
 
 if TYPE_CHECKING:
     from models.simulate.allsky import SkyTruth
+    from models.simulate.allsky_cameras import CameraKind
 
 FloatArray = NDArray[np.float32]
 
@@ -32,6 +33,7 @@ UNKNOWN = -1
 SHARD = 500  # skies in a file
 _SIGNED = np.array([name in ("brightness", "contrast", "green", "red") for name in CHANNELS])
 _OF_NIGHTS = 0.5  # of the skies to train on; the rest are single scenes, more even in their classes
+_MOONLIT_CLOUD = 0.15  # of the single scenes
 _EVIDENT, _EVIDENT_BEHIND_CLOUD = 0.7, 1.5  # light of the aurora over the rest, in the best places
 _HAZE, _THICK = 0.1, 0.5  # share of the light that cloud stops
 _LEAST_VALID = 0.3  # of a cell: less, and nothing is asked of it
@@ -144,6 +146,8 @@ def simulated_shard(number: int, count: int, seed: int, size: int, is_testing: b
             pixels, circle, truth = sample_of_nights(random, across, (kind,), sites)
         else:
             pixels, circle, truth = sample(random, across, (kind,))
+            if random.random() < _MOONLIT_CLOUD:
+                pixels, circle, truth = _moonlit_cloud(random, kind, across)
         squares.append(encode(channels(lay_out(pixels, circle))))
         cloud, is_seen = map_of(truth.cloud_map, circle, truth.is_sky)
         aurora, _ = map_of(np.minimum(truth.aurora_map, 1.0), circle, truth.is_sky)
@@ -153,6 +157,21 @@ def simulated_shard(number: int, count: int, seed: int, size: int, is_testing: b
         known.append(is_seen)
         cameras.append(kind.name)
     return Skies(np.stack(squares), classes, np.stack(maps), np.stack(known), np.array(cameras))
+
+
+def _moonlit_cloud(
+    random: np.random.Generator, kind: CameraKind, across: int
+) -> tuple[NDArray[np.generic], Fisheye, SkyTruth]:
+    """A cloudy sky with the Moon behind it: single scenes have it seldom, real nights often."""
+    from models.simulate.allsky import photograph
+    from models.simulate.allsky_cameras import draw_camera
+    from models.simulate.allsky_sampling import draw_scene
+    from models.simulate.allsky_scene import Moon
+
+    scene, _ = draw_scene(random, SkyClass.CLOUD)
+    moon = Moon(*(float(random.uniform(*bounds)) for bounds in ((5, 80), (0, 360), (0.4, 1.0))))
+    taken = photograph(replace(scene, moon=moon, forms=()), draw_camera(random, kind, across), random)
+    return taken.pixels, taken.circle, taken.truth
 
 
 def _is_evident(truth: SkyTruth) -> bool:
