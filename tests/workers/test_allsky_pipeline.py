@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 
 from models.aurora.inference import NO_CIRCLE, AuroraModel
+from models.disturbance import station
+from models.disturbance.ridge import Ridge
+from models.disturbance.station import Sources, StationModel
 from models.runtime import Runtime
 from observatory.analysis import Cause, SkyClass
 from observatory.frame import Frame, RowOrder
@@ -142,6 +145,26 @@ def test_a_score_alone_is_what_the_whole_pipeline_says(network: AuroraModel) -> 
     assert outcome.quality is not None and outcome.sky is not None
     assert quality.score == outcome.quality.score and quality.measures == outcome.quality.measures
     assert sky.probabilities == outcome.sky.probabilities and sky.cloud_cover == outcome.sky.cloud_cover
+
+
+def test_a_station_with_a_model_gets_its_disturbance_marked_as_simulated(tmp_path: Path) -> None:
+    network = AuroraModel(Runtime(), stand_in(tmp_path, {SkyClass.ARC: 0.9}))
+    ridge = Ridge(
+        mean=np.zeros(7),
+        scale=np.ones(7),
+        weights=np.zeros((7, 3)),
+        offset=np.array([-120.0, 15.0, 60.0]),
+        alpha=1.0,
+    )
+    sources = Sources("GILL", True, "aurora 0.0.1", network.identity.sha256, "2014", "2015", 100)
+    path = station.write(tmp_path, StationModel("gill", "1", ridge, sources, aurora_min=0.5, cloud_max=0.9))
+    pipeline = AllSkyPipeline(Runtime(disturbance={"themis-asi": path}), network)
+    outcome = run(pipeline, night())
+    assert outcome.disturbance is not None and outcome.disturbance.is_simulated
+    assert (outcome.disturbance.x_nt, outcome.disturbance.z_nt) == pytest.approx((-120.0, 60.0))
+    assert outcome.findings[2].analysis == "disturbance" and outcome.findings[2].payload["is_simulated"]
+    assert outcome.findings[2].model in pipeline.models
+    assert run(pipeline, replace(night(), instrument="rego")).disturbance is None
 
 
 def test_colour_frames_without_geometry_are_analysed_by_the_circle_in_the_picture(

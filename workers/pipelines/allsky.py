@@ -158,16 +158,17 @@ def _slices(found: Analysis) -> SkySlices | None:
 
 
 def _circle_payload(frame: Frame, found: Analysis) -> dict[str, Any]:
-    """Where the sky was taken to lie, in pixels of the frame, and what changed its class."""
+    """Where the sky was taken to lie, in pixels of the frame."""
     circle = found.circle
-    said: dict[str, Any] = {"note": found.sky.note, "circle": None}
-    if circle is not None:
-        whole = circle.scaled(frame.width / found.small.width)
-        said["circle"] = {
+    if circle is None:
+        return {"circle": None}
+    whole = circle.scaled(frame.width / found.small.width)
+    return {
+        "circle": {
             "center_x_px": round(float(whole.center_x_px), 2),
             "center_y_px": round(float(whole.center_y_px), 2),
             "radius_px": round(float(whole.radius_px), 2),
             "radius_y_px": round(float(whole.radius_px * whole.aspect), 2),
             "source": whole.source,
         }
-    return said
+    }
