@@ -133,7 +133,9 @@ def _files(settings: Settings, source: Path) -> Iterator[tuple[Path, bool]]:
         raise SettingsError(f"{source} cannot be looked into: {error.strerror}") from error
     found = [path for path in below if path.is_file()]
     if not found:
-        raise SettingsError(f"there is no FITS, JPEG 2000, JPEG, PNG, PGM, npz, CDF or tar file in {source} or below")
+        raise SettingsError(
+            f"there is no FITS, JPEG 2000, JPEG, PNG, PGM, npz, CDF or tar file in {source} or below"
+        )
     yield from ((path, False) for path in found)
 
 

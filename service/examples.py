@@ -379,6 +379,24 @@ MODELS = {
             "workers": 2,
             "providers": ["CPUExecutionProvider"],
             "has_results": True,
+            "role": "live",
+            "golden": [
+                {
+                    "ratio": 1.0,
+                    "is_good": True,
+                    "checked_at": "2026-11-20T06:00:12.310000Z",
+                    "instrument": None,
+                }
+            ],
+            "drift": [
+                {
+                    "ratio": 0.08,
+                    "is_good": True,
+                    "checked_at": "2026-11-20T09:10:01.120000Z",
+                    "instrument": "kso-halpha",
+                }
+            ],
+            "shadow": None,
         }
     ]
 }

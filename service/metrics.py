@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from observatory.errors import StorageUnavailableError
 from observatory.instruments import kinds
-from observatory.storage import alert_catalogue, catalogue, outbox, queues, workers
+from observatory.storage import alert_catalogue, catalogue, model_overview, outbox, queues, workers
 from observatory.storage.frames import Priority
 from observatory.storage.queues import Backlog
 from observatory.storage.session import Database
@@ -42,6 +42,7 @@ class DatabaseCollector(Collector):
         self._counts = Remembered(lambda: catalogue.counts_by_instrument(db))
         self._shares = Remembered(shares or list)
         self._reprocessing = Remembered(lambda: queues.of_reprocessing(db))
+        self._watched = Remembered(lambda: model_overview.ratios(db, silence_s, clock()))
 
     def collect(self) -> Iterator[Metric]:
         """Ask the database; when it cannot be asked, say just that."""
@@ -51,6 +52,7 @@ class DatabaseCollector(Collector):
                 *self._queue(),
                 self._last_frame(),
                 self._models(),
+                *self._watched_models(),
                 self._frames(),
                 self._coverage(),
                 *self._alerts(),
@@ -112,6 +114,31 @@ class DatabaseCollector(Collector):
         for labels, count in sorted(running.items()):
             metric.add_metric(labels, count)
         return metric
+
+    def _watched_models(self) -> list[Metric]:
+        """What was found of the models that run: the newest drift, golden frames, a candidate's agreement."""
+        drift = GaugeMetricFamily(
+            "heliowatch_model_drift_ratio",
+            "Largest Kolmogorov-Smirnov statistic between a model's first answers and its newest, 0 to 1",
+            labels=["model"],
+        )
+        golden = GaugeMetricFamily(
+            "heliowatch_model_golden_ratio",
+            "Golden frames that a model answers rightly, 0 to 1",
+            labels=["model"],
+        )
+        shadow = GaugeMetricFamily(
+            "heliowatch_model_shadow_agreement_ratio",
+            "Frames of which a candidate decides as the live model does, 0 to 1",
+            labels=["model"],
+        )
+        for name, ratio in self._watched.get().drift.items():
+            drift.add_metric([name], ratio)
+        for name, ratio in self._watched.get().golden.items():
+            golden.add_metric([name], ratio)
+        for name, ratio in self._watched.get().shadow.items():
+            shadow.add_metric([name], ratio)
+        return [drift, golden, shadow]
 
     def _frames(self) -> Metric:
         metric = GaugeMetricFamily(

@@ -14,6 +14,7 @@ from service.views import (
     docs,
     frame_page,
     instrument,
+    models,
     modes,
     night,
     page,
@@ -24,7 +25,7 @@ from service.views import (
 def install(app: FastAPI) -> None:
     """Add the pages and their static files to an app."""
     app.mount("/static", assets.Assets(), name="static")
-    for pages in (page, night, instrument, frame_page, calendar, coverage, system):
+    for pages in (page, night, instrument, frame_page, calendar, coverage, models, system):
         app.include_router(pages.router, dependencies=[Depends(requires(Scope.READ))])
     app.include_router(alerts.router, dependencies=[Depends(requires(Scope.READ)), in_turn])
     app.include_router(docs.router)

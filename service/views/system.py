@@ -19,13 +19,13 @@ from service.context import Context, Here
 from service.metrics import utc_now
 from service.paging import base_of
 from service.views.assets import templates
+from service.views.models import PROVIDERS
 
 router = APIRouter(include_in_schema=False)
 
 _FRESH = {"Cache-Control": "no-store"}
 _TIGHT = 0.1  # of a disk that is free
 _STUCK_S = 60.0
-_PROVIDERS = {"CPUExecutionProvider": "CPU", "CUDAExecutionProvider": "GPU (CUDA)"}
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _process(row: Mapping[str, Any], now: datetime) -> Process:
         seen_ago_s=max(0.0, (now - row["seen_at"]).total_seconds()),
         version=str(facts.get("version", "")),
         models=sorted({f"{one.get('name')} {one.get('version')}" for one in models}),
-        runs_on=sorted({_PROVIDERS.get(one.get("provider"), str(one.get("provider"))) for one in models}),
+        runs_on=sorted({PROVIDERS.get(one.get("provider"), str(one.get("provider"))) for one in models}),
     )
 
 

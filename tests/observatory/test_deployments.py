@@ -118,7 +118,9 @@ def test_of_many_processes_one_makes_a_check(db: Database) -> None:
     assert found.is_good and found.subject == subject
 
 
-def test_scores_are_told_apart_by_instrument_first_ones_and_newest(db: Database, telescope: Telescope) -> None:
+def test_scores_are_told_apart_by_instrument_first_ones_and_newest(
+    db: Database, telescope: Telescope
+) -> None:
     for place in range(6):
         telescope.observe(place / 10, date_obs=NOW + timedelta(minutes=place))
     telescope.observe(0.9, instrument="gong-halpha")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from fastapi.testclient import TestClient
 
-PAGES = ("/", "/calendar", "/coverage", "/alerts", "/system", "/docs")
+PAGES = ("/", "/calendar", "/coverage", "/alerts", "/models", "/system", "/docs")
 
 
 @pytest.mark.parametrize("path", PAGES)
