@@ -111,7 +111,7 @@ def _of_files(settings: Settings, files: Sequence[Path], request: Request, repor
     by_path = [list(group) for _, group in groupby(sorted(wanted, key=_place), lambda one: one.path)]
     with progress_bars() as bars, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         bar = bars.add_task("frames", total=len(wanted))
-        lines = []
+        lines: list[_Line] = []
         for made in pool.map(analyser.lines, by_path):
             lines += made.lines
             bars.advance(bar, made.count)

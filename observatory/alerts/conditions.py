@@ -15,7 +15,6 @@ from typing import Protocol
 from observatory.alerts.facts import Judged
 from observatory.alerts.memory import Memory, number_of
 
-
 _JUST_AFTER = timedelta(milliseconds=1)
 
 

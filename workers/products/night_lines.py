@@ -51,7 +51,7 @@ class Axis:
     def centres_s(self) -> NDArray[np.float64]:
         """Times of the columns' centres."""
         step = (self.end_s - self.start_s) / self.width_px
-        return self.start_s + step * (np.arange(self.width_px) + 0.5)
+        return np.asarray(self.start_s + step * (np.arange(self.width_px) + 0.5), np.float64)
 
 
 @dataclass(frozen=True)
