@@ -72,6 +72,8 @@ class Masks:
         1 where a fine cell's nearest surroundings are known, else 0.
     sampled, finely_sampled : ndarray of int
         Flat places of the known cells, and of the fine ones, from which order statistics are taken.
+    hidden : ndarray of int
+        Flat places of the fine cells of which nothing is known.
     """
 
     divisor: FloatArray
@@ -80,6 +82,7 @@ class Masks:
     inner: FloatArray
     sampled: NDArray[np.intp]
     finely_sampled: NDArray[np.intp]
+    hidden: NDArray[np.intp]
 
     @classmethod
     def of(cls, is_valid: BoolArray) -> Masks:
@@ -95,6 +98,7 @@ class Masks:
             (inner > 0).astype(np.float32),
             _thinned(known),
             _thinned(is_valid),
+            np.flatnonzero(~is_valid),
         )
 
 
@@ -164,7 +168,8 @@ def lay_out(pixels: np.ndarray, circle: Fisheye, sky_mask: BoolArray | None = No
         if seen is not None:
             seen = cv2.resize(seen, (columns, rows), interpolation=cv2.INTER_NEAREST)
     placed = _placed(circle, (left, right, top, bottom), columns, rows)
-    is_valid, masks = placed.is_valid, placed.masks
+    is_valid = placed.is_valid
+    masks: Masks | None = placed.masks
     if seen is not None:
         is_valid = is_valid & (
             cv2.remap(seen, placed.map_x, placed.map_y, cv2.INTER_NEAREST, borderValue=0) > 0
@@ -177,7 +182,10 @@ def lay_out(pixels: np.ndarray, circle: Fisheye, sky_mask: BoolArray | None = No
         is_finite = np.isfinite(laid) if laid.ndim == 2 else np.isfinite(laid).all(axis=2)
         if not is_finite.all():
             is_valid, masks = is_valid & is_finite, None
-    laid[~is_valid] = 0.0
+    if masks is None:
+        laid[~is_valid] = 0.0
+    else:
+        laid.reshape(is_valid.size, -1)[masks.hidden] = 0.0
     return Square(laid, is_valid, _dark(window), masks)
 
 
