@@ -110,7 +110,8 @@ def verdict(report: FrameReport) -> str:
     if report.quality is None:
         return "read; no score for this kind yet"
     causes = ", ".join(f"{item.cause.value} {item.probability:.0%}" for item in report.causes)
-    words = f"⚠ degraded: {causes or 'unknown'}" if report.is_degraded else "✓ clear"
+    good = "✓ clear" if report.sky is None else "✓ good"  # a clear sky is something else
+    words = f"⚠ degraded: {causes or 'unknown'}" if report.is_degraded else good
     if report.sky is not None and report.sky.reason is not None:
         return f"{words}; {report.sky.reason}"
     return words if report.enhancement is None else f"{words}; {in_words(report.enhancement)}"
