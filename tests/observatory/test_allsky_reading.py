@@ -288,6 +288,15 @@ def test_a_truncated_archive_keeps_its_whole_pictures():
     assert 0 < len(usable(film)) < 4
 
 
+def test_an_archive_that_is_damaged_half_way_says_that_something_is_lost():
+    data = bytearray(tar_bytes({NASCAM.format(n, "5577"): png_bytes(sky_picture(seed=n)) for n in range(4)}))
+    third = data.index(NASCAM.format(2, "5577").encode())
+    data[third : third + 100] = b"?" * 100
+    film = opened(bytes(data), "nascam.tar")
+    assert usable(film) == [0, 1]
+    assert "members that follow are lost" in str(film.container.fault(2))
+
+
 @pytest.mark.parametrize(
     ("data", "words"),
     [

@@ -17,6 +17,7 @@ from observatory.instruments.formats.container import Container, Limits, guarded
 
 OpenMember = Callable[[bytes, Limits], Container]
 _MOST_MEMBERS = 100_000
+_BLOCK = 512
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class TarContainer(Container):
 
     def _found(self, data: bytes, limits: Limits, open_member: OpenMember) -> Iterator[_Image]:
         order: RowOrder | None = None
+        self._is_broken_off = False
         for member in self._members(data):
             if member.isdir():
                 continue
@@ -71,19 +73,26 @@ class TarContainer(Container):
                 yield from (_Image(name, container, index) for index in range(container.count))
             except UnusableInputError as error:
                 yield _Image(name, error=error)
+        if self._is_broken_off:
+            lost = UnreadableFileError("the tar archive is damaged here: the members that follow are lost")
+            yield _Image("the rest", error=lost)
 
     def _members(self, data: bytes) -> Iterator[tarfile.TarInfo]:
+        end = 0
         with tarfile.open(fileobj=io.BytesIO(data), mode="r:", errorlevel=0) as archive:
             for _ in range(_MOST_MEMBERS):
                 try:
                     member = archive.next()
                 except tarfile.TarError:
-                    self.is_cut = True
+                    self._is_broken_off = self.is_cut = True
                     return
                 if member is None:
-                    return
+                    break
+                end = member.offset_data + -(-member.size // _BLOCK) * _BLOCK if member.isreg() else end
                 self.is_cut = member.isreg() and member.offset_data + member.size > len(data)
                 yield member
+            # A damaged head ends an archive, too; a whole one is followed by nothing but zeros.
+            self._is_broken_off = bool(data[max(end, archive.offset) :].strip(b"\0"))
 
     def header(self, index: int = 0) -> Mapping[str, Any]:
         image = self._images[index]
