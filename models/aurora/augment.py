@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.aurora.data import Skies, decode, map_targets
-from models.aurora.preparation import CHANNELS, GRID, SIDE
+from models.aurora.preparation import CHANNELS, GRID, SIDE, STOPS
 
 FloatArray = NDArray[np.float32]
 
@@ -38,6 +38,8 @@ class Augmentation:
         Largest standard deviation of noise put on light and contrast.
     grey_share, balance, saturation : float
         Share of squares without colour; deviation of the white balance; of the logarithm of colourfulness.
+    flat : float
+        Standard deviation, in brightness, of a slope and of a fall towards the rim put on the light.
     hidden_share : float
         Share of squares a part of which is cut off, or something dark stands before.
     starless_share, blur_share : float
@@ -51,12 +53,13 @@ class Augmentation:
     grey_share: float = 0.2
     balance: float = 0.09
     saturation: float = 0.25
+    flat: float = 0.05
     hidden_share: float = 0.2
     starless_share: float = 0.05
     blur_share: float = 0.15
 
 
-NOTHING = Augmentation(False, *[0.0] * 10)
+NOTHING = Augmentation(False, *[0.0] * 11)
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,10 @@ def _warp(
 def _retone(image: FloatArray, how: Augmentation, random: np.random.Generator) -> None:
     """Another tone curve, focus, and more noise."""
     brightness, stretched = _LIGHT
+    if how.flat and random.random() < 0.5:
+        field = _flat_field(random.normal(0, how.flat, 3))
+        image[brightness] += field
+        image[stretched] = np.minimum(image[stretched] * np.exp2(np.float32(STOPS) * field), 1)
     image[brightness] = np.clip(image[brightness] * np.exp(how.tone * random.normal()), -1, 1)
     image[stretched] = np.maximum(image[stretched], 0) ** np.float32(np.exp(how.tone * random.normal()))
     image[_CONTRAST] = np.clip(image[_CONTRAST] * np.exp(how.tone * random.normal()), -1, 1)
@@ -161,6 +168,16 @@ def _retone(image: FloatArray, how: Augmentation, random: np.random.Generator) -
         image[stretched] = np.clip(image[stretched] + noise, 0, 1)
         image[brightness] += noise * np.float32(random.uniform(0.1, 0.5))
         image[_CONTRAST] = np.clip(image[_CONTRAST] + 3 * noise, -1, 1)
+
+
+def _flat_field(size: NDArray[np.float64]) -> FloatArray:
+    """A slope along x and y and a fall towards the rim, in units of brightness."""
+    axis = (np.arange(SIDE, dtype=np.float32) - (SIDE - 1) / 2) / np.float32(SIDE / 2)
+    along_x, along_y, outward = (np.float32(one) for one in size)
+    squared = axis * axis
+    rows = along_y * axis + outward * (squared - np.float32(0.25))
+    columns = along_x * axis + outward * (squared - np.float32(0.25))
+    return np.asarray(rows[:, None] + columns[None, :], np.float32)
 
 
 def _recolour(image: FloatArray, how: Augmentation, random: np.random.Generator) -> None:

@@ -30,7 +30,8 @@ CHANNELS = ("brightness", "stretched", "contrast", "points", "green", "red", "va
 
 _FINE = 2 * SIDE  # stars are looked for here: averaged further, they drown
 _SPARE = 1.1  # a circle so much larger than the fine square is averaged first, else stars would be skipped
-_STOPS = 4.0  # of the sky's median that `brightness` tells apart, both ways
+STOPS = 4.0
+"""Of the sky's median that `brightness` tells apart, both ways."""
 _SURROUNDINGS = 6.0  # cells, of `contrast`
 _LEAST_RADIUS_PX = 16.0  # below it there is no picture of a sky
 _TYPES = (np.uint8, np.uint16, np.int16, np.float32)  # what OpenCV resizes and remaps
@@ -239,7 +240,7 @@ def channels(square: Square) -> FloatArray:
     floor = float(np.maximum(0.05 * (high - np.minimum(low, 0.0)), 1e-30))
     whole = np.maximum(light, 0.0) + floor
     np.log2(whole / (max(median, 0.0) + floor), out=found[0])
-    found[0] /= _STOPS
+    found[0] /= STOPS
     np.clip(found[0], -1.0, 1.0, out=found[0])
     if bright > low:
         np.clip((light - low) / (bright - low), 0.0, 1.0, out=found[1])
