@@ -46,21 +46,22 @@ class Deployed:
     networks: Mapping[str, Path]
     shadows: tuple[Shadow, ...]
 
+    def warm_up(self) -> None:
+        """Make every live network ready, so that what is wrong with one shows now.
+
+        Raises
+        ------
+        ProviderUnavailableError, ModelError
+        """
+        for pipeline in self.pipelines.all():
+            pipeline.warm_up()
+
 
 def deployed(at: Context) -> Deployed:
-    """Make ready what the deployments say now.
-
-    Raises
-    ------
-    ModelError
-        When a live network is missing, altered or none. A candidate that is so is only left out.
-    """
+    """What the deployments say now. A candidate that is missing, altered or no network is left out."""
     line = deployments.line(at.db)
     networks = {one.model_name: at.folder_of(one) for one in line.live}
-    pipelines = Pipelines(at.runtime, networks)
-    for pipeline in pipelines.all():
-        pipeline.warm_up()
-    return Deployed(line.generation, pipelines, networks, _shadows(at, line, networks))
+    return Deployed(line.generation, Pipelines(at.runtime, networks), networks, _shadows(at, line, networks))
 
 
 def _shadows(at: Context, line: Line, networks: Mapping[str, Path]) -> tuple[Shadow, ...]:

@@ -82,6 +82,7 @@ class ModelWatch:
             return False
         try:
             made = deployed(self._at)
+            made.warm_up()
         except ModelError as error:
             log.error("models_not_taken_over", error=str(error))
             self._heartbeat.tell(model_fault=str(error))

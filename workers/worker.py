@@ -64,6 +64,7 @@ def start_desk(settings: Settings) -> Life:
     threadpool_limits(1, "blas")
     desk = tasks.sit_down(settings)
     desk.db.check_schema()
+    desk.deployed.warm_up()
     facts = {"models": model_facts(desk)}
     heartbeat = Heartbeat(desk.db, desk.name, "worker", settings.worker.heartbeat_s, facts)
     heartbeat.start()
