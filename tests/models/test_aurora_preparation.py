@@ -54,9 +54,10 @@ def test_every_lens_shows_the_same_square(projection: Projection) -> None:
     inner = (one[VALID] > 0) & (two[VALID] > 0)
     zenith, _ = geometry_of(CIRCLE).directions((SIDE, SIDE))
     inner &= zenith < 70
-    for name in ("brightness", "stretched"):
-        apart = np.abs(one - two)[CHANNELS.index(name)][inner]
-        assert np.quantile(apart, 0.99) < 0.06, name
+    assert np.quantile(np.abs(one - two)[CHANNELS.index("brightness")][inner], 0.99) < 0.06
+    # The percentiles that it is stretched between depend on how much of the rim a lens crowds together.
+    stretched = CHANNELS.index("stretched")
+    assert np.corrcoef(one[stretched][inner], two[stretched][inner])[0, 1] > 0.995
 
 
 def test_the_ellipse_of_an_unevenly_binned_detector_becomes_a_circle() -> None:
