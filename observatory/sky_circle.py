@@ -21,18 +21,16 @@ FloatArray = NDArray[np.float32]
 
 _COARSE_PX, _FINE_PX = 72, 288  # longer side of the shrunken pictures
 _THINNED_PX = 640  # large pictures are thinned out to this before they are averaged
-_BINNED_UNEVENLY = (
-    1.7  # sides with such a ratio: perhaps the detector was binned so, and the sky is an ellipse
-)
-_CLEARLY_BETTER = (
-    0.2  # score of an ellipse over that of a circle: 16 to 9 is also a usual picture of round skies
-)
+_BINNED_UNEVENLY = 1.7  # sides with such a ratio: perhaps the detector was, and the sky is an ellipse
+_CLEARLY_BETTER = 0.2  # score of an ellipse over a circle: round skies are shown 16 to 9, too
 _LEAST_RADIUS, _LARGEST_RADIUS = 0.28, 0.80  # shares of the shorter and of the longer side
 _FARTHEST = 0.22  # of the zenith from the middle of the picture, in sides
 _FULL_STEP = 0.35  # natural logarithm of brightness, inside over outside, that counts as a whole step
 _LEAST_IN_VIEW = 0.35  # share of the rim that must lie inside the picture
 _HIDDEN_COST = 0.5  # what a hidden part of the rim counts against a circle, a part without any step being 1
 _LEAST_SCORE = 0.30
+_LEAST_RIM = 0.5  # share of the rim in view that must be seen: less is a part of a sky, or no sky
+_ON_RIM = 0.02  # of the radius that a point may lie beside it
 _BEST_KEPT = 8
 
 
@@ -86,6 +84,8 @@ def _found(pixels: NDArray[np.generic], aspect: float) -> tuple[float, Fisheye |
     if best is None:
         return -1.0, None
     circle, stretch = _laid_through_rim(fine, best, is_ellipse=aspect != 1.0)
+    if circle is None:
+        return -1.0, None
     radius_x, radius_y = circle.radius / scale_x, circle.radius * stretch / scale_y
     return best.score, Fisheye(
         center_x_px=(circle.x + 0.5) / scale_x - 0.5,
@@ -100,15 +100,24 @@ def _shrunk(pixels: NDArray[np.generic], aspect: float) -> tuple[FloatArray, flo
     """Logarithmic brightness in which the sky is round, and by what its columns and rows were shrunk."""
     height, width = pixels.shape[:2]
     stride = max(1, max(width, height) // _THINNED_PX)
-    grey = pixels[stride // 2 :: stride, stride // 2 :: stride].astype(np.float32)
+    thinned = pixels[stride // 2 :: stride, stride // 2 :: stride]
+    if thinned.dtype == np.uint8 and max(thinned.shape[:2]) >= 2 * _FINE_PX and _is_bright(thinned):
+        # Two by two is what OpenCV averages fastest; the half count that rounding costs is seen in the dark only.
+        thinned = cv2.resize(thinned, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    grey = thinned.astype(np.float32)
     if grey.ndim == 3:
         grey = np.asarray(cv2.transform(grey, np.full((1, grey.shape[2]), 1.0 / grey.shape[2], np.float32)))
-    grey = np.nan_to_num(grey, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    if thinned.dtype.kind == "f":
+        grey = np.nan_to_num(grey, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     round_width, round_height = width * min(aspect, 1.0), height / max(aspect, 1.0)
     factor = min(1.0, _FINE_PX / max(round_width, round_height))
     columns, rows = max(16, round(round_width * factor)), max(16, round(round_height * factor))
     small = cv2.medianBlur(cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA), 3)
     return _logarithm(small), columns / width, rows / height
+
+
+def _is_bright(pixels: NDArray[np.generic]) -> bool:
+    return bool(np.median(pixels[::32, ::32]) >= 24)
 
 
 def _logarithm(brightness: FloatArray) -> FloatArray:
@@ -272,30 +281,32 @@ def _moved(image: FloatArray, near: list[_Circle], azimuths: int) -> list[_Circl
     return sorted(found, key=lambda circle: -circle.score)
 
 
-def _laid_through_rim(image: FloatArray, start: _Circle, *, is_ellipse: bool) -> tuple[_Circle, float]:
+def _laid_through_rim(image: FloatArray, start: _Circle, *, is_ellipse: bool) -> tuple[_Circle | None, float]:
     """Circle through the steepest points near a first one's rim, and its height over its width.
 
     Points far from the others' circle (trees, lights, letters) are weighed down until they count nothing
-    (Tukey's biweight).
+    (Tukey's biweight). None where too few points lie on the circle: then it is none.
     """
-    x, y, _ = _rim_points(image, start)
-    if len(x) < 12:
-        return start, 1.0
-    circle = _fitted(x, y, start, is_ellipse=False)
-    around = np.histogram(np.arctan2(y - circle[1], x - circle[0]), 12, (-np.pi, np.pi))[0]
-    if is_ellipse and np.count_nonzero(around >= 3) >= 10:  # a part of a rim says little of its flattening
-        circle = _fitted(x, y, start, is_ellipse=True)
-    cx, cy, rx, ry = circle
-    moved = max(abs(cx - start.x), abs(cy - start.y), abs(rx - start.radius))
-    if moved > 0.06 * start.radius or not 0.93 < ry / rx < 1.08:
-        return start, 1.0
-    return _Circle(cx, cy, rx, start.score), ry / rx
+    x, y, in_view = _rim_points(image, start)
+    cx, cy, rx, ry = start.x, start.y, start.radius, start.radius
+    if len(x) >= 12:
+        circle = _fitted(x, y, start, is_ellipse=False)
+        around = np.histogram(np.arctan2(y - circle[1], x - circle[0]), 12, (-np.pi, np.pi))[0]
+        if (
+            is_ellipse and np.count_nonzero(around >= 3) >= 10
+        ):  # a part of a rim says little of its flattening
+            circle = _fitted(x, y, start, is_ellipse=True)
+        moved = max(abs(circle[0] - cx), abs(circle[1] - cy), abs(circle[2] - rx))
+        if moved <= 0.06 * start.radius and 0.93 < circle[3] / circle[2] < 1.08:
+            cx, cy, rx, ry = circle
+    beside = np.abs(np.hypot((x - cx) / rx, (y - cy) / ry) - 1.0)
+    if np.count_nonzero(beside < _ON_RIM + 1.0 / rx) < _LEAST_RIM * in_view:
+        return None, 1.0
+    return _Circle(float(cx), float(cy), float(rx), start.score), float(ry / rx)
 
 
-def _rim_points(
-    image: FloatArray, circle: _Circle
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Places and sizes of the steepest step outwards on each of 180 rays, where there is a clear one."""
+def _rim_points(image: FloatArray, circle: _Circle) -> tuple[NDArray[np.float64], NDArray[np.float64], int]:
+    """Place of the steepest step outwards on each of 180 rays where it is clear, and how many rays see the rim."""
     angles = np.arange(180) * (2.0 * np.pi / 180)
     width = max(4.0, 0.05 * circle.radius)
     radii = circle.radius + np.arange(-width - 1.5, width + 1.6, 0.5)
@@ -305,6 +316,7 @@ def _rim_points(
         image, right, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=float("nan")
     )
     steps = along[:, :-6] - along[:, 6:]
+    in_view = int(np.isfinite(steps[:, steps.shape[1] // 2]).sum())
     steps = np.where(np.isfinite(steps), steps, -1.0)
     best = steps.argmax(axis=1)
     sizes = steps[np.arange(len(angles)), best]
@@ -312,7 +324,7 @@ def _rim_points(
     distance = radii[best + 3]
     x = circle.x + distance * np.cos(angles)
     y = circle.y + distance * np.sin(angles)
-    return x[is_clear], y[is_clear], sizes[is_clear]
+    return x[is_clear], y[is_clear], in_view
 
 
 def _fitted(
@@ -322,10 +334,12 @@ def _fitted(
     u, v = (x - start.x) / start.radius, (y - start.y) / start.radius
     columns = [u, v, np.ones_like(u)] + ([v * v - u * u] if is_ellipse else [])
     matrix, wanted = np.stack(columns, axis=1), -(u * u + v * v)
-    weights = np.ones_like(u)
+    weights, steady = np.ones_like(u), np.arange(len(columns))
     for _ in range(8):
         weighted = (matrix * (weights * weights)[:, None]).T
-        solution = np.linalg.lstsq(weighted @ matrix, weighted @ wanted, rcond=None)[0]
+        normal = weighted @ matrix
+        normal[steady, steady] += 1e-12 * normal.trace()  # points on a short arc leave it all but singular
+        solution = np.linalg.solve(normal, weighted @ wanted)
         misfit = np.abs(matrix @ solution - wanted)
         spread = max(4.685 * 1.483 * _order(misfit, 0.5)[0], 0.01)
         weights = np.maximum(1.0 - (misfit / spread) ** 2, 0.0)
