@@ -117,7 +117,7 @@ def _shrunk(pixels: NDArray[np.generic], aspect: float) -> tuple[FloatArray, flo
 
 
 def _is_bright(pixels: NDArray[np.generic]) -> bool:
-    return bool(np.median(pixels[::32, ::32]) >= 24)
+    return float(np.median(pixels[::32, ::32].astype(np.float32))) >= 24.0
 
 
 def _logarithm(brightness: FloatArray) -> FloatArray:
