@@ -33,6 +33,7 @@ _FRAME_COLUMNS = {
         Column("causes", "text", "What spoils it, the likeliest first"),
         Column("model", "text", "What judged it", ucd="meta.id;meta.software"),
         Column("mark", "text", "A human's word: good or bad", ucd="meta.code.qual"),
+        Column("sky_class", "text", "What an all-sky frame shows", ucd="meta.code.class"),
     )
 }
 FRAMES = tuple(_FRAME_COLUMNS[name] for name in TABLE_COLUMNS)

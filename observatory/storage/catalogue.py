@@ -65,6 +65,7 @@ TABLE_COLUMNS = (
     "causes",
     "model",
     "mark",
+    "sky_class",
 )
 """What `table` gives of a frame, in order."""
 

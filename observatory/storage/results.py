@@ -95,6 +95,7 @@ _FINISH = (
         claimed_by=None,
         quality_score=bindparam("score"),
         is_degraded=bindparam("degraded"),
+        sky_class=bindparam("sky_class"),
     )
     .returning(*_FINISH_COLUMNS)
 )
@@ -181,6 +182,7 @@ def finish(
                 "note": None if note is None else plain_text(note[:2000]),
                 "score": None if quality is None else quality.score,
                 "degraded": None if quality is None else quality.is_degraded,
+                "sky_class": None if sky is None else sky.sky.sky_class,
             },
         ).one_or_none()
         if row is None:
@@ -254,6 +256,9 @@ def finish_again(db: Database, connection: Connection, frame_id: int, run: NewRu
     new = _add_results(connection, frame_id, run)
     _write_enhancement(db, connection, frame_id, row, run)
     _write_sky(db, connection, frame_id, row, run)
+    if run.sky is not None:
+        said = update(frames).where(frames.c.id == frame_id).values(sky_class=run.sky.sky.sky_class)
+        connection.execute(said)
     if run.quality is not None and "quality" in new:
         connection.execute(
             update(frames)

@@ -141,10 +141,7 @@ def write(
         felt = dict.fromkeys(_DISTURBANCE)
     felt = {f"disturbance_{name}": value for name, value in felt.items()}
     if new is not None:
-        row = _row(frame, new, software_version) | felt
-        db.upsert(connection, skies, row, ["frame_id"])
-        now = update(frames).where(frames.c.id == frame.id).values(sky_class=row["sky_class"])
-        connection.execute(now)
+        db.upsert(connection, skies, _row(frame, new, software_version) | felt, ["frame_id"])
     elif felt:
         connection.execute(update(skies).where(skies.c.frame_id == frame.id).values(felt))
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
+from observatory.nights import night_of
+
 _YEAR_S = 31_557_600  # Julian, as IAU counts
 _AGES = (
     (_YEAR_S * 2, "y", _YEAR_S),
@@ -148,6 +150,14 @@ def height(degrees: float) -> str:
     return f"{abs(degrees):.1f}° {'above' if degrees >= 0 else 'below'} the horizon"
 
 
+def evening(frame: Mapping[str, Any]) -> date:
+    """Day on whose evening the night of an all-sky frame began, where its camera stands."""
+    site = frame["sky"]["site"]
+    return night_of(
+        frame["date_obs"] or frame["received_at"], 0.0 if site is None else site["longitude_deg"]
+    ).date
+
+
 def signed(value: float) -> str:
     """Whole number with its sign (a true minus), such as ``−214``."""
     whole = round(value)
@@ -189,6 +199,7 @@ FILTERS = {
     "printable": printable,
     "verdict": verdict,
     "height": height,
+    "evening": evening,
     "signed": signed,
     "sentence": sentence,
     "sky_words": sky_words,

@@ -142,6 +142,8 @@ def test_a_frame_tells_its_sky_and_where_its_pictures_are(client: TestClient, db
     assert {"preview", "cloud_map", "footprint"} <= body["links"].keys()
     (listed,) = client.get("/api/v1/frames", params={"sky_class": "arc"}).json()["items"]
     assert listed["sky"] == told
+    head, row = client.get("/api/v1/frames?format=csv").text.splitlines()
+    assert dict(zip(head.split(","), row.split(","), strict=True))["sky_class"] == "arc"
 
 
 def test_a_list_as_of_a_time_tells_the_sky_that_was_known_then(client: TestClient, db: Database) -> None:
@@ -172,6 +174,7 @@ def test_the_page_tells_a_sky_in_words_and_a_good_picture_of_it_is_not_called_cl
     assert "31.2° below the horizon" in page and "12.5° above the horizon" in page
     assert "X \u2212322, Y +12, Z \u221288 nT" in page
     assert "simulated station" in page and "told from the sky, not measured" in page
+    assert "/night?camera=themis-asi&amp;day=2024-01-14" in page  # evening in Manitoba
     assert 'id="show-clouds"' in page and "Map of the cloud" in page
     assert " good " in page and "Sky over time" in page and "Footprint" in page
     assert "not judged" in client.get("/now/tile?instrument=themis-asi").text
