@@ -27,7 +27,7 @@ BoolArray = NDArray[np.bool_]
 LEAST_PX = 16
 #: Pixels that a frame must have: fewer granules do not tell it from other things. Of a larger one a window
 #: may be as small as `LEAST_PX`.
-LEAST_FRAME_PX = 48 * 48
+LEAST_FRAME_PX = 80 * 80
 #: Pixels that the networks take as they are, and those that are brought to HMI's first.
 TAKEN_SCALES = (0.9, 1.1)
 RESAMPLED_SCALES = (0.8, 1.25)
@@ -103,7 +103,7 @@ def check_frame(frame: Frame) -> None:
     if frame.width * frame.height < LEAST_FRAME_PX:
         raise OutOfDomainError(
             f"a frame of {frame.width} x {frame.height} pixels shows too few granules to tell whether it is the "
-            f"photosphere: at least {LEAST_FRAME_PX:,} pixels are needed, such as 48 x 48; give the frame that it "
+            f"photosphere: at least {LEAST_FRAME_PX:,} pixels are needed, such as 80 x 80; give the frame that it "
             "was cut from, and ask for that part"
         )
     scale = relative_scale(frame)

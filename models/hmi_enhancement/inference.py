@@ -113,7 +113,7 @@ class HmiEnhancement:
         Parameters
         ----------
         frame : Frame
-            Continuum or line-of-sight field, full disk, cut-out or patch; at least 2304 pixels, 48 x 48.
+            Continuum or line-of-sight field, full disk, cut-out or patch; at least 6400 pixels, 80 x 80.
         window_px : tuple (x0, y0, x1, y1), optional
             First pixel and the one after the last, at least 16 pixels a side. What lies around is looked at
             and not enhanced: 24 pixels, and as many as make 128 a side where the frame has them. Noise and

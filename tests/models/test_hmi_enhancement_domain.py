@@ -38,10 +38,10 @@ def frame_of(pixels: np.ndarray, quantity: Quantity, **given: object) -> Frame:
 
 
 def pieces(random: np.random.Generator, pixels: np.ndarray, count: int) -> list[np.ndarray]:
-    """Cut-outs of several sizes from 48 pixels on, wide ones and tall ones."""
+    """Cut-outs of several sizes from 80 pixels on, wide ones and tall ones."""
     found = []
     for _ in range(count):
-        height, width = (int(np.exp(random.uniform(np.log(48), np.log(side)))) for side in pixels.shape)
+        height, width = (int(np.exp(random.uniform(np.log(80), np.log(side)))) for side in pixels.shape)
         y, x = (
             random.integers(0, pixels.shape[0] - height + 1),
             random.integers(0, pixels.shape[1] - width + 1),
@@ -140,12 +140,12 @@ def test_small_windows_of_strange_frames_are_refused(model: HmiEnhancement, name
             model.enhance(frame, (x, 60, x + side, 60 + side))
 
 
-@pytest.mark.parametrize("shape", [(47, 48), (16, 100), (30, 30)])
+@pytest.mark.parametrize("shape", [(79, 80), (16, 100), (30, 30)])
 def test_frames_of_a_few_granules_are_refused_and_say_what_to_do(
     model: HmiEnhancement, quiet: np.ndarray, shape: tuple[int, int]
 ) -> None:
     pixels = np.ascontiguousarray(quiet[: shape[0], : shape[1]])
-    with pytest.raises(OutOfDomainError, match="48 x 48; give the frame that it was cut from"):
+    with pytest.raises(OutOfDomainError, match="80 x 80; give the frame that it was cut from"):
         model.enhance(frame_of(pixels, Quantity.CONTINUUM))
 
 
