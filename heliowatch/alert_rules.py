@@ -17,7 +17,7 @@ import typer
 
 from heliowatch.spans import to_the_second
 from observatory import cadence, completeness
-from observatory.alerts.conditions import Change, Condition, Frozen, Gap, Number, Onset, Rate, leaves
+from observatory.alerts.conditions import Change, Condition, Drift, Frozen, Gap, Number, Onset, Rate, leaves
 from observatory.alerts.facts import Fact, GapTold
 from observatory.alerts.replay import PastAlert, replay
 from observatory.alerts.rule_file import read_rules
@@ -162,6 +162,8 @@ def _streams(
         yield _gaps(db, settings, name, past)
     if rules.uses(Onset):
         yield past_facts.of_onsets(db, name, past.start, past.end)
+    if rules.uses(Drift):
+        yield past_facts.of_drifts(db, name, past.start, past.end)
 
 
 def _asks_p_value(rules: Rules) -> bool:

@@ -16,6 +16,8 @@ from observatory.alerts.facts import Judged
 from observatory.alerts.memory import Memory, number_of
 
 _JUST_AFTER = timedelta(milliseconds=1)
+_DRIFT_HOLDS = timedelta(days=1)
+"""A drift that was measured so long ago is that of a model that nobody measures any more."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,22 @@ class Onset:
         if view.now - began > self.within:
             return Verdict(False, value=ago_s)
         return Verdict(True, began + self.within + _JUST_AFTER, ago_s)
+
+
+@dataclass(frozen=True)
+class Drift:
+    """How far a model's answers to the instrument's frames differ from its own first ones."""
+
+    bound: Bound
+
+    def ask(self, view: View) -> Verdict:
+        """Say whether the drift lies within the bound; unknown before the first measurement."""
+        told, value = view.memory.drift_at, view.memory.drift
+        if told is None or value is None:
+            return Verdict(None)
+        if view.now - told > _DRIFT_HOLDS:
+            return Verdict(False, value=value)
+        return Verdict(self.bound.holds(value), told + _DRIFT_HOLDS + _JUST_AFTER, value)
 
 
 @dataclass(frozen=True)

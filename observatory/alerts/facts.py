@@ -107,4 +107,19 @@ class OnsetTold:
     time: datetime
 
 
-Fact = Judged | Arrived | Sighted | GapTold | OnsetTold
+@dataclass(frozen=True)
+class DriftTold:
+    """How far a model's answers to an instrument's frames differ from its own first ones.
+
+    Attributes
+    ----------
+    ratio : float
+        Largest KS statistic of all quantities that is beyond chance, 0 to 1.
+    """
+
+    instrument: str
+    at: datetime
+    ratio: float
+
+
+Fact = Judged | Arrived | Sighted | GapTold | OnsetTold | DriftTold

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from observatory.alerts.facts import Arrived, Fact, GapTold, Judged, OnsetTold, Sighted
+from observatory.alerts.facts import Arrived, DriftTold, Fact, GapTold, Judged, OnsetTold, Sighted
 
 _AHEAD = timedelta(minutes=10)  # a frame's time that lies so far after its arrival is that of no clock
 _NEW_TIMELINE_FRAMES = 5
@@ -70,6 +70,8 @@ class Memory:
         When the first frame of the gap that is open was due.
     onset_at : datetime or None
         When aurora last brightened, as far as it was told in time.
+    drift, drift_at : float, datetime, or None
+        What was last measured, 0 to 1, and when it was told.
     sha256, repeats : str, int
         Bytes that came last, and how often they came again without others between.
     arrivals : tuple of (float, int)
@@ -84,6 +86,8 @@ class Memory:
     last_arrival: datetime | None = None
     gap_start: datetime | None = None
     onset_at: datetime | None = None
+    drift: float | None = None
+    drift_at: datetime | None = None
     sha256: str = ""
     repeats: int = 0
     arrivals: tuple[tuple[float, int], ...] = ()
@@ -126,6 +130,8 @@ def absorb(memory: Memory, fact: Fact, now: datetime, watched: Watched) -> tuple
     if isinstance(fact, OnsetTold):
         is_newer = memory.onset_at is None or fact.time > memory.onset_at
         return replace(memory, onset_at=fact.time) if is_newer else memory, False
+    if isinstance(fact, DriftTold):
+        return replace(memory, drift=fact.ratio, drift_at=now), False
     assert isinstance(fact, GapTold)
     return replace(memory, gap_start=fact.start), False
 
@@ -221,6 +227,7 @@ def moved(memory: Memory, by: timedelta) -> Memory:
         late=late,
         last_arrival=later(memory.last_arrival),
         onset_at=later(memory.onset_at),
+        drift_at=later(memory.drift_at),
         arrivals=tuple((second + by_s, count) for second, count in memory.arrivals),
         series={
             name: tuple((second + by_s, value) for second, value in points)

@@ -30,7 +30,7 @@ _ENHANCEMENT = (
 )
 _SHARES = {
     *("quality", "p_value", "disk_fraction", "trusted_fraction"),
-    *("cloud_cover", "aurora_probability"),
+    *("cloud_cover", "aurora_probability", "drift"),
 }
 _CHANGING = ("quality", "latency_s", "area_msh", "disk_fraction", *_ENHANCEMENT, *_SKY_NUMBERS)
 _DEEPEST = 12
@@ -230,6 +230,11 @@ def _onset(value: Value, _: _Context) -> Condition | None:
     return None if length is None else of.Onset(length)
 
 
+def _drift(value: Value, _: _Context) -> Condition | None:
+    bound = _bound(value, "drift")
+    return None if bound is None else of.Drift(bound)
+
+
 def _silence(value: Value, _: _Context) -> Condition | None:
     length = value.duration(_ONE_SECOND)
     return None if length is None else of.Silence(length)
@@ -318,6 +323,7 @@ _READERS: dict[str, Callable[[Value, _Context], Condition | None]] = {
     "change": _change,
     "gap": _gap,
     "onset": _onset,
+    "drift": _drift,
     "silent_for": _silence,
     "frozen": _frozen,
     "rate": _rate,

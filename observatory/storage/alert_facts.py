@@ -10,7 +10,16 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
 
-from observatory.alerts.facts import Arrived, Fact, GapTold, Judged, OnsetTold, RegionTotals, Sighted
+from observatory.alerts.facts import (
+    Arrived,
+    DriftTold,
+    Fact,
+    GapTold,
+    Judged,
+    OnsetTold,
+    RegionTotals,
+    Sighted,
+)
 from observatory.alerts.rules import UNRECOGNISED
 from observatory.storage import enhancements as enhancement_words
 from observatory.storage import events
@@ -137,6 +146,8 @@ def _facts(
         return [_gap(event, now)]
     if event.type == "result" and event.instrument is not None and "onset" in event.payload:
         return _onset(event, now)
+    if event.type == "status" and event.instrument is not None and event.payload.get("check") == "drift":
+        return [DriftTold(event.instrument, now, float(event.payload["ratio"]))]
     number = _frame_id(event)
     is_old = row.get("priority") == Priority.BACKFILL
     if number is None or is_old or "mark" in event.payload or event.payload.get("is_reprocessed"):

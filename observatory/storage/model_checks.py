@@ -147,6 +147,22 @@ def newest(db: Database, kind: CheckKind | None = None) -> list[Check]:
     return [_check(row) for row in rows]
 
 
+def drifts_of(db: Database, instrument: str, start: datetime, end: datetime) -> list[Check]:
+    """Checks of an instrument's drift from a time on and before another, the oldest first."""
+    query = (
+        select(model_checks)
+        .where(
+            model_checks.c.kind == CheckKind.DRIFT,
+            model_checks.c.instrument == instrument,
+            model_checks.c.checked_at >= start,
+            model_checks.c.checked_at < end,
+        )
+        .order_by(model_checks.c.checked_at, model_checks.c.id)
+    )
+    with db.read() as connection:
+        return [_check(row) for row in connection.execute(query)]
+
+
 def first_values(db: Database, subject: Subject) -> dict[str, float]:
     """What a network answered to its golden frames the first time, by frame; empty before."""
     query = (

@@ -13,8 +13,8 @@ from typing import Any
 
 from sqlalchemy import Connection, select, tuple_
 
-from observatory.alerts.facts import Arrived, Fact, Judged, OnsetTold, Sighted
-from observatory.storage import alert_facts, night_catalogue, results
+from observatory.alerts.facts import Arrived, DriftTold, Fact, Judged, OnsetTold, Sighted
+from observatory.storage import alert_facts, model_checks, night_catalogue, results
 from observatory.storage.frames import Priority, Status
 from observatory.storage.night_catalogue import NightFilter
 from observatory.storage.schema import arrivals, causes, frames
@@ -162,6 +162,12 @@ def of_onsets(db: Database, instrument: str, start: datetime, end: datetime) -> 
         if len(rows) < _NIGHTS:
             return
         after = rows[-1]["start_at"], rows[-1]["id"]
+
+
+def of_drifts(db: Database, instrument: str, start: datetime, end: datetime) -> Iterator[Fact]:
+    """What was measured of an instrument's drift, each when it was measured."""
+    for check in model_checks.drifts_of(db, instrument, start, end):
+        yield DriftTold(instrument, check.checked_at, check.ratio)
 
 
 def in_order(streams: Sequence[Iterator[Fact]]) -> Iterator[Fact]:

@@ -14,9 +14,11 @@ from typer.testing import CliRunner
 
 import migrations
 from heliowatch import cli
+from observatory.analysis import ModelIdentity
 from observatory.errors import SettingsError
 from observatory.settings import Settings
-from observatory.storage import schema
+from observatory.storage import model_checks, schema
+from observatory.storage.model_checks import Check, CheckKind, Subject
 from observatory.storage.session import Database
 from tests.observatory.test_completeness import put
 
@@ -114,6 +116,26 @@ def test_rules_are_tried_on_what_is_stored(settings: Settings, rules: Path):
     assert run("alerts", "test", *since, "-f", "csv").stdout.startswith("fired_at,resolved_at,alert,")
     only = run("alerts", "test", *since, "-f", "json", "-i", "aia-193").stdout
     assert {orjson.loads(line)["instrument"] for line in only.splitlines()} == {"aia-193"}
+    db.dispose()
+
+
+def test_drift_is_tried_on_what_was_measured(settings: Settings, rules: Path):
+    migrations.upgrade(settings.resolved_database_url)
+    db = Database(settings.resolved_database_url)
+    put(db, "aia-193", [DAY.timestamp()])
+    about = Subject(CheckKind.DRIFT, ModelIdentity("aia_quality", "1", "a"), "aia-193")
+    for hours, ratio in ((1, 0.5), (2, 0.1)):
+        moment = DAY + timedelta(hours=hours)
+        number = model_checks.claim(db, about, moment, timedelta(0))
+        assert number is not None
+        model_checks.finish(db, number, Check(about, moment, ratio, ratio < 0.3, {}))
+    rules.write_text("- alert: Drift\n  when: {drift: {gt: 0.3}}\n")
+    span = ("--since", "2026-06-01T08:00Z", "--until", "2026-06-01T12:00Z", "--rules", str(rules))
+    result = run("alerts", "test", *span, "--format", "json")
+    (alert,) = [orjson.loads(line) for line in result.stdout.splitlines()]
+    assert (alert["rule"], alert["instrument"]) == ("Drift", "aia-193")
+    assert datetime.fromisoformat(alert["fired_at"]) == DAY + timedelta(hours=1)
+    assert datetime.fromisoformat(alert["resolved_at"]) == DAY + timedelta(hours=2)
     db.dispose()
 
 

@@ -12,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from observatory.alerts import engine
-from observatory.alerts.facts import Arrived, Fact, GapTold, Judged, OnsetTold, RegionTotals, Sighted
+from observatory.alerts.facts import (
+    Arrived,
+    DriftTold,
+    Fact,
+    GapTold,
+    Judged,
+    OnsetTold,
+    RegionTotals,
+    Sighted,
+)
 from observatory.alerts.replay import PastAlert, replay
 from observatory.alerts.rule_file import read_rules
 from observatory.alerts.rules import Rules
@@ -209,6 +218,20 @@ def test_an_onset_fires_at_once_and_ends_by_itself_and_a_later_one_holds_it():
     again = [*told, OnsetTold(NAME, NOON + 25 * MINUTE, NOON + 23 * MINUTE)]
     assert spans(run(text, again, 300)) == [("Onset", 2, pytest.approx(53, abs=0.1))]
     assert run(text, [OnsetTold(NAME, NOON + 40 * MINUTE, NOON)], 300) == []  # told too late
+
+
+def test_a_drift_fires_while_it_is_measured_and_a_measurement_of_yesterday_holds_it_no_longer():
+    text = f"- alert: Drift\n  instrument: {NAME}\n  when: {{drift: {{gt: 0.3}}}}\n"
+
+    def told(*ratios: float) -> list[Fact]:
+        return [DriftTold(NAME, NOON + 60 * n * MINUTE, ratio) for n, ratio in enumerate(ratios)]
+
+    (alert,) = found = run(text, told(0.2, 0.4, 0.35, 0.1), 300)
+    assert spans(found) == [("Drift", 60, 180)] and alert.evidence["value"] == pytest.approx(0.35)
+    assert spans(run(text, told(0.4), 3000)) == [("Drift", 0, pytest.approx(24 * 60, abs=0.1))]
+    assert run(text, told(0.3, 0.2), 300) == []
+    quiet = "- alert: Calm\n  when: {not: {drift: {gt: 0.3}}}\n"
+    assert run(quiet, scores([0.9] * 3)) == []  # unknown before it was measured
 
 
 def test_an_inhibited_alert_is_noted_but_not_announced_until_the_other_ends_first():

@@ -66,6 +66,7 @@ def test_every_condition_can_be_written():
       - {gap: true}
       - {onset: true}
       - {onset: {within: 1h}}
+      - {drift: {gt: 0.3}}
       - {silent_for: 1h30m}
       - {frozen: {repeats: 3}}
       - {rate: {over: 5m, of_cadence: {gt: 5}}}
@@ -97,6 +98,11 @@ def test_every_condition_can_be_written():
         ("- alert: A\n\twhen: x\n", "line 2, column 1: while scanning for the next token"),
         ("- alert: A\n  when: {gap: true}\n  fro: 3s\n", "line 3, column 3: A: 'fro' is no field here"),
         ("- alert: A\n  when: {gap: true}\n  for: 60\n", "line 3, column 8: A.for: a span of time is wanted"),
+        ("- alert: A\n  when: {drift: true}\n", "line 2, column 17: A.when.drift: a mapping is wanted"),
+        ("- alert: A\n  when: {drift: {}}\n", "A.when.drift: a limit is wanted"),
+        ("- alert: A\n  when: {drift: {gt: 30}}\n", "30 does not lie between 0 and 1"),
+        ("- alert: A\n  when: {drift: {over: 0.3}}\n", "'over' is no field here"),
+        ("- alert: A\n  when: {drift: {gt: 0.3}}\n  for_frames: 3\n", "use for: 60s"),
         ("- alert: A\n  when: {gap: {gt: 5}}\n", "line 2, column 20: A.when.gap.gt: a span of time"),
         ("- alert: A\n  when: {gap: true}\n  for_frames: 3\n", "use for: 60s"),
         ("- alert: A\n  when: {quality: {lt: 40}}\n", "40 does not lie between 0 and 1"),

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from observatory.alerts.facts import DriftTold
 from observatory.analysis import ModelIdentity
-from observatory.storage import deployments, model_checks, shadows
+from observatory.storage import alert_facts, deployments, model_checks, past_facts, shadows
 from observatory.storage.deployments import Deployment, NoSuchDeploymentError, Role, Step
 from observatory.storage.model_checks import Check, CheckKind, Subject
 from observatory.storage.session import Database
@@ -116,6 +117,30 @@ def test_of_many_processes_one_makes_a_check(db: Database) -> None:
     assert model_checks.first_values(db, subject) == {"cloud": 0.1}
     (found,) = model_checks.newest(db)
     assert found.is_good and found.subject == subject
+
+
+def test_alert_rules_hear_of_the_drift_of_an_instrument_now_and_afterwards(db: Database) -> None:
+    model = ModelIdentity(NAME, "1", "a")
+    for minutes, kind, instrument, ratio in (
+        (0, CheckKind.DRIFT, "kso-halpha", 0.4),
+        (0, CheckKind.DRIFT, "", 0.4),  # the worst of all instruments is no instrument's
+        (5, CheckKind.GOLDEN, "", 0.9),
+        (10, CheckKind.DRIFT, "gong-halpha", 0.1),
+        (20, CheckKind.DRIFT, "kso-halpha", 0.2),
+    ):
+        subject, moment = Subject(kind, model, instrument), NOW + timedelta(minutes=minutes)
+        number = model_checks.claim(db, subject, moment, timedelta(0))
+        assert number is not None
+        model_checks.finish(db, number, Check(subject, moment, ratio, ratio < 0.3, {}))
+    batch = alert_facts.after(db, 0, 0, 500, NOW)
+    told = [(fact.instrument, fact.ratio) for fact in batch.facts if isinstance(fact, DriftTold)]
+    assert told == [("kso-halpha", 0.4), ("gong-halpha", 0.1), ("kso-halpha", 0.2)]
+    assert batch.unreadable == []
+    hour = timedelta(hours=1)
+    past = list(past_facts.of_drifts(db, "kso-halpha", NOW, NOW + hour))
+    later = NOW + timedelta(minutes=20)
+    assert past == [DriftTold("kso-halpha", NOW, 0.4), DriftTold("kso-halpha", later, 0.2)]
+    assert list(past_facts.of_drifts(db, "kso-halpha", NOW - hour, NOW)) == []
 
 
 def test_scores_are_told_apart_by_instrument_first_ones_and_newest(
