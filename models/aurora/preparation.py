@@ -34,6 +34,10 @@ STOPS = 4.0
 """Of the sky's median that `brightness` tells apart, both ways."""
 _SURROUNDINGS = 6.0  # cells, of `contrast`
 _LEAST_RADIUS_PX = 16.0  # below it there is no picture of a sky
+_HOT_NOISE = 20.0  # in units of the noise: fainter ones drown when cells are averaged
+_WING = 0.04  # of a point's light, in its brightest neighbour
+_RING = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
+_AROUND = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0))
 _TYPES = (np.uint8, np.uint16, np.int16, np.float32)  # what OpenCV resizes and remaps
 
 
@@ -161,7 +165,7 @@ def lay_out(pixels: np.ndarray, circle: Fisheye, sky_mask: BoolArray | None = No
             f"the sky's circle around ({circle.center_x_px:.0f}, {circle.center_y_px:.0f}) lies outside the "
             f"frame of {width} by {height} pixels: correct the camera's geometry"
         )
-    window = _as_plain(pixels[top:bottom, left:right])
+    window = _without_hot_pixels(_as_plain(pixels[top:bottom, left:right]))
     columns, rows = _reduced(right - left, radius_x), _reduced(bottom - top, radius_y)
     seen = None if sky_mask is None else sky_mask[top:bottom, left:right].astype(np.uint8)
     if (columns, rows) != (right - left, bottom - top):
@@ -321,6 +325,30 @@ def _as_plain(window: np.ndarray) -> np.ndarray:
     if window.dtype not in _TYPES or not window.dtype.isnative:
         return np.ascontiguousarray(window, np.float32)
     return np.ascontiguousarray(window)
+
+
+def _without_hot_pixels(window: np.ndarray) -> np.ndarray:
+    """Grey whole numbers of more than 8 bits with single pixels that no lens can have drawn set to their surroundings.
+
+    A star has wings: its brightest neighbour holds a tenth of its light or more, that of a hot pixel none.
+    Left alone, hot pixels are stars that shine through any cloud. Pictures of 8 bits have been smoothed by
+    their compression, and floating-point numbers have been calibrated.
+    """
+    if window.ndim == 3 or window.dtype.kind not in "iu" or window.dtype.itemsize < 2:
+        return window
+    step = window[::4, 1::4].astype(np.float32) - window[::4, :-1:4][:, : window[::4, 1::4].shape[1]]
+    noise = max(1.05 * float(np.median(np.abs(step))), 1.0)  # of two pixels' difference: 1.4826 / sqrt(2)
+    above = cv2.subtract(window, cv2.dilate(window, _RING))
+    rows, columns = np.nonzero(above[1:-1, 1:-1] > _HOT_NOISE * noise)
+    if not rows.size:
+        return window
+    near = np.stack([window[rows + 1 + y, columns + 1 + x] for y, x in _AROUND]).astype(np.float32)
+    base = np.median(near, axis=0)
+    excess = window[rows + 1, columns + 1] - base
+    is_hot = near.max(axis=0) - base < _WING * excess + 2.0 * noise
+    cleaned = window.copy()
+    cleaned[rows[is_hot] + 1, columns[is_hot] + 1] = base[is_hot].astype(window.dtype)
+    return cleaned
 
 
 def _dark(window: np.ndarray) -> FloatArray:

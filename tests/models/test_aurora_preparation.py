@@ -87,6 +87,22 @@ def test_a_star_is_a_point_and_a_cloud_is_none() -> None:
     assert np.quantile(points, 0.9) < 0.3
 
 
+def test_a_hot_pixel_is_no_star() -> None:
+    random = np.random.default_rng(2)
+    pixels = (2000 + random.normal(0, 30, (300, 320))).astype(np.uint16)
+    starry = pixels.astype(np.float32)
+    for y, x in ((150, 120), (180, 200), (110, 160)):
+        pixels[y, x] += 9000
+        rows, columns = np.mgrid[-3:4, -3:4]
+        starry[y - 3 : y + 4, x - 3 : x + 4] += 9000 * np.exp(-(rows**2 + columns**2) / (2 * 0.6**2))
+    points = CHANNELS.index("points")
+    hot = prepare(frame(pixels), CIRCLE)[points]
+    stars = prepare(frame(starry.astype(np.uint16)), CIRCLE)[points]
+    inner = np.s_[SIDE // 4 : -SIDE // 4, SIDE // 4 : -SIDE // 4]
+    assert (stars[inner] > 0.9).sum() >= 3
+    assert (hot[inner] > 0.7).sum() == 0
+
+
 def test_what_is_masked_or_no_number_is_not_valid_and_spreads_not() -> None:
     pixels = sky(CIRCLE)
     mask = np.ones(pixels.shape, bool)
