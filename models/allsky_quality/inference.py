@@ -129,7 +129,13 @@ class AllSkyQuality:
         digest = sky_digest(plane) if found.top - found.level > 0 and found.noise > 0 else None
         return Reading(ratios, measures, self._hidden(found, ratios), digest, shape, plane, glare, circle)
 
-    def judge(self, reading: Reading, sky: Sky | None = None, cloud: FloatArray | None = None) -> Quality:
+    def judge(
+        self,
+        reading: Reading,
+        sky: Sky | None = None,
+        cloud: FloatArray | None = None,
+        dome: float | None = None,
+    ) -> Quality:
         """Turn what was measured into a score, causes, a p-value and a map of what is spoilt.
 
         Parameters
@@ -138,8 +144,12 @@ class AllSkyQuality:
             What was said of its cloud.
         cloud : ndarray, shape (n, n), or None
             Probability of cloud on the box around the circle; NaN where nothing is known.
+        dome : float or None
+            How far the dome is beyond being called covered by dew or snow, 1 is at it.
         """
         ratios = dict(reading.ratios)
+        if dome is not None:
+            ratios[Cause.DEW_OR_SNOW] = dome
         if sky is not None and sky.cloud_cover is not None:
             ratios[Cause.CLOUD] = sky.cloud_cover / self._parameters["shares"]["cloud"]
         worst = max(ratios.values(), default=0.0)

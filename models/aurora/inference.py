@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.aurora import dome
 from models.aurora.preparation import channels, geometry_of, lay_out
 from models.registry import ModelDescription, load
 from models.runtime import Runtime, Session
@@ -42,10 +43,14 @@ class Look:
     cloud : ndarray, shape (g, g), float32 in 0-1, or None
         Probability of cloud on the box around the circle of the sky, rows and columns as in the frame; NaN
         where the sky is hidden. None where the sky was not judged.
+    dome : float or None
+        How far the dome is beyond being called covered by dew or snow, 1 is at it; None where nothing is
+        said of it.
     """
 
     sky: Sky
     cloud: FloatArray | None = None
+    dome: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,7 @@ class AuroraModel:
     def __init__(self, runtime: Runtime, description: ModelDescription | None = None) -> None:
         self._runtime = runtime
         self.description = description or load(self.name)
+        self._dome = dome.load(self.description.sha256)
 
     @property
     def identity(self) -> ModelIdentity:
@@ -162,7 +168,11 @@ class AuroraModel:
             model=self.identity,
             note=note,
         )
-        return Look(sky, on_frame(np.where(visible >= _LEAST_VISIBLE, cloud, np.nan), seen))
+        covered = None
+        if self._dome is not None:
+            words = dome.words_of(found.features, found.probabilities, found.cloud)
+            covered = self._dome.ratio(words[0])
+        return Look(sky, on_frame(np.where(visible >= _LEAST_VISIBLE, cloud, np.nan), seen), covered)
 
     def _not_judged(self, facts: SkyFacts, reason: str | None) -> Look:
         sky = Sky(

@@ -119,7 +119,9 @@ class AllSkyPipeline(Pipeline):
         with watch.stage("inference"):
             look = self._aurora.look(small, circle, facts, reading.hidden)
         with watch.stage("quality"):
-            quality = _in_pixels_of(frame, small, self._quality.judge(reading, look.sky, look.cloud))
+            quality = _in_pixels_of(
+                frame, small, self._quality.judge(reading, look.sky, look.cloud, look.dome)
+            )
         return Analysis(quality, look.sky, small, circle, look)
 
 
