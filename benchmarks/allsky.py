@@ -10,9 +10,9 @@ pictures of six classes. It is run with torch's own two threads, and as two thre
 Ours is all that ``heliowatch score`` does: reading, the circle of the sky, Sun and Moon, quality with causes, six
 calibrated probabilities, cloud by sector. Both have both cores. How right each is stands in the model's card.
 
-Sets: simulated grey PGM of 16 bits, simulated colour JPEG of two sizes, and the real THEMIS and KHO frames
-where ``HELIOWATCH_TEST_DATA`` names their folder. Each frame is a file of its own, as Pillow reads of a film
-only its first image; what our reading of whole films takes is told beside it.
+Sets: where ``HELIOWATCH_TEST_DATA`` names their folder the real THEMIS films (20 images of 256 x 256 and 16 bits a
+file), their images as single PGM files, and KHO's JPEG; and simulated grey PGM, films, and JPEG of two sizes.
+Pillow reads of a film only its first image: for the original films are cut by numpy, then go the same way.
 """
 
 from __future__ import annotations
@@ -102,13 +102,15 @@ class Original:
         self._torch.set_num_threads(threads)
         with ThreadPoolExecutor(_CORES) as pool:
             if threads > 1:
-                loaded = pool.map(_loaded, paths)  # goes on while the network works
+                loaded = chain.from_iterable(pool.map(_loaded, paths))  # goes on while the network works
                 return np.concatenate([self._said(part) for part in _batched(loaded, _BATCH)])
             share = max(min(_BATCH, -(-len(paths) // _CORES)), 1)
-            parts = pool.map(
-                lambda part: self._said([_loaded(path) for path in part]), _batched(paths, share)
-            )
+            parts = pool.map(self._worked, _batched(paths, share))
             return np.concatenate(list(parts))
+
+    def _worked(self, paths: Sequence[Path]) -> np.ndarray:
+        loaded = chain.from_iterable(_loaded(path) for path in paths)
+        return np.concatenate([self._said(part) for part in _batched(loaded, _BATCH)])
 
     def _said(self, pictures: list[np.ndarray]) -> np.ndarray:
         return np.asarray(self._head.predict_proba(self._features(pictures)))
@@ -128,13 +130,16 @@ def _batched(given: Iterable[Any], size: int) -> Iterator[list[Any]]:
         yield part
 
 
-def _loaded(path: Path) -> np.ndarray:
+def _loaded(path: Path) -> list[np.ndarray]:
+    """Pictures of a file as the network takes them."""
     from PIL import Image
 
+    if "_full" in path.name:
+        return [_resized(pixels) for pixels in _images(path)]
     with Image.open(path) as picture:
         if picture.mode in ("L", "RGB"):
-            return np.asarray(picture.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BILINEAR))
-        return _resized(np.asarray(picture))
+            return [np.asarray(picture.convert("RGB").resize((_SIDE, _SIDE), Image.Resampling.BILINEAR))]
+        return [_resized(np.asarray(picture))]
 
 
 def _resized(pixels: np.ndarray) -> np.ndarray:
@@ -173,7 +178,7 @@ def _simulated_sets(folder: Path, count: int) -> list[Frames]:
     films_made = [write_film(films, part, place) for part in _batched(grey, 20)]
     single = [_single_pgm(folder, f"sim{n:04d}", pixels) for n, (_, pixels) in enumerate(grey)]
     sets = [Frames(f"PGM {_size(grey)}, simulated", single, "allsky", count)]
-    sets.append(Frames("the same in films of 20 (gz)", films_made, "allsky", count))
+    sets.append(Frames("the same in films of 20, gz", films_made, "allsky", count))
     for size_px, number in ((460, count), (1400, max(count // 6, 8))):
         colour = _simulated(number, is_colour=True, size_px=size_px)
         files = [
@@ -207,23 +212,30 @@ def _real_sets(folder: Path) -> list[Frames]:
     if not root or not (Path(root) / "allsky").is_dir():
         return []
     sky = Path(root) / "allsky"
-    images = list(chain.from_iterable(_images(path) for path in sorted((sky / "themis").glob("*.pgm*"))))
+    films = sorted((sky / "themis").glob("*_full.pgm*"))
+    images = list(chain.from_iterable(_images(path) for path in films))
     themis = [_single_pgm(folder, f"themis{n:02d}", pixels) for n, pixels in enumerate(images)]
     kho = sorted((sky / "kho_2014").glob("*.jpg"))[1:]  # the first is black
     return [
-        Frames("PGM 256x256, THEMIS", themis, "themis-asi", len(themis)),
+        Frames("PGM films 256x256, THEMIS", films, "themis-asi", len(images)),
+        Frames("the same, an image a file", themis, "themis-asi", len(images)),
         Frames("JPEG 480x720, KHO", kho, "allsky", len(kho)),
     ]
 
 
 def _images(path: Path) -> list[np.ndarray]:
-    """Images of a THEMIS film, 256 x 256 of 16 bits behind a header that ends in 65535."""
+    """Images of a film: P5, lines of comment, width and height, 65535, and then 16 bits a pixel."""
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    found, end = [], b"\n65535\n"
-    while (start := data.find(end)) >= 0:
-        start += len(end)
-        found.append(np.frombuffer(data, ">u2", 256 * 256, start).reshape(256, 256).astype(np.uint16))
-        data = data[start + 2 * 256 * 256 :]
+    found, place = [], 0
+    while place < len(data):
+        end = data.index(b"\n65535\n", place)
+        size = data[data.rindex(b"\n", place, end) + 1 : end] if b"\n" in data[place:end] else b""
+        width, height = (int(word) for word in size.split())
+        place = end + len(b"\n65535\n")
+        found.append(
+            np.frombuffer(data, ">u2", width * height, place).reshape(height, width).astype(np.uint16)
+        )
+        place += 2 * width * height
     return found
 
 
@@ -244,26 +256,20 @@ def _best(taken: Sequence[Taken]) -> Taken:
     return Taken(min(item.wall_s for item in taken), min(item.cpu_s for item in taken))
 
 
-def _row(frames: Frames, theirs: Taken | None, ours: Taken) -> str:
-    told: list[Any] = [f"{frames.name:<32}{frames.count:>5}"]
-    told.append(
-        "        –        –" if theirs is None else f"{1 / theirs.wall_s:9.1f}{1000 * theirs.cpu_s:9.2f}"
-    )
-    told.append(f"{1 / ours.wall_s:9.1f}{1000 * ours.cpu_s:9.2f}")
-    if theirs is not None:
-        told.append(f"{theirs.wall_s / ours.wall_s:8.2f}{theirs.cpu_s / ours.cpu_s:8.2f}")
-    return "".join(told)
+def _row(frames: Frames, theirs: Taken, ours: Taken) -> str:
+    told = [f"{frames.name:<32}{frames.count:>5}"]
+    told += [f"{1 / taken.wall_s:9.1f}{1000 * taken.cpu_s:9.2f}" for taken in (theirs, ours)]
+    return "".join(told) + f"{theirs.wall_s / ours.wall_s:8.2f}{theirs.cpu_s / ours.cpu_s:8.2f}"
 
 
 def _measured(frames: Frames, original: Original, desk: Desk, rounds: int) -> str:
-    has_original = len(frames.files) == frames.count
     theirs, ours = [], []
     _ours(desk, frames)  # once for memory and kernels
     for _ in range(rounds):
         ours.append(_time(lambda: _ours(desk, frames), frames.count))
-        for threads in (_CORES, 1) if has_original else ():
+        for threads in (_CORES, 1):
             theirs.append(_time(lambda n=threads: original(frames.files, n), frames.count))  # type: ignore[misc]
-    return _row(frames, _best(theirs) if theirs else None, _best(ours))
+    return _row(frames, _best(theirs), _best(ours))
 
 
 def main() -> None:
@@ -274,7 +280,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_CORES])
     with tempfile.TemporaryDirectory(prefix="heliowatch-bench-") as name:
-        sets = _simulated_sets(Path(name), arguments.frames) + _real_sets(Path(name))
+        sets = _real_sets(Path(name)) + _simulated_sets(Path(name), arguments.frames)
         original, desk = Original(), Desk(load_settings(data_dir=Path(name)))
         print(f"{platform.machine()}, {_CORES} cores, Python {platform.python_version()}")
         print(
