@@ -3,7 +3,8 @@
 Two things must come together: some part of the sky's lines grows brighter than that part was in the minutes
 before, and the network says aurora. Each point of a line is compared with itself, so town lights and the skyline
 cancel, and what brightens the whole sky (a Moon that rises, dawn) is taken off. A single bright frame (a car, a
-meteor, a satellite) is no onset, for several in a row must say the same; nor is what a gap hides.
+meteor, a satellite) is no onset, for several in a row must say the same; nor is what a gap hides. One that lasts has
+another onset only when it brightens by much more than it did: an arc that breaks up.
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ _MOST_COMPARED = 24  # frames of the minutes before
 _BRIGHTEST = 0.1  # share of a line's points
 _HORIZON = 10  # degrees at both ends of a line, which see trees and lights
 _WORTH_A_LOOK = 0.5  # of the least rise, over the mean of the minutes before
-_FADED = 0.5  # of the least rise: below it an aurora has faded, and another may begin
+_FADED = 0.5  # of its rise: below it an aurora has faded, and another may begin
+_AGAIN_TIMES, _AGAIN_TIMES_LEAST = 1.5, 2.0  # its former rise, and the least
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -67,18 +69,37 @@ def onsets(series: NightSeries) -> tuple[Onset, ...]:
     series = binned(series, _LEAST_CADENCE_S)
     search = _Search(series)
     found: list[Onset] = []
-    faded_below = None
+    seen: _Seen | None = None
     for i in range(LEAST_FRAMES, len(series.times_s) - search.in_row + 1):
-        if faded_below is not None:
-            if not search.goes_on(i, *faded_below):
-                faded_below = None
-            continue
+        if seen is not None and not search.goes_on(i, seen):
+            seen = None
         is_apart = not found or series.times_s[i] - found[-1].time.timestamp() >= APART_S
         rise = search.rise(i) if is_apart else None
-        if rise is not None:
+        if rise is not None and (seen is None or rise >= seen.least_again):
             found.append(search.onset(i, rise))
-            faded_below = search.reference(i), _FADED * rise
+            seen = _Seen(search.reference(i), rise)
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """An aurora whose onset was found.
+
+    Attributes
+    ----------
+    reference : ndarray
+        Each point's level before it.
+    rise : float
+        How much brighter it began.
+    """
+
+    reference: NDArray[np.float32]
+    rise: float
+
+    @property
+    def least_again(self) -> float:
+        """Rise by which it brightens once more while it lasts, as an arc that breaks up."""
+        return max(_AGAIN_TIMES_LEAST * LEAST_RISE, _AGAIN_TIMES * self.rise)
 
 
 class _Search:
@@ -119,10 +140,10 @@ class _Search:
         """Each point's level in the minutes before a frame."""
         return np.asarray(np.median(self._light[self._compared(self._first(i), i)], axis=0), np.float32)
 
-    def goes_on(self, i: int, reference: NDArray[np.float32], least: float) -> bool:
+    def goes_on(self, i: int, seen: _Seen) -> bool:
         """Whether an aurora that began is still there."""
         row = slice(i, i + self.in_row)
-        is_bright = float(np.median(self._grown(self._light[row], reference))) >= least
+        is_bright = float(np.median(self._grown(self._light[row], seen.reference))) >= _FADED * seen.rise
         is_likely = float(np.median(self._probability[row])) >= LEAST_PROBABILITY
         return is_bright and is_likely and self._part[i] == self._part[i - 1]
 

@@ -71,6 +71,17 @@ def test_an_aurora_that_fades_and_returns_is_two_onsets_and_flicker_is_one():
     assert len(onsets(night_of_frames(MINUTES, arc=flicker, probability=LIKELY))) == 1
 
 
+def test_an_arc_that_breaks_up_is_a_second_onset_and_one_that_brightens_a_little_is_none():
+    steps = [MINUTES >= 60, MINUTES >= 100]
+    little = 30.0 * steps[0] + 10.0 * steps[1]
+    much = 30.0 * steps[0] + 90.0 * steps[1]
+    assert [one.time for one in onsets(night_of_frames(MINUTES, arc=little, probability=0.9))] == [at(60)]
+    assert [one.time for one in onsets(night_of_frames(MINUTES, arc=much, probability=0.9))] == [
+        at(60),
+        at(100),
+    ]
+
+
 def test_frames_every_three_seconds_and_every_eight_minutes_are_read_alike():
     quick = np.arange(0.0, 60.0, 0.05)
     (found,) = onsets(night_of_frames(quick, arc=np.where(quick >= 40, 60.0, 0), probability=0.9))
