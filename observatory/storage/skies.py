@@ -96,7 +96,7 @@ def sky_payload(sky: Sky) -> dict[str, Any]:
         "moon_elevation_deg": _rounded(facts.moon_elevation_deg),
         "moon_azimuth_deg": _rounded(facts.moon_azimuth_deg),
         "moon_illuminated": _rounded(facts.moon_illuminated),
-        "can_show_aurora": facts.can_show_aurora,
+        "can_show_aurora": None if facts.can_show_aurora is None else bool(facts.can_show_aurora),
         "model": sky.model.label,
     }
 
@@ -104,10 +104,10 @@ def sky_payload(sky: Sky) -> dict[str, Any]:
 def disturbance_payload(disturbance: Disturbance) -> dict[str, Any]:
     """What a result keeps of a disturbance, to a thousandth of a nanotesla."""
     return {
-        "x_nt": round(disturbance.x_nt, 3),
-        "y_nt": round(disturbance.y_nt, 3),
-        "z_nt": round(disturbance.z_nt, 3),
-        "is_simulated": disturbance.is_simulated,
+        "x_nt": round(float(disturbance.x_nt), 3),
+        "y_nt": round(float(disturbance.y_nt), 3),
+        "z_nt": round(float(disturbance.z_nt), 3),
+        "is_simulated": bool(disturbance.is_simulated),
         "model": disturbance.model.label,
     }
 
@@ -184,9 +184,9 @@ _OF_PAYLOAD = ("sky_class", "aurora_probability", "cloud_cover", *_FACTS)
 def _place(new: NewSky) -> dict[str, Any]:
     site = new.site
     return {
-        "latitude_deg": None if site is None else site.latitude_deg,
-        "longitude_deg": None if site is None else site.longitude_deg,
-        "height_m": None if site is None else site.height_m,
+        "latitude_deg": None if site is None else float(site.latitude_deg),
+        "longitude_deg": None if site is None else float(site.longitude_deg),
+        "height_m": None if site is None else float(site.height_m),
         "geometry": _geometry(new),
     }
 
@@ -195,7 +195,17 @@ def _geometry(new: NewSky) -> dict[str, Any] | None:
     if new.fisheye is None or new.shape is None:
         return None
     height, width = new.shape
-    return asdict(new.fisheye) | {"width_px": int(width), "height_px": int(height)}
+    said = {name: _plain(value) for name, value in asdict(new.fisheye).items()}
+    if not all(math.isfinite(value) for value in said.values() if isinstance(value, float)):
+        return None  # a lens that looks nowhere: JSON could not hold it
+    return said | {"width_px": int(width), "height_px": int(height)}
+
+
+def _plain(value: Any) -> Any:
+    """A number as Python's own: fits and skymaps bring numpy's, which JSON does not know."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    return float(value) if isinstance(value, int | float | np.number) else value
 
 
 _DISTURBANCE = ("x_nt", "y_nt", "z_nt", "is_simulated", "model")

@@ -176,7 +176,7 @@ def get_footprint(
             "altitude_km": altitude_km,
             "elevation_min_deg": elevation_min,
             "is_oriented": place.fisheye is not None and place.fisheye.is_oriented,
-            "site": [site.longitude_deg, site.latitude_deg],
+            "site": [(site.longitude_deg + 180.0) % 360.0 - 180.0, site.latitude_deg],
         },
     }
     return Response(

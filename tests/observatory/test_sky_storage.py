@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -11,8 +12,8 @@ from sqlalchemy import select
 
 from observatory.alerts.facts import Judged
 from observatory.alerts.memory import number_of
-from observatory.analysis import SkyClass
-from observatory.fisheye import Projection
+from observatory.analysis import Disturbance, SkyClass, SkyFacts
+from observatory.fisheye import Fisheye, Projection
 from observatory.storage import alert_facts, past_facts, reprocess, results, schema, skies
 from observatory.storage.results import NewRun
 from observatory.storage.session import Database
@@ -23,6 +24,7 @@ from tests.stored_skies import (
     MIDNIGHT,
     NETWORK,
     SITE,
+    STATION,
     disturbance,
     run_of,
     sky,
@@ -125,6 +127,19 @@ def test_a_frame_remembers_where_its_camera_stood_and_how_it_looked(db: Database
     nowhere = stored(db, 2, sky(SkyClass.CLEAR), site=None, fisheye=None)
     assert skies.place_of(db, nowhere) == skies.Place(None, None, None)
     assert skies.place_of(db, 4711) is None
+
+
+def test_numbers_of_numpy_and_a_lens_that_looks_nowhere_do_no_harm(db: Database) -> None:
+    lens = Fisheye(np.float32(128.0), np.float64(127.5), np.float32(120.0), is_oriented=np.bool_(True))  # type: ignore[arg-type]
+    felt = Disturbance(np.float32(1.5), np.float32(2.0), np.float32(-3.0), np.bool_(False), STATION)  # type: ignore[arg-type]
+    facts = SkyFacts(np.float32(-20.0), can_show_aurora=np.bool_(True))  # type: ignore[arg-type]
+    frame_id = stored(db, 1, sky(SkyClass.ARC, facts=facts), felt, fisheye=lens)
+    place = skies.place_of(db, frame_id)
+    assert place is not None and place.fisheye is not None
+    assert (place.fisheye.center_x_px, place.fisheye.is_oriented) == (128.0, True)
+    assert row_of(db, frame_id)["disturbance"]["z_nt"] == -3.0
+    nowhere = stored(db, 2, sky(SkyClass.ARC), fisheye=Fisheye(math.nan, 0.0, 10.0))
+    assert skies.place_of(db, nowhere) == skies.Place(SITE, None, None)
 
 
 def again(db: Database, frame_id: int, model: str | None, run: NewRun) -> None:
