@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,6 +16,8 @@ from models import registry
 from models.runtime import Runtime
 from observatory.errors import HeliowatchError, ModelError, SettingsError
 from observatory.settings import Settings, config_path
+from observatory.storage import deployments
+from observatory.storage.deployments import Line
 from observatory.storage.session import Database
 
 _LEAST_FREE_BYTES = 1 << 30
@@ -31,30 +34,32 @@ class Check:
 
 def run_doctor(settings: Settings, *, as_json: bool) -> int:
     """Print checks and settings; 1 when a check failed."""
-    checks = list(_checks(settings))
+    looked_at = list(checks(settings))
     values = [
         {"name": name, "value": value, "source": _source(name, settings)}
         for name, value in _effective(settings)
     ]
     if as_json:
-        report = {"checks": [asdict(check) for check in checks], "settings": values}
+        report = {"checks": [asdict(check) for check in looked_at], "settings": values}
         typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2, default=str).decode())
     else:
-        for check in checks:
+        for check in looked_at:
             typer.echo(f"{'✓' if check.is_ok else '✗'} {check.name}: {check.detail}")
         typer.echo("")
         for line in values:
             typer.echo(f"{line['name']} = {line['value']}  ({line['source']})")
-    return 0 if all(check.is_ok for check in checks) else 1
+    return 0 if all(check.is_ok for check in looked_at) else 1
 
 
-def _checks(settings: Settings) -> Iterator[Check]:
+def checks(settings: Settings) -> Iterator[Check]:
+    """Look at one thing after the other."""
     for name, look in (
         ("database", _database),
         ("broker", _broker),
         ("product folder", _folder),
         ("watch folders", _watched),
         ("models", _models),
+        ("deployed models", _deployed),
         ("device", _device),
         ("films", _films),
     ):
@@ -120,6 +125,35 @@ def _models(settings: Settings) -> str:
     return ", ".join(f"{model.name} {model.version}" for model in found.values())
 
 
+def _deployed(settings: Settings) -> str:
+    """Networks that run or try in place of those that ship, their files checked."""
+    line = _line(settings)
+    if line is None:
+        return "none; there is no database yet"
+    said = []
+    for one in (*line.live, *line.candidates):
+        registry.read_deployed(settings.data_dir / one.folder, one.model_name)
+        said.append(f"{one.model_name} {one.model_version} ({one.model_sha256[:12]}…) {one.role.value}")
+    return ", ".join(said) or "none: every model runs the network that ships"
+
+
+def _line(settings: Settings) -> Line | None:
+    db = Database(settings.resolved_database_url)
+    if db.is_sqlite and db.revision() is None:
+        return None
+    db.check_schema()
+    return deployments.line(db)
+
+
+def _networks(settings: Settings) -> dict[str, Path]:
+    """Folders of the live networks; none where the database is away, which has a line of its own."""
+    try:
+        line = _line(settings)
+    except (HeliowatchError, OSError):
+        return {}
+    return {} if line is None else {one.model_name: settings.data_dir / one.folder for one in line.live}
+
+
 def _device(settings: Settings) -> str:
     from workers.pipelines import Pipelines
 
@@ -128,7 +162,9 @@ def _device(settings: Settings) -> str:
         networks=settings.enhancement.networks,
         disturbance=settings.disturbance_models,
     )
-    made = Pipelines(runtime).all()  # makes every network ready, as a worker does when it starts
+    made = Pipelines(
+        runtime, _networks(settings)
+    ).all()  # makes every network ready, as a worker does when it starts
     return f"{settings.runtime.device.value} asked for, {runtime.provider} given; {len(made)} pipelines ready"
 
 

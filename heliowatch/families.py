@@ -17,12 +17,15 @@ from models import registry
 from observatory.analysis import ModelIdentity
 from observatory.errors import HeliowatchError, ModelError
 from observatory.settings import Settings
+from observatory.storage import deployments
+from observatory.storage.deployments import Role
 
-_COLUMNS = ("name", "version", "family", "sha256", "bytes", "opset", "installed", "in_results")
+_MOST_LISTED = 500
+_COLUMNS = ("name", "version", "family", "sha256", "bytes", "opset", "installed", "role", "in_results")
 
 
 def print_list(form: str, settings: Settings) -> None:
-    """Print the models that are installed, and every other version that stored results name."""
+    """Print the models that are installed or deployed, and every other version that stored results name."""
     rows = _listed(settings)
     if form == "json":
         for row in rows:
@@ -53,10 +56,29 @@ def _listed(settings: Settings) -> list[dict[str, Any]]:
         model for model in _at_work(settings) if model.name not in {row["name"] for row in rows}
     ]
     rows += [_row(model, is_installed=True) for model in without_network]
-    installed = {(row["name"], row["version"], row["sha256"]) for row in rows}
-    rows += [_row(ModelIdentity(*key), is_installed=False) for key in sorted(seen - installed)]
+    installed = {_key(row) for row in rows}
+    given = _given(settings)
+    families = {row["name"]: row["family"] for row in rows}
+    at_hand = {key for key, role in given.items() if role in (Role.LIVE, Role.CANDIDATE)}
+    for key in sorted((seen | at_hand) - installed):
+        row = _row(ModelIdentity(*key), is_installed=False)
+        rows.append(row | {"family": families.get(key[0]) if key in given else None})
     rows.sort(key=lambda row: (row["name"], not row["installed"], row["version"]))
-    return [row | {"in_results": (row["name"], row["version"], row["sha256"]) in seen} for row in rows]
+    return [row | {"role": _role(row, given), "in_results": _key(row) in seen} for row in rows]
+
+
+def _key(row: dict[str, Any]) -> tuple[str, str, str]:
+    return row["name"], row["version"], row["sha256"]
+
+
+def _role(row: dict[str, Any], given: dict[tuple[str, str, str], Role]) -> str | None:
+    """What a network is to its model; what ships is live where nothing was promoted in its place."""
+    if (said := given.get(_key(row))) is not None and not (row["installed"] and said is not Role.LIVE):
+        return said.value
+    if not row["installed"]:
+        return None
+    has_other = any(name == row["name"] and role is Role.LIVE for (name, _, _), role in given.items())
+    return None if has_other else Role.LIVE.value
 
 
 def _row(model: ModelIdentity, *, is_installed: bool) -> dict[str, Any]:
@@ -95,6 +117,17 @@ def _seen(settings: Settings) -> list[ModelIdentity]:
     except HeliowatchError as error:
         typer.echo(f"versions in results are not known: {error}", err=True)
         return []
+
+
+def _given(settings: Settings) -> dict[tuple[str, str, str], Role]:
+    """What became last of each network that was given to the system."""
+    from heliowatch.sources import open_database
+
+    try:
+        found = deployments.listed(open_database(settings), limit=_MOST_LISTED)
+    except HeliowatchError:
+        return {}  # `_seen` has told
+    return {(one.model_name, one.model_version, one.model_sha256): one.role for one in reversed(found)}
 
 
 def verify() -> int:

@@ -6,6 +6,7 @@ import csv
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -17,12 +18,12 @@ from threadpoolctl import threadpool_limits
 from heliowatch.comparison import OTHER_DEVICE, SAME_DEVICE, Compared, compare, explained
 from heliowatch.progress import progress_bars
 from heliowatch.sources import open_database
-from models.registry import with_parameters
+from models.registry import read_deployed, with_parameters
 from models.runtime import Runtime
 from observatory.analysis import ModelIdentity, Region
 from observatory.errors import HeliowatchError, ModelError, SettingsError, UnusableInputError
 from observatory.settings import Device, Settings
-from observatory.storage import catalogue, enhancements, provenance, region_catalogue
+from observatory.storage import catalogue, deployments, enhancements, provenance, region_catalogue
 from observatory.storage.frames import text_path
 from observatory.storage.session import Database
 from workers.pipelines import Pipelines
@@ -129,7 +130,8 @@ class Reproducer:
             disturbance=settings.disturbance_models,
         )
         self._installed = Pipelines(self._runtime)
-        self._former: dict[tuple[str, str, str], Pipeline] = {}
+        self._given: dict[tuple[str, str], Pipelines] = {}
+        self._former: dict[tuple[str, str, str, str], Pipeline] = {}
         self._last: tuple[int, Pipeline, Outcome] | None = None
 
     def each(self, numbers: Sequence[int]) -> Iterator[Report]:
@@ -173,14 +175,16 @@ class Reproducer:
         Raises
         ------
         NotReproducibleError
-            When that very model is not installed, or its parameters are not known.
+            When that very model is neither installed nor deployed, or its parameters are not known.
         """
         name = row["model_name"]
-        installed = _model_of(self._installed.of(family), name)
-        if installed is None or installed.sha256 != row["model_sha256"]:
-            raise NotReproducibleError(_not_installed(row, installed))
-        if provenance.parameters_hash(installed) == row["parameters_hash"]:
-            return self._installed.of(family)
+        networks = self._networks(family, row)
+        pipeline = self._pipelines(name, row["model_sha256"], networks).of(family)
+        model = _model_of(pipeline, name)
+        if model is None or model.sha256 != row["model_sha256"]:
+            raise NotReproducibleError(_not_installed(row, model))  # the settings name another in its place
+        if provenance.parameters_hash(model) == row["parameters_hash"]:
+            return pipeline
         parameters = row["parameters"]
         if parameters is None:
             raise NotReproducibleError(
@@ -188,14 +192,46 @@ class Reproducer:
             )
         if provenance.hash_of(parameters) != row["parameters_hash"]:
             raise NotReproducibleError("the stored parameters do not fit their hash: the row was altered")
-        key = family, name, row["parameters_hash"]
+        key = family, name, row["model_sha256"], row["parameters_hash"]
         if key not in self._former:
             with with_parameters({name: parameters}):
-                self._former[key] = Pipelines(self._runtime).of(family)
+                self._former[key] = Pipelines(self._runtime, networks).of(family)
         former = _model_of(self._former[key], name)
         if former is None or provenance.parameters_hash(former) != row["parameters_hash"]:
             raise NotReproducibleError(f"{name} cannot be run with other parameters than its own")
         return self._former[key]
+
+    def _networks(self, family: str, row: Mapping[str, Any]) -> Mapping[str, Path]:
+        """The folder of the result's own network, where it is not the one that ships.
+
+        Raises
+        ------
+        NotReproducibleError
+            When that network never was deployed here, or its files are gone or altered.
+        """
+        name, sha256 = row["model_name"], row["model_sha256"]
+        installed = _model_of(self._installed.of(family), name)
+        if installed is not None and installed.sha256 == sha256:
+            return {}
+        given = deployments.with_network(self._db, name, sha256)
+        if given is None:
+            raise NotReproducibleError(_not_installed(row, installed))
+        folder = self._settings.data_dir / given.folder
+        try:
+            read_deployed(folder, name)
+        except ModelError as error:
+            raise NotReproducibleError(
+                f"it was made by {_label(row)}, which was taken in on {given.created_at:%Y-%m-%d}, but its "
+                f"files are gone or altered: restore {folder} from a backup ({error})"
+            ) from error
+        return {name: folder}
+
+    def _pipelines(self, name: str, sha256: str, networks: Mapping[str, Path]) -> Pipelines:
+        if not networks:
+            return self._installed
+        if (name, sha256) not in self._given:
+            self._given[name, sha256] = Pipelines(self._runtime, networks)
+        return self._given[name, sha256]
 
     def _run(self, frame: Mapping[str, Any], pipeline: Pipeline) -> Outcome:
         """Run a pipeline on a frame; results of one frame that follow each other share the run."""
@@ -239,13 +275,17 @@ def _model_of(pipeline: Pipeline, name: str) -> ModelIdentity | None:
 
 
 def _not_installed(row: Mapping[str, Any], installed: ModelIdentity | None) -> str:
-    made_by = f"{row['model_name']} {row['model_version']} (sha256 {row['model_sha256'][:12]}…)"
+    made_by = _label(row)
     if installed is None:
         return f"it was made by {made_by}, which is not installed any more"
     return (
         f"it was made by {made_by}; installed is {installed.version} (sha256 {installed.sha256[:12]}…): "
         "restore that version to compute it again, or `heliowatch reprocess` for a result of this one"
     )
+
+
+def _label(row: Mapping[str, Any]) -> str:
+    return f"{row['model_name']} {row['model_version']} (sha256 {row['model_sha256'][:12]}…)"
 
 
 def is_skipped(analysis: str, payload: Mapping[str, Any]) -> bool:

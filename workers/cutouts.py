@@ -34,7 +34,7 @@ from workers.stored_frames import read_stored
 
 if TYPE_CHECKING:
     from models.hmi_enhancement.inference import HmiEnhancement
-    from models.runtime import Runtime
+    from workers.pipelines import Pipelines
     from workers.tasks import Desk
 
 log = structlog.get_logger(__name__)
@@ -112,7 +112,7 @@ def make(at: Desk, claimed: ClaimedCutout, frame: Frame) -> Made:
     from workers.products.enhanced import enhanced_fits  # with the models: not for those who only sweep
 
     window = claimed.field.window(frame, at.settings.cutouts.max_pixels)
-    enhancer = enhancer_of(at.runtime)
+    enhancer = enhancer_of(at)
     begun = time.perf_counter()
     enhancement = enhancer.enhance(frame, window)
     metrics.inference_duration.labels(enhancement.model.name, at.runtime.provider).observe(
@@ -121,16 +121,19 @@ def make(at: Desk, claimed: ClaimedCutout, frame: Frame) -> Made:
     return Made(enhanced_fits(frame, enhancement), enhancement_payload(enhancement))
 
 
-_enhancers: WeakKeyDictionary[Runtime, HmiEnhancement] = WeakKeyDictionary()
+_enhancers: WeakKeyDictionary[Pipelines, HmiEnhancement] = WeakKeyDictionary()
 
 
-def enhancer_of(runtime: Runtime) -> HmiEnhancement:
-    """The networks of a process; their sessions are those that its pipelines have already."""
+def enhancer_of(at: Desk) -> HmiEnhancement:
+    """The networks that a process runs now; their sessions are those that its pipelines have already."""
     from models.hmi_enhancement.inference import HmiEnhancement
+    from models.registry import with_networks
 
-    if runtime not in _enhancers:
-        _enhancers[runtime] = HmiEnhancement(runtime)
-    return _enhancers[runtime]
+    running = at.deployed  # other pipelines with every change of what is deployed
+    if running.pipelines not in _enhancers:
+        with with_networks(running.networks):
+            _enhancers[running.pipelines] = HmiEnhancement(at.runtime)
+    return _enhancers[running.pipelines]
 
 
 def _store(at: Desk, claimed: ClaimedCutout, made: Made) -> bool:

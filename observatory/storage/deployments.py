@@ -223,6 +223,19 @@ def listed(db: Database, name: str | None = None, limit: int = 50) -> list[Deplo
         return [_deployment(row) for row in connection.execute(query)]
 
 
+def with_network(db: Database, name: str, sha256: str) -> Deployment | None:
+    """The newest deployment of one very network, whatever became of it; None where it was never given."""
+    query = (
+        select(deployments)
+        .where(deployments.c.model_name == name, deployments.c.model_sha256 == sha256)
+        .order_by(deployments.c.id.desc())
+        .limit(1)
+    )
+    with db.read() as connection:
+        row = connection.execute(query).one_or_none()
+    return None if row is None else _deployment(row)
+
+
 def history(db: Database, name: str | None = None, limit: int = 50) -> list[StepTaken]:
     """The newest changes."""
     query = select(deployment_steps).order_by(deployment_steps.c.id.desc()).limit(limit)

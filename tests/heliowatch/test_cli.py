@@ -451,6 +451,7 @@ def test_the_doctor_names_every_check_and_where_each_setting_came_from(
         "product folder",
         "watch folders",
         "models",
+        "deployed models",
         "device",
         "films",
     }

@@ -8,21 +8,26 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 from sqlalchemy import select, update
 
 import heliowatch
 import migrations
+from heliowatch import deploying, doctor
 from heliowatch.comparison import SAME_DEVICE, compare
 from heliowatch.families import print_list
 from heliowatch.reproduce import Report, Reproducer, run_reproduce
+from models import registry
 from observatory.errors import SettingsError
 from observatory.settings import Settings, load_settings
 from observatory.storage import catalogue, provenance, schema
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.session import Database
 from tests.environment import forget_settings
+from tests.making import drop, kso_bytes
+from tests.workers.test_model_watch import made_of
 from workers import tasks
 from workers.app import make_app
 from workers.ingester import Ingester, WatchFolder
@@ -156,6 +161,42 @@ def test_a_version_that_is_not_installed_any_more_is_named(copy: Settings):
     assert error is not None
     assert "halpha_quality 0.9.0 (sha256 abababababab…)" in error
     assert "installed is" in error
+
+
+def test_what_a_network_said_is_computed_again_by_it_after_it_was_rolled_back(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    name, given = "halpha_quality", made_of(tmp_path / "given", lambda values: values * np.float32(1.01))
+    migrations.upgrade(settings.resolved_database_url)
+    made = deploying.promote(settings, name, given)
+    checks = {check.name: check for check in doctor.checks(settings)}
+    assert f"{name} 9.0.0" in checks["deployed models"].detail and checks["device"].is_ok
+    incoming = (tmp_path / "incoming").resolve()
+    incoming.mkdir()
+    drop(incoming / "kanz_halph_fi_20260601_120000.fts", kso_bytes(0))
+    db = take_in(settings, [WatchFolder(incoming)])
+    print_list("json", settings)
+    roles = {one["version"]: (one["role"], one["in_results"]) for one in of_name(printed(capsys), name)}
+    shipped = registry.load(name).version
+    assert roles == {shipped: (None, False), "9.0.0": ("live", True)}
+    deploying.roll_back(settings, name)
+    deploying.take_in(settings, given)
+    print_list("json", settings)
+    roles = {one["version"]: (one["role"], one["in_results"]) for one in of_name(printed(capsys), name)}
+    assert roles == {shipped: ("live", False), "9.0.0": ("candidate", True)}
+    (number,) = provenance.sample(db, 10, Random(1))
+    report = Reproducer(settings, db, SAME_DEVICE).reproduce(number)
+    assert report.model == f"{name} 9.0.0" and report.is_reproduced and len(report.compared) > 10
+    shutil.rmtree(settings.data_dir / made.folder)
+    gone = Reproducer(settings, db, SAME_DEVICE).reproduce(number).error
+    assert gone is not None and f"restore {settings.data_dir / made.folder} from a backup" in gone
+    checks = {check.name: check for check in doctor.checks(settings)}
+    assert not checks["deployed models"].is_ok and made.folder in checks["deployed models"].detail
+    db.dispose()
+
+
+def of_name(rows: Sequence[dict[str, Any]], name: str) -> list[dict[str, Any]]:
+    return [row for row in rows if row["name"] == name]
 
 
 def test_the_list_of_models_has_every_version_that_results_name(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -52,7 +53,6 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runtime]:
     made = Runtime()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inference, "load", named.__getitem__)
-        maker.enhancer_of(made)
         yield made
 
 
@@ -233,10 +233,21 @@ def test_a_defect_is_tried_again_and_in_the_end_told(
     def break_down(*_: object) -> None:
         raise ZeroDivisionError("of ours")
 
-    monkeypatch.setattr(maker.enhancer_of(desk.runtime), "enhance", break_down)
+    monkeypatch.setattr(maker.enhancer_of(desk), "enhance", break_down)
     number = ask(desk, frame_id, 0, 0, 128, 128)
     assert [maker.work(desk, number) for _ in range(2)] == ["retried", "failed"]
     assert "ZeroDivisionError: of ours" in row(desk, number)["reason"]
+
+
+@on_sqlite
+def test_a_part_is_made_by_the_network_that_runs_now(desk: tasks.Desk, frame_id: int) -> None:
+    before = maker.enhancer_of(desk)
+    assert maker.enhancer_of(desk) is before
+    desk.deployed = replace(desk.deployed, generation=1, pipelines=type(desk.pipelines)(desk.runtime))
+    after = maker.enhancer_of(desk)
+    assert after is not before and maker.enhancer_of(desk) is after
+    number = ask(desk, frame_id, 0, 0, 128, 128)
+    assert maker.work(desk, number) == "done"
 
 
 class Queue:
