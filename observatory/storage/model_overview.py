@@ -80,8 +80,11 @@ def running(db: Database, now: datetime, silence_s: float) -> list[Running]:
     """Networks that live workers say they run."""
     found: dict[tuple[str, str, str], tuple[int, set[str], str]] = {}
     for worker in workers.alive(db, now, silence_s):
-        for one in worker["facts"].get("models", ()):
-            key = (str(one.get("name")), str(one.get("version")), str(one.get("sha256")))
+        told = {  # several pipelines of one worker may share a network
+            (str(one.get("name")), str(one.get("version")), str(one.get("sha256"))): one
+            for one in worker["facts"].get("models", ())
+        }
+        for key, one in told.items():
             count, providers, _ = found.get(key, (0, set(), ""))
             found[key] = count + 1, providers | {str(one.get("provider"))}, str(one.get("family"))
     return [
