@@ -229,6 +229,23 @@ def add_to(app: typer.Typer, load_settings: Callable[..., Settings]) -> None:
 
         _print(run_install(settings_of(data_dir), model, instrument), output)
 
+    @disturbance.command()
+    def rehearse(
+        out: Annotated[Path, typer.Option("--out", "-o", help="folder")] = Path("rehearsal"),
+        nights: Annotated[int, typer.Option(min=3, max=60, help="simulated nights in a row")] = 10,
+        step: Annotated[float, typer.Option(min=10, help="seconds between frames")] = 150.0,
+        size: Annotated[int, typer.Option(min=64, max=1024, help="diameter of the sky in pixels")] = 200,
+        seed: Annotated[int, typer.Option(help="the same seed gives the same nights")] = 1,
+        threshold: Threshold = 100.0,
+        output: Output = TableFormat.TABLE,
+    ) -> None:
+        """Go the whole way on a simulated station: frames, features, training, judging by the last nights."""
+        from heliowatch.sky_disturbance import Limits
+        from heliowatch.sky_rehearsal import Rehearsal, run_rehearsal
+
+        wanted, limits = Rehearsal(nights, step, size, seed), Limits(threshold_nt=threshold)
+        _print(run_rehearsal(load_settings(), wanted, out, limits), output)
+
 
 def _print(told: dict[str, Any], output: TableFormat) -> None:
     """One object of JSON, or a line for each fact; simulated stations are named so first."""
