@@ -9,6 +9,7 @@ pictures of six classes. It is run with torch's own two threads, and as two thre
 
 Ours is all that ``heliowatch score`` does: reading, the circle of the sky, Sun and Moon, quality with causes, six
 calibrated probabilities, cloud by sector. Both have both cores. How right each is stands in the model's card.
+It is told twice: with the camera's lens in the settings, as at a station, and with the circle sought in the pictures.
 
 Sets: where ``HELIOWATCH_TEST_DATA`` names their folder the real THEMIS films (20 images of 256 x 256 and 16 bits a
 file), their images as single PGM files, and KHO's JPEG; and simulated grey PGM, films, and JPEG of two sizes.
@@ -28,6 +29,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -40,12 +42,15 @@ from models.simulate.allsky_files import write_film, write_picture
 from models.simulate.allsky_night import Night, Weather, night_camera
 from models.simulate.allsky_sampling import sample
 from models.simulate.allsky_sites import TESTING_SITES
-from observatory.settings import load_settings
+from observatory.instruments import Limits, read_file
+from observatory.settings import Settings, load_settings
+from observatory.sky_circle import find_circle
 
 _BATCH = 64
 _SIDE = 224
 _LEARNED = 240
 _CORES = 2
+_STATION = "benchmarked"
 
 
 @dataclass(frozen=True)
@@ -245,31 +250,45 @@ def _time(work: Callable[[], object], count: int) -> Taken:
     return Taken((time.perf_counter() - wall) / count, (time.process_time() - cpu) / count)
 
 
-def _ours(desk: Desk, frames: Frames) -> None:
-    reports = list(desk.score(frames.files, frames.instrument))
+def _ours(desk: Desk, frames: Frames, instrument: str) -> None:
+    reports = list(desk.score(frames.files, instrument))
     failed = next((report for report in reports if report.error), None)
     if failed is not None or len(reports) != frames.count:
         raise RuntimeError(f"{frames.name}: {len(reports)} reports; {failed.error if failed else 'too few'}")
+
+
+def _with_lens(frames: Frames) -> Settings:
+    """Settings of a station whose lens is that of a set's first picture."""
+    first = read_file(frames.files[0], Limits(), instrument=frames.instrument).frame(0)
+    circle = find_circle(first.pixels)
+    if circle is None:
+        raise RuntimeError(f"{frames.files[0]} shows no sky")
+    lens = {name: float(getattr(circle, name)) for name in ("center_x_px", "center_y_px", "radius_px")}
+    return load_settings(instruments={_STATION: {"kind": frames.instrument, "fisheye": lens}})
 
 
 def _best(taken: Sequence[Taken]) -> Taken:
     return Taken(min(item.wall_s for item in taken), min(item.cpu_s for item in taken))
 
 
-def _row(frames: Frames, theirs: Taken, ours: Taken) -> str:
-    told = [f"{frames.name:<32}{frames.count:>5}"]
-    told += [f"{1 / taken.wall_s:9.1f}{1000 * taken.cpu_s:9.2f}" for taken in (theirs, ours)]
-    return "".join(told) + f"{theirs.wall_s / ours.wall_s:8.2f}{theirs.cpu_s / ours.cpu_s:8.2f}"
-
-
-def _measured(frames: Frames, original: Original, desk: Desk, rounds: int) -> str:
-    theirs, ours = [], []
-    _ours(desk, frames)  # once for memory and kernels
+def _measured(frames: Frames, original: Original, rounds: int) -> str:
+    settings = _with_lens(frames)
+    ways = {
+        "theirs": [lambda n=n: original(frames.files, n) for n in (_CORES, 1)],
+        "station": [partial(_ours, Desk(settings), frames, _STATION)],
+        "sought": [partial(_ours, Desk(settings), frames, frames.instrument)],
+    }
+    for way in ("station", "sought"):
+        ways[way][0]()  # once for memory and kernels
+    taken: dict[str, list[Taken]] = {name: [] for name in ways}
     for _ in range(rounds):
-        ours.append(_time(lambda: _ours(desk, frames), frames.count))
-        for threads in (_CORES, 1):
-            theirs.append(_time(lambda n=threads: original(frames.files, n), frames.count))  # type: ignore[misc]
-    return _row(frames, _best(theirs), _best(ours))
+        for name, works in ways.items():
+            taken[name] += [_time(work, frames.count) for work in works]
+    theirs, *ours = (_best(items) for items in taken.values())
+    told = [f"{frames.name:<30}{frames.count:>5}"]
+    told += [f"{1 / one.wall_s:9.1f}{1000 * one.cpu_s:8.2f}" for one in (theirs, *ours)]
+    told += [f"{theirs.wall_s / one.wall_s:8.2f}{theirs.cpu_s / one.cpu_s:7.2f}" for one in ours]
+    return "".join(told)
 
 
 def main() -> None:
@@ -281,15 +300,16 @@ def main() -> None:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:_CORES])
     with tempfile.TemporaryDirectory(prefix="heliowatch-bench-") as name:
         sets = _real_sets(Path(name)) + _simulated_sets(Path(name), arguments.frames)
-        original, desk = Original(), Desk(load_settings(data_dir=Path(name)))
+        original = Original()
         print(f"{platform.machine()}, {_CORES} cores, Python {platform.python_version()}")
         print(
             f"load of the machine at the start: {os.getloadavg()[0]:.1f}; best of {arguments.rounds} rounds"
         )
-        print(f"{'':<37}{'original':>18}{'ours':>18}{'ratio':>16}")
-        print(f"{'set':<32}{'n':>5}{'/s':>9}{'cpu ms':>9}{'/s':>9}{'cpu ms':>9}{'/s':>8}{'cpu':>8}")
+        heads = ("original", "ours, lens set", "ours, lens sought", "ratio, set", "ratio, sought")
+        print(f"{'':<35}" + "".join(f"{head:>{17 if n < 3 else 15}}" for n, head in enumerate(heads)))
+        print(f"{'set':<30}{'n':>5}" + f"{'/s':>9}{'cpu ms':>8}" * 3 + f"{'/s':>8}{'cpu':>7}" * 2)
         for frames in sets:
-            print(_measured(frames, original, desk, arguments.rounds), flush=True)
+            print(_measured(frames, original, arguments.rounds), flush=True)
 
 
 if __name__ == "__main__":
