@@ -135,6 +135,8 @@ class AllSkyQuality:
         sky: Sky | None = None,
         cloud: FloatArray | None = None,
         dome: float | None = None,
+        *,
+        has_map: bool = True,
     ) -> Quality:
         """Turn what was measured into a score, causes, a p-value and a map of what is spoilt.
 
@@ -146,6 +148,8 @@ class AllSkyQuality:
             Probability of cloud on the box around the circle; NaN where nothing is known.
         dome : float or None
             How far the dome is beyond being called covered by dew or snow, 1 is at it.
+        has_map : bool
+            Whether the map of what is spoilt is wanted.
         """
         ratios = dict(reading.ratios)
         if dome is not None:
@@ -155,7 +159,7 @@ class AllSkyQuality:
         worst = max(ratios.values(), default=0.0)
         badness = max(_BEST, _STEEPNESS * float(np.log(max(worst, 1e-6))))
         score = float(1.0 / (1.0 + np.exp(min(badness, 60.0))))
-        region, extent = _region(reading, cloud)
+        region, extent = _region(reading, cloud) if has_map else (None, None)
         return Quality(
             score=score,
             is_degraded=score < 0.5,

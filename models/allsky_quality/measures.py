@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.allsky_quality.plane import SKY_RADII, Plane, grey_of, largest_of, plane_of
+from observatory import robust
 from observatory.fisheye import Fisheye
 from observatory.frame import Frame
 
@@ -129,7 +130,7 @@ def noise_of(frame: Frame, circle: Fisheye) -> float:
     if lines.dtype.kind == "f":
         apart = apart[np.isfinite(apart)]
     # The median of |a - b| is 0.954 sigma for two numbers of normal noise.
-    return float(np.median(apart)) / 0.954 if apart.size else 0.0
+    return robust.median(apart) / 0.954 if apart.size else 0.0
 
 
 def quantiles(values: FloatArray, shares: tuple[float, ...]) -> list[float]:
@@ -215,7 +216,7 @@ def _grain(plane: Plane) -> float:
     both = plane.sky[:, 1:] & plane.sky[:, :-1]
     near = np.abs(light[:, 1:] - light[:, :-1])[both]
     values = light[plane.sky]
-    far = np.abs(values - np.median(values))
+    far = np.abs(values - robust.median(values))
     whole = float(np.mean(far))
     return 1.0 if whole <= 0.0 else min(1.0, float(np.mean(near)) / (1.414 * whole))
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from observatory.fisheye import Fisheye
 from observatory.frame import Frame
+from observatory.robust import median
 
 FloatArray = NDArray[np.floating]
 BoolArray = NDArray[np.bool_]
@@ -120,12 +121,12 @@ def largest_of(dtype: np.dtype[Any]) -> float:
 def _dark(light: FloatArray, sky: BoolArray, outside: BoolArray) -> float:
     """Counts without light; what glows around the lens more than the sky is none."""
     if outside.sum() >= _LEAST_OUTSIDE:
-        dark = float(np.median(light[outside]))
+        dark = median(light[outside])
         if not sky.any():
             return dark
         values = light[sky]
-        middle = float(np.median(values))
-        if dark <= middle + 1.5 * float(np.median(np.abs(values - middle))):
+        middle = median(values)
+        if dark <= middle + 1.5 * median(np.abs(values - middle)):
             return dark
     return float(np.percentile(light, 1.0))
 

@@ -70,11 +70,11 @@ class AllSkyPipeline(Pipeline):
         self._aurora.warm_up()
 
     def quality(self, frame: Frame) -> Quality:
-        return self.score(frame)[0]
+        return self._analyse(frame, Stopwatch()).quality
 
     def score(self, frame: Frame) -> tuple[Quality, Sky]:
         """Quality and sky of one frame, and nothing else."""
-        found = self._analyse(frame, Stopwatch())
+        found = self._analyse(frame, Stopwatch(), has_map=False)
         return found.quality, found.sky
 
     def run(self, frame: Frame, watch: Stopwatch) -> Outcome:
@@ -107,7 +107,7 @@ class AllSkyPipeline(Pipeline):
             disturbance=disturbance,
         )
 
-    def _analyse(self, frame: Frame, watch: Stopwatch) -> Analysis:
+    def _analyse(self, frame: Frame, watch: Stopwatch, *, has_map: bool = True) -> Analysis:
         with watch.stage("prepare"):
             small = for_analysis(frame)
             circle = circle_of(small)
@@ -120,7 +120,7 @@ class AllSkyPipeline(Pipeline):
             look = self._aurora.look(small, circle, facts, reading.hidden)
         with watch.stage("quality"):
             quality = _in_pixels_of(
-                frame, small, self._quality.judge(reading, look.sky, look.cloud, look.dome)
+                frame, small, self._quality.judge(reading, look.sky, look.cloud, look.dome, has_map=has_map)
             )
         return Analysis(quality, look.sky, small, circle, look)
 
