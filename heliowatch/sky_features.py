@@ -76,39 +76,48 @@ def load(settings: Settings, wanted: Wanted) -> Features:
 def run_features(
     settings: Settings, files: Sequence[Path], wanted: Wanted, out: Path, form: StoreFormat
 ) -> int:
-    """Write features into monthly files; 1 when a file could not be used, else 0."""
+    """Write features into monthly files, and say into which; 1 when a file could not be used, else 0."""
+    written, tally = gather(settings, files, wanted, out, form)
+    for path in written:
+        typer.echo(str(path))
+    typer.echo(tally.in_words(), err=True)
+    return 1 if tally.failed else 0
+
+
+def gather(
+    settings: Settings, files: Sequence[Path], wanted: Wanted, out: Path, form: StoreFormat
+) -> tuple[list[Path], Tally]:
+    """Write features of files, or without any of the database, into monthly files."""
     make_folder(out)
     tally = Tally()
     rows = rows_of_files(settings, files, wanted, tally) if files else _rows_of_database(settings, wanted)
     written: set[Path] = set()
-    count = 0
     for part in in_chunks(rows):
-        count += len(part)
+        tally.kept += len(part)
         written.update(write_months(out, part, form))
-    for path in sorted(written):
-        typer.echo(str(path))
-    typer.echo(f"{count} frames with features{tally.in_words()}", err=True)
-    return 1 if tally.failed else 0
+    return sorted(written), tally
 
 
 @dataclass
 class Tally:
-    """Frames that do not get into the store, and why."""
+    """Frames that get into the store, and those that do not, and why."""
 
+    kept: int = 0
     failed: int = 0
     not_judged: int = 0
     undated: int = 0
     elsewhen: int = 0
 
     def in_words(self) -> str:
-        """Continue a sentence."""
+        """Tell them."""
         told = {
             "could not be used": self.failed,
             "whose sky could not be judged": self.not_judged,
             "without a time": self.undated,
             "of another time": self.elsewhen,
         }
-        return "".join(f"; {count} {words}" for words, count in told.items() if count)
+        others = "".join(f"; {count} {words}" for words, count in told.items() if count)
+        return f"{self.kept} frames with features{others}"
 
 
 def rows_of_files(settings: Settings, files: Sequence[Path], wanted: Wanted, tally: Tally) -> Iterator[Row]:

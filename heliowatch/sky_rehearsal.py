@@ -13,7 +13,7 @@ from heliowatch.folders import make_folder
 from heliowatch.progress import progress_bars
 from heliowatch.simulation import SimulatedSkyCamera
 from heliowatch.sky_disturbance import Limits, run_evaluate, run_train
-from heliowatch.sky_features import Wanted, run_features
+from heliowatch.sky_features import Wanted, gather
 from models.simulate.allsky_night import Weather
 from observatory.errors import SettingsError
 from observatory.settings import Settings
@@ -71,7 +71,7 @@ def run_rehearsal(settings: Settings, wanted: Rehearsal, out: Path, limits: Limi
             camera.expose(out / "frames", moment)
     measured = camera.write_magnetometer(out / "magnetometer", moments[0], moments[-1])
     files = sorted((out / "frames").iterdir())
-    run_features(settings, files, Wanted(instrument="allsky"), out / "features", StoreFormat.PARQUET)
+    gather(settings, files, Wanted(instrument="allsky"), out / "features", StoreFormat.PARQUET)
     rows = read_features(out / "features")
     border = (_FIRST + timedelta(days=round(wanted.nights * (1.0 - _TESTED)), hours=12)).timestamp()
     is_early = rows.times_s < border

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from heliowatch import sky_disturbance
 from heliowatch.cli import app
 from heliowatch.feature_store import Row, StoreFormat, gathered, read_features, write_months
 from models.disturbance.inference import load_disturbance
@@ -249,3 +250,20 @@ def test_an_empty_folder_and_an_empty_database_are_said(settings: object, tmp_pa
     (tmp_path / "none").mkdir()
     failing(UnreadableFileError, "holds no features", "sky", "cluster", tmp_path / "none")
     failing(SettingsError, "nothing is stored|no frame", "sky", "cluster")
+
+
+def test_the_whole_path_is_rehearsed_on_a_simulated_station(
+    settings: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sky_disturbance, "_LEAST_ROWS", 8)  # a night of this test has few frames
+    out = tmp_path / "r"
+    words = ["--nights", 3, "--step", 1200, "--size", 96, "--seed", 3, "--out", out]
+    found = told("sky", "disturbance", "rehearse", *words)
+    assert found["is_simulated"]
+    assert found["trained"]["is_simulated"]
+    assert found["evaluated"]["is_simulated"]
+    assert found["evaluated"]["left_out"] == 0
+    for name in ("trained", "evaluated"):
+        assert (out / name / "disturbance.png").read_bytes().startswith(PNG)
+        assert "SIMULATED" in (out / name / "disturbance.csv").read_text()
+    assert read_features(out / "features").is_simulated.all()
