@@ -175,7 +175,7 @@ def _row_of_stored(row: SkyRow) -> Row:
     return Row(
         time=row.time,
         instrument=row.instrument,
-        frame=str(row.frame_id),
+        frame=f"{row.file_name}#{row.frame_index}",
         latitude_deg=None if row.site is None else row.site.latitude_deg,
         longitude_deg=None if row.site is None else row.site.longitude_deg,
         is_simulated=row.is_simulated,

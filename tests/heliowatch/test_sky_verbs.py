@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+import migrations
 from heliowatch import sky_disturbance
 from heliowatch.cli import app
 from heliowatch.feature_store import Row, StoreFormat, gathered, read_features, write_months
@@ -20,6 +21,9 @@ from models.disturbance.inference import load_disturbance
 from observatory.analysis import ModelIdentity, Sky, SkyClass, SkyFacts
 from observatory.errors import HeliowatchError, ModelError, SettingsError, UnreadableFileError
 from observatory.magnetometer import MagneticSeries, write_iaga2002
+from observatory.settings import Settings
+from observatory.storage.session import Database
+from tests.stored_skies import sky, stored
 
 START = datetime(2026, 11, 29, 18, tzinfo=UTC)
 NETWORK = "ab" * 32
@@ -173,8 +177,8 @@ def test_a_station_is_trained_judged_and_installed_and_is_simulated_wherever_it_
     frame = read_features(store).at(np.arange(1))
     probabilities = dict(zip(SkyClass, frame.probabilities[0], strict=True))
     network = ModelIdentity("aurora", "1", NETWORK)
-    sky = Sky(SkyClass.ARC, probabilities, 0.1, np.zeros(33), frame.features[0], SkyFacts(), network)
-    felt = model.predict(sky)
+    seen = Sky(SkyClass.ARC, probabilities, 0.1, np.zeros(33), frame.features[0], SkyFacts(), network)
+    felt = model.predict(seen)
     assert felt is not None
     assert felt.is_simulated
 
@@ -267,3 +271,26 @@ def test_the_whole_path_is_rehearsed_on_a_simulated_station(
         assert (out / name / "disturbance.png").read_bytes().startswith(PNG)
         assert "SIMULATED" in (out / name / "disturbance.csv").read_text()
     assert read_features(out / "features").is_simulated.all()
+
+
+def test_what_the_database_holds_is_gathered_by_month_and_again_without_harm(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HELIOWATCH_DATA_DIR", str(settings.data_dir))
+    migrations.upgrade(settings.resolved_database_url)
+    db = Database(settings.resolved_database_url)
+    stored(db, 1, sky(SkyClass.ARC))
+    stored(db, 2, sky(SkyClass.CLOUD), site=None)
+    stored(db, 3, sky(None, features=np.zeros(0, np.float32)))
+    db.dispose()
+    for form in ("parquet", "hdf", "hdf"):
+        run("sky", "features", "--out", tmp_path / form, "--format", form)
+        rows = read_features(tmp_path / form)
+        assert rows.frame.tolist() == ["1.pgm#0", "2.pgm#0"]
+        assert rows.sky_class.tolist() == ["arc", "cloud"]
+        assert rows.features.shape == (2, 16)
+        np.testing.assert_array_equal(rows.latitude_deg, [56.38, np.nan])
+        assert rows.model_sha256 == NETWORK
+    assert [path.name for path in (tmp_path / "hdf").iterdir()] == ["202401.h5"]
+    assert told("sky", "clouds", "--out", tmp_path / "c")["frames"] == 2
+    failing(SettingsError, "no frame with features", "sky", "clouds", "-t", "2025-01-01/..")
