@@ -49,7 +49,7 @@ class Augmentation:
     scale: float = 0.04
     shift: float = 0.02
     tone: float = 0.2
-    noise: float = 0.06
+    noise: float = 0.16
     grey_share: float = 0.2
     balance: float = 0.09
     saturation: float = 0.25
