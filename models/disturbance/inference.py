@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -63,31 +62,3 @@ def load_disturbance(path: Path) -> DisturbanceModel:
         When a file is missing or altered.
     """
     return DisturbanceModel(station.read(path))
-
-
-class StationModels:
-    """The models of several cameras' stations, all read at once.
-
-    Parameters
-    ----------
-    paths : mapping of str to Path
-        Instrument to its model; instruments of one model share it.
-
-    Raises
-    ------
-    ModelError
-        When a file is missing or altered.
-    """
-
-    def __init__(self, paths: Mapping[str, Path]) -> None:
-        read = {path: load_disturbance(path) for path in set(paths.values())}
-        self._models = {instrument: read[path] for instrument, path in paths.items()}
-
-    def identities(self) -> tuple[ModelIdentity, ...]:
-        """All of them, once each."""
-        return tuple({id(model): model.identity for model in self._models.values()}.values())
-
-    def predict(self, instrument: str, sky: Sky) -> Disturbance | None:
-        """Disturbance that a camera's sky tells of; None where it has no model, or that says nothing."""
-        model = self._models.get(instrument)
-        return None if model is None else model.predict(sky)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from models.disturbance import station
-from models.disturbance.inference import StationModels, load_disturbance
+from models.disturbance.inference import load_disturbance
 from models.disturbance.ridge import best_alpha, blocks, cross_validated, fit
 from models.disturbance.scores import persistence, roc, scores
 from models.disturbance.station import Sources, StationModel
@@ -170,14 +170,3 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     broken = replace(model.ridge, weights=model.ridge.weights * np.nan)
     with pytest.raises(ModelError, match="finite"):
         load_disturbance(station.write(tmp_path, replace(model, ridge=broken)))
-
-
-def test_each_camera_has_its_stations_model_or_none(tmp_path: Path) -> None:
-    manifest = station.write(tmp_path, trained())
-    models = StationModels({"kho": manifest, "kho-2": manifest})
-    seen = sky(truth()[0][0].astype(np.float32))
-    assert models.predict("kho", seen) == models.predict("kho-2", seen) is not None
-    assert models.predict("gill", seen) is None
-    assert [model.label for model in models.identities()] == ["lyr 1.0.0"]
-    with pytest.raises(ModelError, match="cannot be read"):
-        StationModels({"kho": tmp_path / "none.toml"})
