@@ -25,6 +25,12 @@ PROMISED = {
     "heliowatch_model_info": {"model", "version", "provider"},
     "heliowatch_database_reachable": set(),
     "heliowatch_notifications_oldest_age_seconds": {"channel"},
+    "heliowatch_notifications_total": {"channel", "outcome"},
+    "heliowatch_alerts_firing": {"severity"},
+    "heliowatch_model_drift_ratio": {"model"},
+    "heliowatch_model_golden_ratio": {"model"},
+    "heliowatch_model_shadow_agreement_ratio": {"model"},
+    "heliowatch_coverage_ratio": {"instrument", "state"},
     "heliowatch_frames": {"instrument", "status"},
     **{
         f"{name}_{part}": labels
