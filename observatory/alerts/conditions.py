@@ -218,7 +218,7 @@ class Drift:
         if told is None or value is None:
             return Verdict(None)
         if view.now - told > _DRIFT_HOLDS:
-            return Verdict(False, value=value)
+            return Verdict(self.bound.holds(0.0), value=value)  # as if there were none, also for `clear_when`
         return Verdict(self.bound.holds(value), told + _DRIFT_HOLDS + _JUST_AFTER, value)
 
 

@@ -230,6 +230,9 @@ def test_a_drift_fires_while_it_is_measured_and_a_measurement_of_yesterday_holds
     assert spans(found) == [("Drift", 60, 180)] and alert.evidence["value"] == pytest.approx(0.35)
     assert spans(run(text, told(0.4), 3000)) == [("Drift", 0, pytest.approx(24 * 60, abs=0.1))]
     assert run(text, told(0.3, 0.2), 300) == []
+    held = text + "  clear_when: {drift: {lt: 0.25}}\n"
+    assert spans(run(held, told(0.4, 0.28, 0.2), 3000)) == [("Drift", 0, 120)]
+    assert spans(run(held, told(0.4), 3000)) == [("Drift", 0, pytest.approx(24 * 60, abs=0.1))]
     quiet = "- alert: Calm\n  when: {not: {drift: {gt: 0.3}}}\n"
     assert run(quiet, scores([0.9] * 3)) == []  # unknown before it was measured
 
