@@ -180,43 +180,70 @@ def _instrument(wish: Wish, all_tiles: Sequence[Tile]) -> str | None:
 def tiles(here: Context, base: str) -> list[Tile]:
     """All instruments: those with frames, and those that ought to have some."""
     names = {name for name, _ in catalogue.instruments_seen(here.db)} | here.settings.instruments.keys()
-    return [tile(here, name, base) for name in sorted(names)]
+    return _tiles(here, sorted(names), base)
 
 
 def tile(here: Context, name: str, base: str) -> Tile:
     """One instrument."""
-    arrived = newest_frames(here, name, 1)
-    found = newest_frames(here, name, _STRIP, status=Status.DONE)
-    shaped = frames_as_json(here.db, found, base)
-    station = here.settings.instruments.get(name)
-    newest = shaped[0] if shaped else next(iter(frames_as_json(here.db, arrived, base)), None)
-    seen_at = None if newest is None else newest["date_obs"] or newest["received_at"]
-    return Tile(
-        name=name,
-        newest=newest,
-        strip=shaped[::-1],
-        age_s=None if seen_at is None else (utc_now() - seen_at).total_seconds(),
-        cadence_s=station.cadence_s if station else None,
-        wait=_wait(here, arrived[0]) if arrived else None,
-    )
+    (only,) = _tiles(here, [name], base)
+    return only
 
 
-def _wait(here: Context, row: Mapping[str, Any]) -> Wait | None:
-    seconds = (utc_now() - row["received_at"]).total_seconds()
-    if row["status"] not in (Status.RECEIVED, Status.PROCESSING) or seconds <= _PATIENCE_S:
-        return None
-    queued = sum(
-        item.count
-        for item in frames.waiting(here.db)
-        if item.family == row["family"] and item.priority in (Priority.LIVE, row["priority"])
-    )
-    alive = workers.alive(here.db, utc_now(), here.settings.service.worker_silence_s)
-    return Wait(
-        seconds=seconds,
-        is_in_work=row["status"] == Status.PROCESSING,
-        before=max(0, queued - 1),
-        is_worker_alive=any(item["role"] == "worker" for item in alive),
-    )
+def _tiles(here: Context, names: Sequence[str], base: str) -> list[Tile]:
+    """Tiles of instruments; what is asked of single frames is asked once for all of them."""
+    arrived = {name: newest_frames(here, name, 1) for name in names}
+    done = {name: newest_frames(here, name, _STRIP, status=Status.DONE) for name in names}
+    rows = [row for name in names for row in done[name] or arrived[name]]
+    shaped = {frame["id"]: frame for frame in frames_as_json(here.db, rows, base)}
+    waits = _waits(here, [row for rows in arrived.values() for row in rows])
+    found = []
+    for name in names:
+        strip = [shaped[row["id"]] for row in done[name]]
+        newest = next((shaped[row["id"]] for row in done[name] or arrived[name]), None)
+        seen_at = None if newest is None else newest["date_obs"] or newest["received_at"]
+        station = here.settings.instruments.get(name)
+        found.append(
+            Tile(
+                name=name,
+                newest=newest,
+                strip=strip[::-1],
+                age_s=None if seen_at is None else (utc_now() - seen_at).total_seconds(),
+                cadence_s=station.cadence_s if station else None,
+                wait=next((waits[row["id"]] for row in arrived[name] if row["id"] in waits), None),
+            )
+        )
+    return found
+
+
+def _waits(here: Context, rows: Sequence[Mapping[str, Any]]) -> dict[int, Wait]:
+    """What frames wait for, by number, of those that have been waiting for more than a moment."""
+    now = utc_now()
+    seconds = {
+        row["id"]: (now - row["received_at"]).total_seconds()
+        for row in rows
+        if row["status"] in (Status.RECEIVED, Status.PROCESSING)
+    }
+    slow = [row for row in rows if seconds.get(row["id"], 0.0) > _PATIENCE_S]
+    if not slow:
+        return {}
+    backlogs = frames.waiting(here.db)
+    alive = workers.alive(here.db, now, here.settings.service.worker_silence_s)
+    is_worker_alive = any(item["role"] == "worker" for item in alive)
+
+    def before(row: Mapping[str, Any]) -> int:
+        first = (Priority.LIVE, row["priority"])
+        queued = (item.count for item in backlogs if item.family == row["family"] and item.priority in first)
+        return max(0, sum(queued) - 1)
+
+    return {
+        row["id"]: Wait(
+            seconds=seconds[row["id"]],
+            is_in_work=row["status"] == Status.PROCESSING,
+            before=before(row),
+            is_worker_alive=is_worker_alive,
+        )
+        for row in slow
+    }
 
 
 def day(here: Context, instrument: str, on: dt.date | None, base: str) -> Day | None:
