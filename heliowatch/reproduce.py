@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -30,6 +31,7 @@ from workers.pipelines import Pipelines
 from workers.pipelines.base import Outcome, Pipeline, Stopwatch
 from workers.stored_frames import read_stored
 
+_Key = tuple[tuple[str, Path], ...]
 _REGION_NUMBERS = (
     "area_px",
     "area_msh",
@@ -130,8 +132,8 @@ class Reproducer:
             disturbance=settings.disturbance_models,
         )
         self._installed = Pipelines(self._runtime)
-        self._given: dict[tuple[str, str], Pipelines] = {}
-        self._former: dict[tuple[str, str, str, str], Pipeline] = {}
+        self._given: dict[_Key, Pipelines] = {}
+        self._former: dict[tuple[str, str, str, _Key], Pipeline] = {}
         self._last: tuple[int, Pipeline, Outcome] | None = None
 
     def each(self, numbers: Sequence[int]) -> Iterator[Report]:
@@ -179,7 +181,7 @@ class Reproducer:
         """
         name = row["model_name"]
         networks = self._networks(family, row)
-        pipeline = self._pipelines(name, row["model_sha256"], networks).of(family)
+        pipeline = self._pipelines(networks).of(family)
         model = _model_of(pipeline, name)
         if model is None or model.sha256 != row["model_sha256"]:
             raise NotReproducibleError(_not_installed(row, model))  # the settings name another in its place
@@ -192,7 +194,7 @@ class Reproducer:
             )
         if provenance.hash_of(parameters) != row["parameters_hash"]:
             raise NotReproducibleError("the stored parameters do not fit their hash: the row was altered")
-        key = family, name, row["model_sha256"], row["parameters_hash"]
+        key = family, name, row["parameters_hash"], _key(networks)
         if key not in self._former:
             with with_parameters({name: parameters}):
                 self._former[key] = Pipelines(self._runtime, networks).of(family)
@@ -202,36 +204,52 @@ class Reproducer:
         return self._former[key]
 
     def _networks(self, family: str, row: Mapping[str, Any]) -> Mapping[str, Path]:
-        """The folder of the result's own network, where it is not the one that ships.
+        """Folders of the networks that made a result, where they are not those that ship.
+
+        What one model says may rest on another's word, as the quality of a sky does; so those that ran beside
+        it on the frame are taken, too, while they are at hand.
 
         Raises
         ------
         NotReproducibleError
-            When that network never was deployed here, or its files are gone or altered.
+            When the result's own network never was deployed here, or its files are gone or altered.
         """
-        name, sha256 = row["model_name"], row["model_sha256"]
-        installed = _model_of(self._installed.of(family), name)
-        if installed is not None and installed.sha256 == sha256:
-            return {}
-        given = deployments.with_network(self._db, name, sha256)
+        installed = self._installed.of(family)
+        found: dict[str, Path] = {}
+        for other in provenance.of_frame(self._db, row["frame_id"]):
+            model = _model_of(installed, other["model_name"])
+            if other["created_at"] != row["created_at"] or model is None:
+                continue  # of another run
+            if model.sha256 != other["model_sha256"] and other["model_name"] != row["model_name"]:
+                with suppress(NotReproducibleError):
+                    found[other["model_name"]] = self._deployed(other, model)
+        own = _model_of(installed, row["model_name"])
+        if own is None or own.sha256 != row["model_sha256"]:
+            found[row["model_name"]] = self._deployed(row, own)
+        return found
+
+    def _deployed(self, row: Mapping[str, Any], installed: ModelIdentity | None) -> Path:
+        """The folder of a network that was given to the system."""
+        given = deployments.with_network(self._db, row["model_name"], row["model_sha256"])
         if given is None:
             raise NotReproducibleError(_not_installed(row, installed))
         folder = self._settings.data_dir / given.folder
         try:
-            read_deployed(folder, name)
+            read_deployed(folder, row["model_name"])
         except ModelError as error:
             raise NotReproducibleError(
                 f"it was made by {_label(row)}, which was taken in on {given.created_at:%Y-%m-%d}, but its "
                 f"files are gone or altered: restore {folder} from a backup ({error})"
             ) from error
-        return {name: folder}
+        return folder
 
-    def _pipelines(self, name: str, sha256: str, networks: Mapping[str, Path]) -> Pipelines:
+    def _pipelines(self, networks: Mapping[str, Path]) -> Pipelines:
         if not networks:
             return self._installed
-        if (name, sha256) not in self._given:
-            self._given[name, sha256] = Pipelines(self._runtime, networks)
-        return self._given[name, sha256]
+        key = _key(networks)
+        if key not in self._given:
+            self._given[key] = Pipelines(self._runtime, networks)
+        return self._given[key]
 
     def _run(self, frame: Mapping[str, Any], pipeline: Pipeline) -> Outcome:
         """Run a pipeline on a frame; results of one frame that follow each other share the run."""
@@ -282,6 +300,10 @@ def _not_installed(row: Mapping[str, Any], installed: ModelIdentity | None) -> s
         f"it was made by {made_by}; installed is {installed.version} (sha256 {installed.sha256[:12]}…): "
         "restore that version to compute it again, or `heliowatch reprocess` for a result of this one"
     )
+
+
+def _key(networks: Mapping[str, Path]) -> _Key:
+    return tuple(sorted(networks.items()))
 
 
 def _label(row: Mapping[str, Any]) -> str:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
-from heliowatch.reproduce import run_reproduce
+import migrations
+from heliowatch import deploying
+from heliowatch.comparison import SAME_DEVICE
+from heliowatch.reproduce import Reproducer, run_reproduce
 from observatory.settings import Settings, load_settings
 from observatory.storage import provenance, reprocess_jobs, schema, skies
 from observatory.storage.catalogue import FrameFilter
@@ -21,6 +27,7 @@ from observatory.storage.sky_schema import skies as skies_table
 from service.main import create_app
 from tests.environment import forget_settings
 from tests.heliowatch.test_reproduce import take_in
+from tests.models.test_aurora_golden import spoilt
 from tests.night_skies import GILLAM, night
 from workers import reprocess as again
 from workers import tasks
@@ -105,3 +112,27 @@ def test_a_sky_that_was_altered_is_found_and_put_right_by_the_network_run_again(
     now = [item for item in provenance.of_frame(db, number) if item["analysis"] == "sky"]
     assert [item["is_current"] for item in now] == [True, False]
     assert now[0]["payload"] == payload
+
+
+def test_a_skys_quality_is_computed_again_beside_the_network_that_ran_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget_settings(monkeypatch)
+    settings = load_settings(data_dir=tmp_path / "data", instruments={"gill": CAMERA})
+    migrations.upgrade(settings.resolved_database_url)
+    given = spoilt(tmp_path / "given", lambda values: values * np.float32(1.001))
+    deploying.promote(settings, "aurora", given)
+    incoming = (tmp_path / "incoming").resolve()
+    incoming.mkdir()
+    cv2.imwrite(str(incoming / "gill_20140302_060000.png"), night(0).pixels)
+    db = take_in(settings, [WatchFolder(incoming, "gill")])
+    deploying.roll_back(settings, "aurora")
+    numbers = {one["analysis"]: one["id"] for one in provenance.of_frame(db, 1)}
+    asked = Reproducer(settings, db, SAME_DEVICE)
+    reports = list(asked.each([numbers["quality"], numbers["sky"]]))
+    assert [report.is_reproduced for report in reports] == [True, True], reports
+    shutil.rmtree(settings.data_dir / "models")
+    without = Reproducer(settings, db, SAME_DEVICE)
+    assert "from a backup" in str(without.reproduce(numbers["sky"]).error)
+    assert without.reproduce(numbers["quality"]).error is None  # asked beside the network that is at hand
+    db.dispose()
