@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from observatory.analysis import SkyFacts
 from observatory.frame import Frame
 from observatory.moon import moon_illuminated, moon_position
-from observatory.sky import sun_elevation_deg
+from observatory.sky import Site, sun_elevation_deg
 
 DAYLIGHT_DEG = -0.833
 """The Sun's height at sunrise: half its disk and 34' of refraction."""
 AURORA_DEG = -6.0
 """Civil twilight: with the Sun above this no camera tells an aurora from the sky."""
+
+
+_STEP_S = 60.0  # the Moon's height is straight to a thousandth of a degree over it
 
 
 def facts_of(frame: Frame) -> SkyFacts:
@@ -22,16 +27,33 @@ def facts_of(frame: Frame) -> SkyFacts:
     """
     if frame.date_obs is None:
         return SkyFacts()
-    time_s = np.array([frame.date_obs.timestamp()])
-    illuminated = float(moon_illuminated(time_s)[0])
+    time_s = frame.date_obs.timestamp()
+    step = int(time_s // _STEP_S)
+    before, after = _at(step, frame.site), _at(step + 1, frame.site)
+    share = time_s / _STEP_S - step
+    illuminated = before[0] + share * (after[0] - before[0])
     if frame.site is None:
         return SkyFacts(moon_illuminated=illuminated)
-    sun = float(sun_elevation_deg(time_s, frame.site)[0])
-    moon, azimuth = moon_position(time_s, frame.site)
+    sun, moon = (before[n] + share * (after[n] - before[n]) for n in (1, 2))
+    turned = (after[3] - before[3] + 180.0) % 360.0 - 180.0
     return SkyFacts(
         sun_elevation_deg=sun,
-        moon_elevation_deg=float(moon[0]),
-        moon_azimuth_deg=float(azimuth[0]),
+        moon_elevation_deg=moon,
+        moon_azimuth_deg=(before[3] + share * turned) % 360.0,
         moon_illuminated=illuminated,
         can_show_aurora=sun < AURORA_DEG,
     )
+
+
+@lru_cache(maxsize=256)
+def _at(step: int, site: Site | None) -> tuple[float, float, float, float]:
+    """The Moon's lit share, the heights of Sun and Moon and the Moon's azimuth at a whole step of time.
+
+    A film's images lie between two of them, and each of them is asked for by both of its neighbours.
+    """
+    time_s = np.array([step * _STEP_S])
+    illuminated = float(moon_illuminated(time_s)[0])
+    if site is None:
+        return illuminated, 0.0, 0.0, 0.0
+    moon, azimuth = moon_position(time_s, site)
+    return illuminated, float(sun_elevation_deg(time_s, site)[0]), float(moon[0]), float(azimuth[0])

@@ -80,8 +80,6 @@ class Measures:
         Share without a number, or in lines of one value.
     blue : float or None
         Share of blue in the light of a colour camera.
-    grain : float
-        Spread of neighbouring cells over that of the whole sky: 1 where there is nothing but noise.
     """
 
     level: float
@@ -91,7 +89,6 @@ class Measures:
     saturated: float
     missing: float
     blue: float | None
-    grain: float
 
     def to_measures(self) -> dict[str, float]:
         """For `Quality.measures`."""
@@ -103,7 +100,7 @@ def gather(frame: Frame, circle: Fisheye) -> tuple[Measures, Plane, Glare | None
     plane = plane_of(frame, circle)
     values = plane.light[plane.sky]
     if not values.size:
-        return Measures(0.0, 0.0, 0.0, 0.0, 0.0, 1.0, None, 1.0), plane, None
+        return Measures(0.0, 0.0, 0.0, 0.0, 0.0, 1.0, None), plane, None
     median, top = (value - plane.dark for value in quantiles(values, (0.5, 0.99)))
     noise = noise_of(frame, circle)
     measures = Measures(
@@ -114,7 +111,6 @@ def gather(frame: Frame, circle: Fisheye) -> tuple[Measures, Plane, Glare | None
         saturated=float(plane.saturated[plane.sky].mean()),
         missing=max(plane.unknown, _dead_share(frame, circle)),
         blue=_blue(plane),
-        grain=_grain(plane),
     )
     return measures, plane, find_glare(plane)
 
@@ -208,17 +204,6 @@ def _blue(plane: Plane) -> float | None:
     mean = cv2.mean(plane.colours, plane.sky.view(np.uint8))
     light = [max(value - plane.dark, 0.0) for value in mean[:3]]
     return light[2] / sum(light) if sum(light) > 0.0 else None
-
-
-def _grain(plane: Plane) -> float:
-    """Spread of neighbouring cells over that of cells anywhere in the sky."""
-    light = plane.light
-    both = plane.sky[:, 1:] & plane.sky[:, :-1]
-    near = np.abs(light[:, 1:] - light[:, :-1])[both]
-    values = light[plane.sky]
-    far = np.abs(values - robust.median(values))
-    whole = float(np.mean(far))
-    return 1.0 if whole <= 0.0 else min(1.0, float(np.mean(near)) / (1.414 * whole))
 
 
 def _dead_share(frame: Frame, circle: Fisheye) -> float:

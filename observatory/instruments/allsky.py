@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from observatory.camera_clock import UNDATED, Clock, Dated, as_utc, by_pattern, judged, zone
@@ -182,6 +183,7 @@ def _exif_time(header: Mapping[str, Any], clock: Clock, near: datetime | None) -
     return told
 
 
+@lru_cache(maxsize=256)  # a film asks for each of its images, twice
 def _name_time(file_name: str, clock: Clock, near: datetime | None) -> Dated:
     """Time in a file's name: by the camera's own pattern, by the networks' (UTC), by what is usual."""
     own = by_pattern(clock, file_name)

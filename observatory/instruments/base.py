@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -148,6 +149,7 @@ def header_date(header: Mapping[str, Any], *keys: str) -> datetime | None:
     return None
 
 
+@lru_cache(maxsize=1024)  # of an image asked for several times
 def parse_time(text: str, key: str) -> datetime:
     """ISO 8601, JSOC's ``2011.02.15_02:00:00_TAI`` and the old ``dd/mm/yy``, to aware UTC."""
     word = text.strip()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
 from observatory.frame import Frame, RowOrder
-from observatory.sky import Site
+from observatory.moon import moon_position
+from observatory.sky import Site, sun_elevation_deg
 from observatory.sky_facts import facts_of
 
 LONGYEARBYEN = Site(78.15, 16.04)
@@ -41,3 +42,24 @@ def test_without_a_place_only_the_moons_phase_is_known_and_without_a_time_nothin
     assert facts.moon_elevation_deg is None and facts.can_show_aurora is None
     nothing = facts_of(frame(None, FLAGSTAFF))
     assert nothing.sun_elevation_deg is None and nothing.moon_illuminated is None
+
+
+def test_between_whole_minutes_sun_and_moon_stand_where_they_do() -> None:
+    for second in (0.0, 17.3, 59.9):
+        time = datetime(2014, 3, 10, 6, 41, tzinfo=UTC) + timedelta(seconds=second)
+        facts = facts_of(frame(time, LONGYEARBYEN))
+        exactly = np.array([time.timestamp()])
+        elevation, azimuth = moon_position(exactly, LONGYEARBYEN)
+        assert facts.moon_elevation_deg == pytest.approx(elevation[0], abs=1e-3)
+        assert facts.moon_azimuth_deg == pytest.approx(azimuth[0], abs=1e-3)
+        assert facts.sun_elevation_deg == pytest.approx(sun_elevation_deg(exactly, LONGYEARBYEN)[0], abs=1e-3)
+
+
+def test_an_azimuth_that_passes_north_goes_the_short_way() -> None:
+    azimuths = [
+        facts_of(frame(datetime(2014, 3, 10, hour, minute, 30, tzinfo=UTC), LONGYEARBYEN)).moon_azimuth_deg
+        for hour in range(24)
+        for minute in range(60)
+    ]
+    steps = np.diff(np.array(azimuths, float))
+    assert (np.abs((steps + 180) % 360 - 180) < 1.0).all()
