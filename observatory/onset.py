@@ -2,9 +2,9 @@
 
 Two things must come together: some part of the sky's lines grows brighter than that part was in the minutes
 before, and the network says aurora. Each point of a line is compared with itself, so town lights and the skyline
-cancel, and what brightens the whole sky (a Moon that rises, dawn) is taken off. A single bright frame (a car, a
-meteor, a satellite) is no onset, for several in a row must say the same; nor is what a gap hides. One that lasts has
-another onset only when it brightens by much more than it did: an arc that breaks up.
+cancel, and what brightens the whole sky slowly (a Moon that rises, dawn) is expected and taken off. A single
+bright frame (a car, a meteor, a satellite) is no onset, for several in a row must say the same; nor is what a
+gap hides. One that lasts has another onset only when it brightens by much more than it did: an arc that breaks up.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LEAST_FRAMES = 4
 """Frames in that time, at least."""
 LEAST_PROBABILITY = 0.5
 LEAST_RISE = 8.0
-"""Levels of 255 by which the brightest tenth of the points must grow, more than the rest."""
+"""Levels of 255 by which the brightest tenth of the points must grow, more than the whole sky's trend."""
 NOISE_TIMES = 5.0
 """The same in robust standard deviations of the minutes before."""
 APART_S = 900.0
@@ -38,6 +38,7 @@ _MOST_COMPARED = 24  # frames of the minutes before
 _BRIGHTEST = 0.1  # share of a line's points
 _HORIZON = 10  # degrees at both ends of a line, which see trees and lights
 _WORTH_A_LOOK = 0.5  # of the least rise, over the mean of the minutes before
+_TREND_TIMES = 1.25  # the half before to the frames themselves, and a little for what grows ever faster
 _FADED = 0.5  # of its rise: below it an aurora has faded, and another may begin
 _AGAIN_TIMES, _AGAIN_TIMES_LEAST = 1.5, 2.0  # its former rise, and the least
 _LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
@@ -126,13 +127,14 @@ class _Search:
             return None
         compared = self._compared(first, i)
         plain = self._light[compared].mean(axis=0)  # a median takes ten times as long
-        if self._grown(self._light[row], plain).min() < _WORTH_A_LOOK * LEAST_RISE:
+        if _brightest(self._light[row] - plain).min() < _WORTH_A_LOOK * LEAST_RISE:
             return None
-        reference = self.reference(i)
-        before = self._grown(self._light[compared], reference)
-        usual = float(np.median(before))
-        noise = 1.4826 * float(np.median(np.abs(before - usual)))
-        grown = self._grown(self._light[row], reference) - usual
+        growth = self._light[compared] - self.reference(i)
+        middle = np.median(growth, axis=1)
+        usual = _brightest(growth) - middle  # what noise and stars alone give
+        noise = 1.4826 * float(np.median(np.abs(usual - np.median(usual))))
+        taken_off = float(np.median(usual)) + _trend(middle)
+        grown = _brightest(self._light[row] - self.reference(i)) - taken_off
         is_enough = grown.min() > max(LEAST_RISE, NOISE_TIMES * noise)
         return float(np.median(grown)) if is_enough else None
 
@@ -143,7 +145,7 @@ class _Search:
     def goes_on(self, i: int, seen: _Seen) -> bool:
         """Whether an aurora that began is still there."""
         row = slice(i, i + self.in_row)
-        is_bright = float(np.median(self._grown(self._light[row], seen.reference))) >= _FADED * seen.rise
+        is_bright = float(np.median(_brightest(self._light[row] - seen.reference))) >= _FADED * seen.rise
         is_likely = float(np.median(self._probability[row])) >= LEAST_PROBABILITY
         return is_bright and is_likely and self._part[i] == self._part[i - 1]
 
@@ -165,9 +167,14 @@ class _Search:
     def _compared(first: int, i: int) -> NDArray[np.intp]:
         return np.unique(np.linspace(first, i - 1, _MOST_COMPARED).round().astype(np.intp))
 
-    @staticmethod
-    def _grown(light: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Mean growth of each line's brightest tenth over that of its middle."""
-        growth = np.sort(light - reference, axis=1)
-        brightest = growth[:, int(growth.shape[1] * (1.0 - _BRIGHTEST)) :]
-        return np.asarray(brightest.mean(axis=1) - np.median(growth, axis=1), np.float32)
+
+def _brightest(growth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean of each line's brightest tenth."""
+    ordered = np.sort(growth, axis=1)
+    return np.asarray(ordered[:, int(ordered.shape[1] * (1.0 - _BRIGHTEST)) :].mean(axis=1), np.float32)
+
+
+def _trend(middle: NDArray[np.float32]) -> float:
+    """How much the whole sky may be expected to have brightened since the middle of some frames."""
+    half = len(middle) // 2
+    return _TREND_TIMES * max(float(np.median(middle[half:]) - np.median(middle[:half])), 0.0)

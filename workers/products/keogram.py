@@ -150,16 +150,22 @@ def _write_gaps(pen: Any, summary: NightSummary, axis: Axis, height: int) -> Non
 
 def _mark_onsets(pen: Any, onsets: Sequence[Onset], axis: Axis, height: int) -> None:
     font = _font(16)
-    last_right = 0.0
-    for onset in onsets:
-        x = _LEFT + axis.x(onset.time.timestamp())
+    places = [_LEFT + axis.x(onset.time.timestamp()) for onset in onsets]
+    taken = 0.0  # up to where something stands
+    for number, (onset, x) in enumerate(zip(onsets, places, strict=True)):
+        following = places[number + 1] if number + 1 < len(places) else _LEFT + axis.width_px + 10.0
         pen.polygon([(x - 7, _TOP - 13), (x + 7, _TOP - 13), (x, _TOP - 1)], fill=_MARK)
         for y in range(_TOP, _TOP + height, 12):
             pen.line([(x, y), (x, min(y + 3, _TOP + height - 1))], _MARK)
         word = f"{onset.time:%H:%M}"
-        if x + 10 > last_right and x + 10 + font.getlength(word) < _LEFT + axis.width_px:
+        width = font.getlength(word) + 10
+        if x + width < following - 10:
             pen.text((x + 10, _TOP - 9), word, _MARK, font, anchor="lm")
-            last_right = x + 18 + font.getlength(word)
+            taken = x + width
+            continue
+        if x - width > taken:
+            pen.text((x - 10, _TOP - 9), word, _MARK, font, anchor="rm")
+        taken = x + 10
 
 
 def _draw_ribbon(pen: Any, summary: NightSummary, axis: Axis, top: int) -> None:
