@@ -15,6 +15,7 @@ from observatory.sky_circle import find_circle
 LEAST_SIDE_PX = 400
 """Of a picture that has been made smaller for its analysis."""
 _MOST_HALVINGS = 2
+_LARGEST = 1e15  # counts, or any unit: squares of larger numbers no longer fit
 _AVERAGED_TYPES = (np.uint8, np.int16, np.uint16, np.float32)  # what OpenCV resizes
 
 AXES = NDArray[np.float64]
@@ -68,7 +69,11 @@ def for_analysis(frame: Frame) -> Frame:
     """The frame as it is analysed: large pictures averaged two by two, or four by four.
 
     Analyses look at a sky of some 256 pixels across; the averages are those that the preview is made of.
+    Numbers of odd types, infinite and absurd ones become ones that can be reckoned with, or NaN.
     """
+    plain = _plain(frame.pixels)
+    if plain is not frame.pixels:
+        frame = replace(frame, pixels=plain)
     times = halvings(frame.pixels.shape)
     if not times:
         return frame
@@ -87,6 +92,19 @@ def shrunk(frame: Frame, pixels: np.ndarray) -> Frame:
         mask = cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST).view(np.bool_)
     circle = None if frame.fisheye is None else frame.fisheye.scaled(factor)
     return replace(frame, pixels=pixels, sky_mask=mask, fisheye=circle)
+
+
+def _plain(pixels: np.ndarray) -> np.ndarray:
+    """Pixels of a type that OpenCV takes, in native byte order; floating-point numbers finite or NaN."""
+    if pixels.dtype.kind == "b":
+        return pixels.view(np.uint8) * np.uint8(255)
+    if pixels.dtype in _AVERAGED_TYPES and pixels.dtype.isnative:
+        if pixels.dtype.kind in "iu" or (np.abs(pixels) < _LARGEST).all():
+            return pixels
+    elif pixels.dtype.kind in "iu" and pixels.dtype.itemsize <= 2:
+        native = pixels.astype(pixels.dtype.newbyteorder("="))
+        return native if native.dtype in _AVERAGED_TYPES else native.astype(np.int16)
+    return np.where(np.abs(pixels) < _LARGEST, pixels, np.nan).astype(np.float32)
 
 
 def _averaged(pixels: np.ndarray, factor: int) -> np.ndarray:

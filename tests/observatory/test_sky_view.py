@@ -86,3 +86,18 @@ def test_the_geometry_that_is_known_goes_before_what_the_picture_shows() -> None
 def test_a_camera_with_known_azimuths_is_seen_as_it_is() -> None:
     oriented = Fisheye(1.0, 1.0, 1.0, up_azimuth_deg=77.0, is_oriented=True)
     assert as_seen(oriented, RowOrder.BOTTOM) is oriented
+
+
+@pytest.mark.parametrize("dtype", ["i4", "u4", ">u2", "f8", ">f4", "u1", "i1"])
+def test_analyses_get_numbers_that_they_can_reckon_with(dtype: str) -> None:
+    pixels = np.arange(64 * 64).reshape(64, 64).astype(dtype)
+    plain = for_analysis(Frame(pixels, "allsky", RowOrder.TOP)).pixels
+    assert plain.dtype in (np.uint8, np.int16, np.uint16, np.float32) and plain.dtype.isnative
+    assert (plain == pixels).all()
+
+
+def test_infinite_and_absurd_numbers_become_none() -> None:
+    pixels = np.ones((64, 64))
+    pixels[0, :3] = np.inf, -np.inf, 1e200
+    plain = for_analysis(Frame(pixels, "allsky", RowOrder.TOP)).pixels
+    assert np.isnan(plain[0, :3]).all() and np.isfinite(plain[1:]).all()
