@@ -48,9 +48,13 @@ class DisturbanceModel:
             and aurora is not None
             and aurora >= self.model.aurora_min
             and (sky.cloud_cover is None or sky.cloud_cover <= self.model.cloud_max)
-            and sky.model.sha256 == self.model.sources.features_sha256
+            and self.reads(sky.model)
             and np.shape(sky.features) == self.model.ridge.mean.shape
         )
+
+    def reads(self, network: ModelIdentity) -> bool:
+        """Whether it was trained on features of this very network."""
+        return network.sha256 == self.model.sources.features_sha256
 
 
 def load_disturbance(path: Path) -> DisturbanceModel:

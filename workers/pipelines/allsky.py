@@ -7,6 +7,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Any
 
+import structlog
+
 from models.allsky_quality import AllSkyQuality
 from models.allsky_quality.inference import Reading
 from models.aurora.inference import AuroraModel, Look
@@ -23,6 +25,8 @@ from observatory.storage.skies import ANALYSIS, DISTURBANCE_ANALYSIS, disturbanc
 from workers.pipelines.base import Finding, Outcome, Pipeline, Stopwatch
 from workers.products.cloud_map import cloud_overlay
 from workers.products.preview import preview, region_overlay
+
+log = structlog.get_logger(__name__)
 
 _REMEMBERED = 4  # skies of each camera: workers share a camera's frames, and films come in pieces
 
@@ -59,6 +63,10 @@ class AllSkyPipeline(Pipeline):
         self._quality = AllSkyQuality()
         self._aurora = aurora or AuroraModel(runtime)
         self._stations = {name: load_disturbance(path) for name, path in runtime.disturbance.items()}
+        for name, station in self._stations.items():
+            if not station.reads(self._aurora.identity):
+                wanted = station.model.sources.features_model
+                log.warning("disturbance_of_another_network", instrument=name, wanted=wanted)
         self._seen = _SeenSkies()
 
     @property
