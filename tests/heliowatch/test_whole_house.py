@@ -40,7 +40,7 @@ def start(*arguments: object) -> subprocess.Popen[str]:
 
 def shell(*arguments: object) -> subprocess.CompletedProcess[str]:
     process = start(*arguments)
-    out, err = process.communicate(timeout=180)
+    out, err = process.communicate(timeout=300)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
