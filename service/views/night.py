@@ -18,6 +18,7 @@ from observatory.storage.night_catalogue import Neighbours, NightFilter
 from observatory.storage.nights import WorkStatus
 from service.context import Context, Here
 from service.filters import MAX_ID
+from service.metrics import utc_now
 from service.night_shapes import night_as_json, picture_address
 from service.paging import base_of
 from service.views.assets import templates
@@ -148,8 +149,10 @@ def _chosen(here: Context, number: str, camera: str, day: str) -> dict[str, Any]
         rows = [row for row in rows if row["date"] <= wanted_day] or rows[-1:]
     if is_name or wanted_day is not None:
         return next(iter(rows), None)
-    full = [row for row in rows if row["made_payload"]["frames"] > _FEW]
-    return next(iter(full or rows), None)
+    # What a camera with a wrong clock dates ahead would be the newest until that day comes.
+    past = [row for row in rows if row["start_at"] <= utc_now()]
+    full = [row for row in past if row["made_payload"]["frames"] > _FEW]
+    return next(iter(full or past or rows), None)
 
 
 def _shown(here: Context, row: Mapping[str, Any]) -> Shown:
@@ -163,8 +166,7 @@ def _shown(here: Context, row: Mapping[str, Any]) -> Shown:
         hours=[_hour(one) for one in night["hours"]],
         first=_moment(night["first"]),
         last=_moment(night["last"]),
-        is_over=row["film_status"] in (WorkStatus.DONE, WorkStatus.FAILED)
-        or row["end_at"] < datetime.now(UTC),
+        is_over=row["film_status"] in (WorkStatus.DONE, WorkStatus.FAILED) or row["end_at"] < utc_now(),
         neighbours=night_catalogue.neighbours(here.db, row),
     )
 

@@ -125,6 +125,7 @@ def test_the_page_shows_the_newest_full_night_and_tells_it_in_words(
     one_night(at, tmp_path)
     one_night(at, tmp_path, days=1)
     take(at, tmp_path, 0, instrument="<b>&", begin=EVENING + timedelta(days=1))
+    one_night(at, tmp_path, days=-9000)  # a camera with a wrong clock
     make(at)
     shown = client.get("/night").text
     assert "20 to 21 November 2026" in shown
