@@ -14,11 +14,12 @@ from models.aurora import dome
 from models.aurora.preparation import channels, geometry_of, lay_out
 from models.registry import ModelDescription, load
 from models.runtime import Runtime, Session
-from observatory.analysis import ModelIdentity, Sky, SkyClass, SkyFacts
+from observatory.analysis import AURORAL, ModelIdentity, Sky, SkyClass, SkyFacts
 from observatory.errors import UnusableInputError
 from observatory.fisheye import Fisheye, Projection
 from observatory.frame import Frame
-from observatory.sky_facts import DAYLIGHT_DEG, facts_of
+from observatory.sky import Site
+from observatory.sky_facts import DAYLIGHT_DEG, aurora_rarity, facts_of, magnetic_latitude_deg
 from observatory.sky_sectors import COUNT, sector_of
 from observatory.sky_view import as_seen, circle_of, for_analysis
 
@@ -129,7 +130,7 @@ class AuroraModel:
         except UnusableInputError as error:
             return self._not_judged(facts, str(error))
         found = self._run(channels(square)[None])
-        return self._interpreted(square.is_valid, as_seen(circle, frame.row_order), facts, found)
+        return self._interpreted(frame, square.is_valid, as_seen(circle, frame.row_order), facts, found)
 
     def look_all(self, frames: Sequence[Frame], circle: Fisheye, facts: Sequence[SkyFacts]) -> list[Look]:
         """Say what several frames of one camera show; the same as one by one, in one call of the network.
@@ -142,7 +143,9 @@ class AuroraModel:
         squares = [lay_out(frame.pixels, circle, frame.sky_mask) for frame in frames]
         found = self._run(np.stack([channels(square) for square in squares]))
         return [
-            self._interpreted(squares[n].is_valid, as_seen(circle, frame.row_order), facts[n], found.of(n))
+            self._interpreted(
+                frame, squares[n].is_valid, as_seen(circle, frame.row_order), facts[n], found.of(n)
+            )
             for n, frame in enumerate(frames)
         ]
 
@@ -151,13 +154,14 @@ class AuroraModel:
         return _Found(found["probabilities"], found["cloud"], found["features"])
 
     def _interpreted(
-        self, is_valid: NDArray[np.bool_], seen: Fisheye, facts: SkyFacts, found: _Found
+        self, frame: Frame, is_valid: NDArray[np.bool_], seen: Fisheye, facts: SkyFacts, found: _Found
     ) -> Look:
         cloud = found.cloud[0]
         visible = cv2.resize(is_valid.astype(np.float32), cloud.shape[::-1], interpolation=cv2.INTER_AREA)
         sectors = by_sector(cloud, visible, seen)
         said = {name: float(value) for name, value in zip(SkyClass, found.probabilities[0], strict=True)}
-        checked, note = against_moon(said, facts)
+        moonless, note = against_moon(said, facts)
+        checked, rare = against_place(moonless, frame.site)
         sky = Sky(
             sky_class=max(checked, key=lambda name: checked[name]),
             probabilities=checked,
@@ -166,7 +170,7 @@ class AuroraModel:
             features=np.asarray(found.features[0], np.float32),
             facts=facts,
             model=self.identity,
-            note=note,
+            note=rare or note,
         )
         covered = None
         if self._dome is not None:
@@ -241,6 +245,29 @@ def _places(projection: Projection, max_zenith_deg: float, side: int) -> tuple[F
     beyond = ~(zenith <= 90.0)  # also where the lens cannot look at all
     x, y = geometry_of(lens, side).pixel(np.where(beyond, 999.0, zenith), azimuth)
     return x.astype(np.float32), y.astype(np.float32)
+
+
+def against_place(
+    said: Mapping[SkyClass, float], site: Site | None
+) -> tuple[dict[SkyClass, float], str | None]:
+    """Probabilities with what is known of how often a place has aurora, and a note where that changes the class.
+
+    The network learned where every other sky has aurora; over places far from the auroral zone as much
+    light of the same look is something else nearly every time (Bayes).
+    """
+    rarity = aurora_rarity(site)
+    if site is None or rarity >= 1.0:
+        return dict(said), None
+    weighed = {name: value * (rarity if name in AURORAL else 1.0) for name, value in said.items()}
+    whole = sum(weighed.values())
+    if whole <= _LEAST_SUM:
+        return dict(said), None
+    checked = {name: value / whole for name, value in weighed.items()}
+    before, after = (max(each, key=lambda name: each[name]) for each in (said, checked))
+    if before is after or before not in AURORAL:
+        return checked, None
+    latitude = magnetic_latitude_deg(site)
+    return checked, f"looked like aurora ({before.value}), which is rare at {latitude:.0f}° magnetic latitude"
 
 
 def by_sector(cloud: FloatArray, visible: FloatArray, seen: Fisheye) -> NDArray[np.float32]:

@@ -13,6 +13,7 @@ from models.runtime import Runtime
 from observatory.analysis import SkyClass, SkyFacts
 from observatory.fisheye import Fisheye, Projection
 from observatory.frame import Frame, RowOrder
+from observatory.sky import Site
 from observatory.sky_sectors import COUNT, WEDGES, edges_deg
 from observatory.sky_view import as_seen
 from tests.models.aurora_stand_in import stand_in
@@ -168,3 +169,17 @@ def test_a_map_is_laid_on_the_frame_as_the_lens_bends_it() -> None:
     assert np.isnan(straight[0, 0])
     widths = [float((np.nan_to_num(each[32]) > 0.5).sum()) / 64 for each in (straight, bent)]
     assert widths == pytest.approx([0.5, np.sin(np.radians(45))], abs=0.04)
+
+
+def test_aurora_over_a_desert_far_south_has_to_be_more_than_likely(runtime: Runtime, tmp_path: Path) -> None:
+    far, near = Site(34.5, -111.4), Site(65.0, -147.0)
+    likely = AuroraModel(runtime, stand_in(tmp_path, {SkyClass.ARC: 0.6, SkyClass.CLEAR: 0.3}))
+    found = likely.analyse(replace(sky(), site=far), NIGHT)
+    assert found.sky_class is SkyClass.CLEAR
+    assert found.note is not None and found.note.startswith("looked like aurora (arc), which is rare at 4")
+    assert sum(found.probabilities.values()) == pytest.approx(1.0)
+    assert likely.analyse(replace(sky(), site=near), NIGHT).sky_class is SkyClass.ARC
+    (tmp_path / "sure").mkdir()
+    sure = AuroraModel(runtime, stand_in(tmp_path / "sure", {SkyClass.ARC: 0.998}))
+    great_storm = sure.analyse(replace(sky(), site=far), NIGHT)
+    assert great_storm.sky_class is SkyClass.ARC and great_storm.note is None

@@ -10,7 +10,7 @@ import pytest
 from observatory.frame import Frame, RowOrder
 from observatory.moon import moon_position
 from observatory.sky import Site, sun_elevation_deg
-from observatory.sky_facts import facts_of
+from observatory.sky_facts import aurora_rarity, facts_of, magnetic_latitude_deg
 
 LONGYEARBYEN = Site(78.15, 16.04)
 FLAGSTAFF = Site(34.75, -111.42)
@@ -63,3 +63,17 @@ def test_an_azimuth_that_passes_north_goes_the_short_way() -> None:
     ]
     steps = np.diff(np.array(azimuths, float))
     assert (np.abs((steps + 180) % 360 - 180) < 1.0).all()
+
+
+@pytest.mark.parametrize(
+    ("site", "latitude_deg"),
+    [(LONGYEARBYEN, 75.6), (FLAGSTAFF, 42.0), (Site(56.38, -94.64), 65.5), (Site(-67.6, 62.9), -73.0)],
+)
+def test_magnetic_latitudes_are_those_of_the_dipole(site: Site, latitude_deg: float) -> None:
+    assert magnetic_latitude_deg(site) == pytest.approx(latitude_deg, abs=1.0)
+
+
+def test_aurora_is_rare_far_from_its_zone_on_both_sides_of_the_equator() -> None:
+    assert aurora_rarity(None) == aurora_rarity(LONGYEARBYEN) == aurora_rarity(Site(-67.6, 62.9)) == 1.0
+    assert 0.005 < aurora_rarity(FLAGSTAFF) < 0.03
+    assert aurora_rarity(Site(0.0, 0.0)) < 1e-5
