@@ -17,6 +17,7 @@ from service.newest import newest as newest_frames
 from service.shapes import frames_as_json
 from service.views.corona import Areas, CompositeTile, Overlay, areas, composite_tile, overlay
 from service.views.enhanced import Enhanced, enhanced
+from service.views.firing import Firing, firing
 
 _STRIP = 10
 _LISTED = 60
@@ -132,6 +133,7 @@ class Now:
 
     seq: int
     now: datetime
+    firing: Firing
     tiles: Sequence[Tile]
     day: Day | None
     selected: Selected | None
@@ -164,7 +166,7 @@ def whole(here: Context, wish: Wish, base: str) -> Now:
         chosen = _newest_of(here, shown)
     picked = None if chosen is None else selected(here, chosen, base, wish)
     composite = composite_tile(here, base)
-    return Now(seq, utc_now(), all_tiles, shown, picked, refusals(here, base), composite)
+    return Now(seq, utc_now(), firing(here), all_tiles, shown, picked, refusals(here, base), composite)
 
 
 def _instrument(wish: Wish, all_tiles: Sequence[Tile]) -> str | None:

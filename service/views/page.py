@@ -19,6 +19,7 @@ from service.problems import NotFoundError
 from service.views import now
 from service.views.assets import templates
 from service.views.corona import composite_tile
+from service.views.firing import firing as what_fires
 
 router = APIRouter(include_in_schema=False)
 
@@ -40,6 +41,12 @@ def tile(request: Request, here: Here, instrument: str) -> Response:
         raise NotFoundError("instrument of that name")
     shown = now.tile(here, wish.instrument, base_of(request))
     return _render(request, "tile.html", tile=shown, current=None)
+
+
+@router.get("/now/firing")
+def firing(request: Request, here: Here) -> Response:
+    """What fires."""
+    return _render(request, "firing.html", firing=what_fires(here))
 
 
 @router.get("/now/composite")

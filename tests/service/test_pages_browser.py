@@ -12,7 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from observatory.analysis import Cause
 from observatory.settings import Settings
-from observatory.storage import marks, workers
+from observatory.storage import acknowledgements, marks, workers
 from tests.service.telescope import Telescope, on_sqlite
 from tests.service.test_browser import browser, open_page, seam
 from tests.service.whole_station import MORNING, Shown, built
@@ -100,6 +100,9 @@ def test_now_and_its_overlays_live(
     page.evaluate("window.wasNotReloaded = true")
     telescope.observe(0.2, (Cause.CONTRAIL, 0.9), with_picture=True, date_obs=MORNING + NEW)
     page.wait_for_selector(".tile .verdict.degraded:has-text('contrail')")
+    assert "critical" in page.text_content("#firing li >> nth=0")
+    acknowledgements.put(telescope.db, shown.alert, None, "observer", datetime.now(UTC))
+    page.wait_for_selector("#firing a:has-text('HalphaDegraded'):has-text('acknowledged')")
     assert page.evaluate("window.wasNotReloaded")
     page.goto(f"{address}/?frame={shown.sky}")
     assert page.is_visible("img.map:not(.clouds)") and not page.is_visible("img.clouds")
@@ -151,6 +154,7 @@ def test_instrument_system_and_models_change_without_a_reload(
     page.wait_for_selector(f".timeline a[href$='/frame/{newer}']", state="attached")
     page.wait_for_selector("#piece .causes :text('seeing')")
     assert page.evaluate("window.wasNotReloaded")
+    page.clock.install()  # they look again every few seconds, which we need not wait for
     for path, selector in (("/system", "#piece td"), ("/models", "#piece h2")):
         page.goto(f"{address}{path}")
         page.wait_for_selector(LIVE)
@@ -158,7 +162,8 @@ def test_instrument_system_and_models_change_without_a_reload(
         name = f"new_{path[1:]}"
         fact = {"name": name, "version": "3.0", "sha256": "ef" * 32, "provider": "CPUExecutionProvider"}
         workers.sign_on(telescope.db, f"host:{path}", "worker", datetime.now(UTC), {"models": [fact]})
-        page.wait_for_selector(f"{selector}:has-text('{name}')", timeout=20_000)
+        page.clock.fast_forward(12_000)
+        page.wait_for_selector(f"{selector}:has-text('{name}')")
         assert page.evaluate("window.wasNotReloaded")
 
 

@@ -43,6 +43,7 @@
 
   const here = () => location.pathname.slice(page.base.length) + location.search;
   const wholePage = () => soon("page", 1500, () => replace(here(), "now", "#now").then(begin));
+  const firing = () => soon("firing", 1000, () => replace("/now/firing", "firing"));
   const refusals = () => soon("refusals", 1000, () => replace("/now/refusals", "refusals"));
   const listed = () => $("listed") && soon("listed", 4000, () => $("listed") && replace(here(), "listed", "#listed"));
 
@@ -262,6 +263,7 @@
     });
     on("result", onResult);
     on("frame", onFrame);
+    on("alert", firing);
     on("status", (status) => status.missed && wholePage());
   }
 
