@@ -19,6 +19,7 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from service.metrics import utc_now
 from service.views import words
 from service.views.modes import template_values
 
@@ -97,7 +98,7 @@ def _templates() -> Pages:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["static"] = static_address
+    environment.globals |= {"static": static_address, "utc_now": utc_now}
     environment.filters |= words.FILTERS
     return Pages(env=environment, context_processors=[template_values])
 

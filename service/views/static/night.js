@@ -11,7 +11,8 @@
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
       if (!answer.ok) return;
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#told");
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const fresh = page.querySelector("#told");
       const told = document.getElementById("told");
       if (!fresh || !told) return location.reload();
       const places = [...told.querySelectorAll(".strip")].map((one) => one.scrollLeft);
@@ -22,6 +23,7 @@
         return ahead.decode().catch(() => {});
       }));
       told.replaceWith(fresh);
+      document.querySelector(".clock").replaceWith(page.querySelector(".clock"));
       fresh.querySelectorAll(".strip").forEach((one, i) => { one.scrollLeft = places[i] ?? 0; });
       if (isOpen) fresh.querySelector("details")?.setAttribute("open", "");
     } catch { /* the next event tries again */ }
