@@ -41,7 +41,7 @@ def with_pixels(frame: Frame, change: Callable[[np.ndarray], np.ndarray]) -> Fra
 def cloudy(cover: float) -> Sky:
     return Sky(
         sky_class=SkyClass.CLOUD,
-        probabilities={SkyClass.CLOUD: 1.0},
+        probabilities=dict.fromkeys(SkyClass, 0.0) | {SkyClass.CLOUD: 1.0},
         cloud_cover=cover,
         cloud_sectors=np.full(COUNT, cover, np.float32),
         features=np.zeros(0, np.float32),
@@ -103,6 +103,18 @@ def test_a_green_light_is_no_moon(model: AllSkyQuality) -> None:
         pixels = np.clip(sky[..., None] * np.array(colour), 0, 255).astype(np.uint8)
         frame = replace(night(site=None), pixels=pixels)
         assert (Cause.MOON_GLARE in named(judged(model, frame))) == is_moon
+
+
+def test_where_only_the_picture_tells_a_light_is_rather_aurora_than_the_moon(model: AllSkyQuality) -> None:
+    bright = night(moon=30.0, site=None)
+    reading = model.read(bright, circle_of(bright), facts_of(bright))
+    arc = replace(
+        cloudy(0.0), sky_class=SkyClass.ARC, probabilities=dict.fromkeys(SkyClass, 0.0) | {SkyClass.ARC: 1.0}
+    )
+    assert Cause.MOON_GLARE in named(model.judge(reading, cloudy(0.0)))
+    assert Cause.MOON_GLARE not in named(model.judge(reading, arc))
+    known = replace(arc, facts=SkyFacts(moon_elevation_deg=30.0))
+    assert Cause.MOON_GLARE in named(model.judge(reading, known))
 
 
 def test_twilight_is_told_by_the_sun_and_without_a_place_by_the_blue_of_the_sky(
