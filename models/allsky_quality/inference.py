@@ -152,10 +152,10 @@ class AllSkyQuality:
             Whether the map of what is spoilt is wanted.
         """
         ratios = dict(reading.ratios)
-        if dome is not None:
-            ratios[Cause.DEW_OR_SNOW] = dome
-        if sky is not None and _may_be_aurora(sky):
-            ratios.pop(Cause.MOON_GLARE, None)
+        if dome is not None and not (sky is not None and _shows_aurora(sky)):
+            ratios[Cause.DEW_OR_SNOW] = dome  # aurora does not shine through what hides the sky
+        if sky is not None and sky.facts.moon_elevation_deg is None and _shows_aurora(sky):
+            ratios.pop(Cause.MOON_GLARE, None)  # where nothing but the picture tells of a Moon
         if sky is not None and sky.cloud_cover is not None:
             ratios[Cause.CLOUD] = sky.cloud_cover / self._parameters["shares"]["cloud"]
         worst = max(ratios.values(), default=0.0)
@@ -280,9 +280,8 @@ class AllSkyQuality:
             return {name: np.sort(stored[name].astype(np.float64)) for name in stored.files}
 
 
-def _may_be_aurora(sky: Sky) -> bool:
-    """Whether a bright light is rather aurora than the Moon, which nothing but the picture tells of."""
-    return sky.facts.moon_elevation_deg is None and (sky.aurora_probability or 0.0) >= 0.5
+def _shows_aurora(sky: Sky) -> bool:
+    return (sky.aurora_probability or 0.0) >= 0.5
 
 
 def _causes(ratios: Mapping[Cause, float]) -> tuple[CauseProbability, ...]:

@@ -117,6 +117,17 @@ def test_where_only_the_picture_tells_a_light_is_rather_aurora_than_the_moon(mod
     assert Cause.MOON_GLARE in named(model.judge(reading, known))
 
 
+def test_dew_is_named_but_not_where_aurora_shines_through(model: AllSkyQuality) -> None:
+    frame = night()
+    reading = model.read(frame, circle_of(frame), facts_of(frame))
+    arc = replace(
+        cloudy(0.0), sky_class=SkyClass.ARC, probabilities=dict.fromkeys(SkyClass, 0.0) | {SkyClass.ARC: 1.0}
+    )
+    assert named(model.judge(reading, cloudy(0.0), dome=1.2)) == {Cause.DEW_OR_SNOW}
+    assert not model.judge(reading, cloudy(0.0), dome=0.9).causes
+    assert not model.judge(reading, arc, dome=1.2).causes
+
+
 def test_twilight_is_told_by_the_sun_and_without_a_place_by_the_blue_of_the_sky(
     model: AllSkyQuality,
 ) -> None:
