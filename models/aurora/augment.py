@@ -51,8 +51,8 @@ class Augmentation:
     tone: float = 0.2
     noise: float = 0.16
     grey_share: float = 0.2
-    balance: float = 0.15
-    saturation: float = 0.35
+    balance: float = 0.09
+    saturation: float = 0.25
     flat: float = 0.05
     hidden_share: float = 0.2
     starless_share: float = 0.05

@@ -103,7 +103,7 @@ def run(model: AuroraModel, skies: Skies, batch: int = _BATCH) -> dict[str, Floa
     found: list[dict[str, FloatArray]] = []
     for first in range(0, len(skies), batch):
         image = decode(skies.squares[first : first + batch])
-        found.append(model.session.run({"image": image}, ("features", "probabilities", "cloud")))
+        found.append(model.said_of(image))
     return {name: np.concatenate([part[name] for part in found]) for name in found[0]}
 
 

@@ -26,6 +26,7 @@ OUTPUTS = ("features", "probabilities", "cloud", "aurora")
 _ALWAYS_WRITTEN = ("samples", "preset", "steps", "batch", "learning_rate", "seed")
 _WITHOUT_EFFECT = ("threads", "device", "output", "resume", "install", "validate_every", "cache")
 _PATHS = ("images", "labels", "weights")
+_UNSURE = 0.6  # likeliest class below it: the sky is looked at again, turned; set on the validation's skies
 _PARITY = 1e-4  # largest difference of an output; float32 sums in another order
 
 
@@ -136,6 +137,7 @@ def _manifest(
         f"side = {SIDE}",
         f"grid = {GRID}",
         f"classes = {_toml(classes)}",
+        f"unsure = {_UNSURE}",
         "",
     ]
     return "\n".join(lines)

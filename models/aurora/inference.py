@@ -89,6 +89,7 @@ class AuroraModel:
         self._runtime = runtime
         self.description = description or load(self.name)
         self._dome = dome.load(self.description.sha256)
+        self._unsure = float(self.description.parameters.get("unsure", 0.0))
 
     @property
     def identity(self) -> ModelIdentity:
@@ -149,9 +150,29 @@ class AuroraModel:
             for n, frame in enumerate(frames)
         ]
 
+    def said_of(self, given: FloatArray) -> dict[str, FloatArray]:
+        """Probabilities, cloud and features of prepared squares (n, 7, 128, 128), before any check."""
+        return vars(self._run(given))
+
     def _run(self, given: FloatArray) -> _Found:
         found = self.session.run({"image": given}, ("probabilities", "cloud", "features"))
+        unsure = np.flatnonzero(found["probabilities"].max(axis=1) < self._unsure)
+        if unsure.size:
+            found["probabilities"][unsure] = self._looked_again(given[unsure], found["probabilities"][unsure])
         return _Found(found["probabilities"], found["cloud"], found["features"])
+
+    def _looked_again(self, given: FloatArray, first: FloatArray) -> FloatArray:
+        """Geometric mean of what is said of a sky and of its three quarter turns, which show the same.
+
+        A sky is looked at again for its own sake alone, so that no frame depends on those beside it.
+        """
+        total = np.log(np.maximum(first, _LEAST_SUM))
+        for turns in (1, 2, 3):
+            turned = np.ascontiguousarray(np.rot90(given, turns, axes=(2, 3)))
+            said = self.session.run({"image": turned}, ("probabilities",))["probabilities"]
+            total += np.log(np.maximum(said, _LEAST_SUM))
+        mean = np.exp(total / 4.0)
+        return np.asarray(mean / mean.sum(axis=1, keepdims=True), np.float32)
 
     def _interpreted(
         self, frame: Frame, is_valid: NDArray[np.bool_], seen: Fisheye, facts: SkyFacts, found: _Found
