@@ -337,7 +337,7 @@ def main() -> None:
         print(
             f"load of the machine at the start: {os.getloadavg()[0]:.1f}; best of {arguments.rounds} rounds"
         )
-        heads = ("original", "ours, lens set", "ours, lens sought", "ratio, set", "ratio, sought")
+        heads = ("original", "lens set", "lens sought", "ratio, set", "sought")
         print(f"{'':<35}" + "".join(f"{head:>{17 if n < 3 else 15}}" for n, head in enumerate(heads)))
         print(f"{'set':<30}{'n':>5}" + f"{'/s':>9}{'cpu ms':>8}" * 3 + f"{'/s':>8}{'cpu':>7}" * 2)
         with ProcessPoolExecutor(_CORES, mp_context=multiprocessing.get_context("spawn")) as pool:
