@@ -25,7 +25,7 @@ def watched(db: Database, telescope: Telescope) -> None:
         "sha256": LIVE.sha256,
         "provider": "CPUExecutionProvider",
     }
-    workers.sign_on(db, "host:1:a", "worker", NOW, {"models": [fact]})
+    workers.sign_on(db, "host:1:a", "worker", datetime.now(UTC), {"models": [fact]})
     golden = Subject(CheckKind.GOLDEN, LIVE, provider="CPUExecutionProvider")
     detail = {"values": {}, "complaints": ["cloud: clear, 0.90, expected degraded"]}
     _check(db, Check(golden, NOW, 0.75, False, detail))
