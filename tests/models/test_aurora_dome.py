@@ -9,6 +9,7 @@ import pytest
 
 from models.aurora import dome
 from models.aurora.inference import AuroraModel
+from models.registry import load
 from models.runtime import Runtime
 from observatory.analysis import Cause, SkyClass
 from observatory.errors import ModelError
@@ -73,3 +74,7 @@ def test_a_covered_dome_is_named_by_the_pipeline(tmp_path: Path, monkeypatch: py
     assert network.look(frame, frame.fisheye, facts_of(frame)).dome == pytest.approx(1.5)
     quality, _ = AllSkyPipeline(Runtime(), network).score(frame)
     assert quality.causes[0].cause is Cause.DEW_OR_SNOW and quality.is_degraded
+
+
+def test_the_head_that_ships_belongs_to_the_network_that_ships() -> None:
+    assert dome.load(load("aurora").sha256) is not None, "fit it again: python -m models.aurora.dome_training"
