@@ -6,10 +6,14 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
+from statistics import median
 from typing import Any
 
-from observatory.storage import catalogue, events, frames, results, workers
+from observatory.observing import Habit, State, timeline
+from observatory.storage import catalogue, coverage, events, frames, results, workers
 from observatory.storage.catalogue import FrameFilter
+from observatory.storage.coverage import Closure
 from observatory.storage.frames import Priority, Status
 from service.context import Context
 from service.metrics import utc_now
@@ -26,6 +30,8 @@ _LATE = 3.0  # cadences without a frame after which a camera counts as late
 _PLOTTED = 5000
 _PATIENCE_S = 10.0
 _SKETCHED = 300
+_FEW = 3  # steps between frames that tell a cadence
+_MOMENT = timedelta(seconds=1)
 
 Frame = dict[str, Any]
 
@@ -50,13 +56,18 @@ class Tile:
     strip: Sequence[Frame]
     age_s: float | None
     cadence_s: float | None
+    is_cadence_stated: bool
+    """Whether the settings say the cadence; else it is told by the last frames."""
     wait: Wait | None
     """Of the newest arrival, when it is not finished yet and not only for a moment."""
+    rests: str | None
+    """Why nothing is expected of it now: it is switched off, and not lost."""
 
     @property
     def is_late(self) -> bool:
         """Whether frames should have come since."""
-        return bool(self.cadence_s and self.age_s is not None and self.age_s > _LATE * self.cadence_s)
+        known = self.cadence_s if self.is_cadence_stated and self.rests is None else None
+        return bool(known and self.age_s is not None and self.age_s > _LATE * known)
 
     @property
     def degraded(self) -> int:
@@ -198,6 +209,8 @@ def _tiles(here: Context, names: Sequence[str], base: str) -> list[Tile]:
     rows = [row for name in names for row in done[name] or arrived[name]]
     shaped = {frame["id"]: frame for frame in frames_as_json(here.db, rows, base)}
     waits = _waits(here, [row for rows in arrived.values() for row in rows])
+    now = utc_now()
+    closures = coverage.closed(here.db, start=now, end=now + _MOMENT)
     found = []
     for name in names:
         strip = [shaped[row["id"]] for row in done[name]]
@@ -210,11 +223,39 @@ def _tiles(here: Context, names: Sequence[str], base: str) -> list[Tile]:
                 newest=newest,
                 strip=strip[::-1],
                 age_s=None if seen_at is None else (utc_now() - seen_at).total_seconds(),
-                cadence_s=station.cadence_s if station else None,
+                cadence_s=station.cadence_s if station and station.cadence_s else _cadence_s(done[name]),
+                is_cadence_stated=bool(station and station.cadence_s),
                 wait=next((waits[row["id"]] for row in arrived[name] if row["id"] in waits), None),
+                rests=_rest(here, name, [one for one in closures if one.instrument in (name, None)], now),
             )
         )
     return found
+
+
+def _cadence_s(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    """Usual time between an instrument's last frames; None where they are few, or have no times."""
+    times = sorted({row["date_obs"] for row in rows if row["date_obs"] is not None})
+    steps = [(later - sooner).total_seconds() for sooner, later in pairwise(times)]
+    return median(steps) if len(steps) >= _FEW else None
+
+
+def _rest(here: Context, name: str, closures: Sequence[Closure], now: datetime) -> str | None:
+    """Why no frames are expected of an instrument now, in words."""
+    plan = here.settings.plan(name).with_closures(one.as_window for one in closures)
+    since = now.timestamp()
+    state = timeline(plan, since, since + _MOMENT.total_seconds()).state_at(since)
+    if state is State.EXPECTED:
+        return None
+    if state is State.NIGHT and plan.observing.habit is Habit.NIGHT:
+        return "by day it rests"
+    reason = next((one.reason for one in closures if one.reason), None) if state is State.WEATHER else None
+    words = {
+        State.NIGHT: "night",
+        State.ECLIPSE: "in the Earth's shadow",
+        State.MAINTENANCE: "switched off: maintenance",
+        State.WEATHER: f"closed: {reason or 'weather'}",
+    }
+    return words[state]
 
 
 def _waits(here: Context, rows: Sequence[Mapping[str, Any]]) -> dict[int, Wait]:

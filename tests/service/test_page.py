@@ -113,9 +113,9 @@ def test_pieces_are_fetched_on_their_own(client: TestClient, telescope: Telescop
 def test_a_camera_whose_frames_are_overdue_is_late(
     settings: Settings, db: Database, telescope: Telescope
 ) -> None:
-    telescope.observe(date_obs=datetime.now(UTC) - timedelta(seconds=30))
+    telescope.observe(date_obs=datetime.now(UTC) - timedelta(seconds=30), instrument="roof")
     for cadence_s, is_late in ((6.0, True), (60.0, False)):
-        station = {"kso-halpha": InstrumentSettings(kind="kso-halpha", cadence_s=cadence_s)}
+        station = {"roof": InstrumentSettings(kind="halpha", cadence_s=cadence_s)}  # nobody knows its nights
         with TestClient(create_app(settings.model_copy(update={"instruments": station}), db)) as client:
             assert ("late:" in client.get("/").text) is is_late
 
@@ -181,3 +181,23 @@ def test_a_tile_tells_how_many_go_first_while_workers_work(
     assert "waiting, 2 before it: 3" in client.get("/").text
     assert frames.claim(db, ids[-1], "w", datetime.now(UTC))
     assert "in work for 3" in client.get("/").text
+
+
+def test_a_tile_tells_how_often_frames_come_and_that_a_camera_is_switched_off(
+    db: Database, settings: Settings, telescope: Telescope
+) -> None:
+    for minute in range(5):
+        telescope.observe(date_obs=DAY + timedelta(minutes=3 * minute), instrument="roof")
+    unsaid = InstrumentSettings(kind="halpha")
+    with TestClient(create_app(settings.model_copy(update={"instruments": {"roof": unsaid}}), db)) as client:
+        assert "about every 3 min" in client.get("/").text
+    now = datetime.now(UTC)
+    span = f"{now - timedelta(hours=1):%Y-%m-%dT%H:%MZ}/{now + timedelta(hours=1):%Y-%m-%dT%H:%MZ}"
+    closed = InstrumentSettings(kind="halpha", cadence_s=60, maintenance=[{"time": span}])
+    station = settings.model_copy(update={"instruments": {"roof": closed}})
+    with TestClient(create_app(station, db)) as client:
+        page = client.get("/").text
+    assert "every 1 min" in page and "switched off: maintenance" in page and "late:" not in page
+    open_ = closed.model_copy(update={"maintenance": []})
+    with TestClient(create_app(settings.model_copy(update={"instruments": {"roof": open_}}), db)) as client:
+        assert "late:" in client.get("/").text
