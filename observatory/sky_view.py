@@ -12,7 +12,7 @@ from observatory.fisheye import Fisheye
 from observatory.frame import Frame, RowOrder
 from observatory.sky_circle import find_circle
 
-LEAST_SIDE_PX = 400
+LEAST_SIDE_PX = 320
 """Of a picture that has been made smaller for its analysis."""
 _MOST_HALVINGS = 2
 _LARGEST = 1e15  # counts, or any unit: squares of larger numbers no longer fit
