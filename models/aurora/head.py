@@ -17,7 +17,7 @@ FloatArray = NDArray[np.floating]
 IntArray = NDArray[np.integer]
 
 HEADS = ("svm", "logistic")
-GRID_C = tuple(float(c) for c in np.logspace(-3, 2, 6))
+GRID_C = tuple(float(c) for c in np.logspace(-4, 1, 6))
 _DEFAULT_C = 0.1
 _FOLDS = 5
 _SEED = 1
@@ -50,10 +50,8 @@ def fit(features: FloatArray, classes: IntArray, kind: str = "svm", c: float = _
         When the kind is unknown, or a class has fewer members than folds.
     """
     from sklearn.calibration import CalibratedClassifierCV
-    from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
-    from sklearn.svm import LinearSVC
 
     if kind not in HEADS:
         raise UnusableInputError(f"head is one of {', '.join(HEADS)}, not {kind}")
@@ -62,12 +60,19 @@ def fit(features: FloatArray, classes: IntArray, kind: str = "svm", c: float = _
         raise UnusableInputError(
             f"a head needs two classes and {_FOLDS} skies of each; there are {counts.tolist()}: give more"
         )
-    if kind == "logistic":
-        inner: Any = LogisticRegression(C=c, max_iter=500, class_weight="balanced")
-    else:
-        vectors = LinearSVC(C=c, dual=False, class_weight="balanced", random_state=_SEED)
-        inner = CalibratedClassifierCV(vectors, method="sigmoid", cv=_FOLDS)
+    inner = _classifier(kind, c)
+    if kind == "svm":
+        inner = CalibratedClassifierCV(inner, method="sigmoid", cv=_FOLDS)
     return make_pipeline(StandardScaler(), inner).fit(features, classes)
+
+
+def _classifier(kind: str, c: float) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import LinearSVC
+
+    if kind == "logistic":
+        return LogisticRegression(C=c, max_iter=500, class_weight="balanced")
+    return LinearSVC(C=c, dual="auto", tol=1e-3, max_iter=2000, class_weight="balanced", random_state=_SEED)
 
 
 def probabilities(head: Any, features: FloatArray, count: int) -> FloatArray:
@@ -83,12 +88,15 @@ def search(
     """Balanced accuracy of each regularisation, cross-validated in contiguous blocks; shows progress."""
     from sklearn.metrics import balanced_accuracy_score
     from sklearn.model_selection import KFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
     tried = []
     for c in track(grid, f"grid of the {kind} head", console=Console(stderr=True)):
         scores = []
         for fitted, kept in KFold(_FOLDS).split(features):
-            head = fit(features[fitted], classes[fitted], kind, c)
+            head = make_pipeline(StandardScaler(), _classifier(kind, c))  # its classes alone are asked for
+            head.fit(features[fitted], classes[fitted])
             scores.append(balanced_accuracy_score(classes[kept], head.predict(features[kept])))
         tried.append(Tried(c, float(np.mean(scores)), float(np.std(scores))))
     return tried

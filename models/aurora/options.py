@@ -15,7 +15,7 @@ class TrainOptions:
     cache: Path = field(
         default=Path("runs/aurora/skies"), metadata={"help": "folder of simulated skies; made if need be"}
     )
-    samples: int = field(default=30000, metadata={"help": "simulated skies to learn from"})
+    samples: int = field(default=25500, metadata={"help": "simulated skies to learn from"})
     validation: int = field(
         default=2000,
         metadata={"help": "simulated skies of the same cameras kept out: they set the calibration"},
@@ -37,7 +37,7 @@ class TrainOptions:
     weights: Path | None = field(
         default=None, metadata={"help": "file of the backbone's weights (torchvision's or timm's .pth)"}
     )
-    steps: int = field(default=6000, metadata={"help": "training steps"})
+    steps: int = field(default=15500, metadata={"help": "training steps"})
     batch: int = field(default=48, metadata={"help": "skies in a step"})
     learning_rate: float = field(default=2e-3, metadata={"help": "of AdamW at its height"})
     validate_every: int = field(default=500, metadata={"help": "steps between validations and checkpoints"})

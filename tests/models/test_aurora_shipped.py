@@ -91,3 +91,17 @@ def test_turning_a_sky_changes_little_of_what_is_said(model: AuroraModel, skies:
     turned = np.ascontiguousarray(np.rot90(image, axes=(2, 3)))
     again = model.session.run({"image": turned}, ("probabilities",))["probabilities"]
     assert np.median(np.abs(said - again).max(axis=1)) < 0.1
+
+
+def test_a_sky_that_it_is_unsure_of_is_looked_at_again_for_its_own_sake_alone(skies: data.Skies) -> None:
+    image = decode(skies.squares)
+    once, again = AuroraModel(Runtime()), AuroraModel(Runtime())
+    once._unsure = 0.0
+    first, second = once.said_of(image)["probabilities"], again.said_of(image)["probabilities"]
+    unsure = first.max(axis=1) < 0.6
+    assert 0 < unsure.sum() < len(image) / 4
+    np.testing.assert_array_equal(first[~unsure], second[~unsure])
+    number = int(np.flatnonzero(unsure)[0])
+    alone = again.said_of(image[number : number + 1])["probabilities"][0]
+    np.testing.assert_allclose(alone, second[number], atol=2e-6)
+    assert alone.sum() == pytest.approx(1.0, abs=1e-5)
