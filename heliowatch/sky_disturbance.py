@@ -155,7 +155,9 @@ def run_evaluate(
     pairs = paired(rows.at(is_new), magnetometer, own)
     predicted = model.ridge.predict(pairs.rows.features)
     make_folder(out)
-    _write(out, pairs, predicted, own, f"told by the model “{model.name}” of frames that it was not trained on")
+    _write(
+        out, pairs, predicted, own, f"told by the model “{model.name}” of frames that it was not trained on"
+    )
     return {
         "model": f"{model.name} {model.version}",
         "is_simulated": pairs.is_simulated or model.sources.is_simulated,
