@@ -29,8 +29,9 @@ class Drift:
     reference, recent : int
         Numbers of values.
     noise : float
-        KS that two samples of these sizes of one and the same distribution exceed once in a thousand
-        times (Smirnov 1948: sqrt(-ln(a / 2) / 2) sqrt((n + m) / (n m)), a = 0.001).
+        KS that none of all the quantities looked at exceeds but once in a thousand times, where both samples
+        of these sizes are of one and the same distribution (Smirnov 1948: sqrt(-ln(a / 2) / 2)
+        sqrt((n + m) / (n m)), a = 0.001 shared by the quantities).
     """
 
     ks: float
@@ -68,13 +69,13 @@ def psi(reference: NDArray[np.floating], recent: NDArray[np.floating]) -> float:
     return float(np.sum((after - before) * np.log(after / before)))
 
 
-def drift(reference: NDArray[np.floating], recent: NDArray[np.floating]) -> Drift | None:
-    """Drift of one quantity; None where one side has too few finite values to tell."""
+def drift(reference: NDArray[np.floating], recent: NDArray[np.floating], among: int = 1) -> Drift | None:
+    """Drift of one quantity of so many; None where one side has too few finite values to tell."""
     before, after = (np.asarray(values, np.float64)[np.isfinite(values)] for values in (reference, recent))
     if min(len(before), len(after)) < LEAST:
         return None
     n, m = len(before), len(after)
-    noise = float(np.sqrt(-np.log(0.001 / 2) / 2 * (n + m) / (n * m)))
+    noise = float(np.sqrt(-np.log(0.001 / among / 2) / 2 * (n + m) / (n * m)))
     return Drift(ks_statistic(before, after), psi(before, after), n, m, noise)
 
 
@@ -82,7 +83,10 @@ def drifts(
     reference: Mapping[str, NDArray[np.floating]], recent: Mapping[str, NDArray[np.floating]]
 ) -> dict[str, Drift]:
     """Drift of each quantity that both sides have, the largest first."""
+    both = [name for name in reference if name in recent]
     found = {
-        name: one for name in reference if name in recent and (one := drift(reference[name], recent[name]))
+        name: one
+        for name in both
+        if (one := drift(reference[name], recent[name], max(1, len(both)))) is not None
     }
     return dict(sorted(found.items(), key=lambda item: -item[1].ks))

@@ -127,14 +127,14 @@ class ModelWatch:
         model_checks.finish(self._at.db, number, found)
 
     def _measure(self, model: ModelIdentity, now: datetime, every: timedelta) -> None:
-        """Drift of a model's scores and measures, for each instrument of its own."""
+        """Drift of what a model says, for each instrument of its own."""
         subject = Subject(CheckKind.DRIFT, _plain(model))
         number = None if self._stop.is_set() else model_checks.claim(self._at.db, subject, now, every)
         if number is None:
             return
         worst: Check | None = None
-        recent = model_checks.quality_values(self._at.db, model, is_newest=True, count=RECENT)
-        first = model_checks.quality_values(self._at.db, model, is_newest=False, count=REFERENCE + RECENT)
+        recent = model_checks.answers(self._at.db, model, is_newest=True, count=RECENT)
+        first = model_checks.answers(self._at.db, model, is_newest=False, count=REFERENCE + RECENT)
         for instrument, values in sorted(recent.items()):
             before = {
                 name: column[: min(REFERENCE, max(0, len(column) - RECENT))]  # never both at once

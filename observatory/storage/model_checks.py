@@ -21,12 +21,16 @@ from observatory.storage import events
 from observatory.storage.model_schema import model_checks
 from observatory.storage.schema import frames, results
 from observatory.storage.session import Database
+from observatory.storage.sky_schema import skies
 
 _PATIENCE = timedelta(minutes=10)  # a check that was claimed and never ended is made again
 _PART = 500  # results a question
 REFERENCE, RECENT = 1000, 300
 """Results of a model on one instrument: its first ones, and its newest."""
-_NOT_MEASURED = frozenset({"score", "p_value"})
+_NOT_OF_A_MODEL = frozenset(
+    {"p_value", "sun_elevation_deg", "moon_elevation_deg", "moon_azimuth_deg", "moon_illuminated"}
+)
+"""Numbers of a result that follow from others, or from an ephemeris."""
 
 
 class CheckKind(StrEnum):
@@ -191,40 +195,52 @@ def forget(db: Database, before: datetime) -> int:
 Values = dict[str, NDArray[np.float64]]
 
 
-def quality_values(db: Database, model: ModelIdentity, *, is_newest: bool, count: int) -> dict[str, Values]:
-    """Scores and measures that a model gave, by instrument and quantity: its first or its newest ones.
+def answers(db: Database, model: ModelIdentity, *, is_newest: bool, count: int) -> dict[str, Values]:
+    """Numbers that a model gave, by instrument and quantity: its first or its newest ones.
 
+    Scores, measures, probabilities, areas, what its results hold; of all-sky frames the network's features, too.
     Simulated frames are left out, and those of an archive: they say nothing of the sky tonight.
     """
     gathered: dict[str, dict[str, list[float]]] = {}
     for instrument, payload in _payloads(db, model, is_newest=is_newest, count=count):
         into = gathered.setdefault(instrument, {})
-        measures = payload.get("measures") or {}
-        for name, value in {"score": payload.get("score"), **measures}.items():
-            if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-                into.setdefault(name, []).append(float(value))
+        for name, value in _numbers(payload):
+            into.setdefault(name, []).append(value)
     return {
         instrument: {name: np.array(values, np.float64) for name, values in found.items()}
         for instrument, found in gathered.items()
     }
 
 
+def _numbers(payload: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Finite numbers of a result, and of what it holds by name."""
+    for name, value in payload.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(value)
+        elif _is_number(value) and name not in _NOT_OF_A_MODEL:
+            yield name, float(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _payloads(
     db: Database, model: ModelIdentity, *, is_newest: bool, count: int
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Instrument and payload of quality results, up to so many of each instrument, a part at a time."""
+    """Instrument and payload of a model's results, up to so many of each instrument, a part at a time."""
     left: dict[str, int] = {}
     after: int | None = None
     order = results.c.id.desc() if is_newest else results.c.id.asc()
     for _ in range(40):  # 20 000 results at most: a rare instrument among many others is told later
         query = (
-            select(results.c.id, frames.c.instrument, results.c.payload)
+            select(results.c.id, frames.c.instrument, results.c.payload, skies.c.features)
             .join(frames, frames.c.id == results.c.frame_id)
+            .outerjoin(skies, and_(skies.c.frame_id == frames.c.id, results.c.analysis == "sky"))
             .where(
                 results.c.model_name == model.name,
                 results.c.model_version == model.version,
                 results.c.model_sha256 == model.sha256,
-                results.c.analysis == "quality",
                 frames.c.is_simulated.is_(False),
                 frames.c.priority == "live",
             )
@@ -236,10 +252,15 @@ def _payloads(
         for row in rows:
             if left.setdefault(row.instrument, count) > 0:
                 left[row.instrument] -= 1
-                yield row.instrument, row.payload
+                yield row.instrument, {**row.payload, "features": _named(row.features)}
         if len(rows) < _PART or all(number == 0 for number in left.values()):
             return
         after = rows[-1].id
+
+
+def _named(features: bytes | None) -> dict[str, float]:
+    values = np.frombuffer(features or b"", "<f2").astype(float)
+    return {f"feature {place}": float(value) for place, value in enumerate(values)}
 
 
 def _about(subject: Subject) -> list[Any]:

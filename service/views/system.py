@@ -72,8 +72,8 @@ class Page:
     database: str
     broker_fault: str | None
     wanted_device: str
-    is_on_wanted: bool
-    """Whether every network runs on the device that the settings ask for."""
+    is_on_wanted: bool | None
+    """Whether every network runs on the device that the settings ask for; None where none runs."""
     frames: Mapping[str, int]
     backlogs: Sequence[Backlog]
     processes: Sequence[Process]
@@ -110,7 +110,7 @@ def _page(here: Context) -> Page:
         database="SQLite" if here.db.is_sqlite else "PostgreSQL",
         broker_fault=here.probe_queue(),
         wanted_device=wanted.value,
-        is_on_wanted=wanted is Device.CPU or all(device != "CPU" for device in on),
+        is_on_wanted=(wanted is Device.CPU or "CPU" not in on) if on else None,
         frames=here.counts.get(),
         backlogs=here.collector.backlogs(),
         processes=processes,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from observatory.alerts.facts import DriftTold
-from observatory.analysis import ModelIdentity
+from observatory.analysis import ModelIdentity, Sky, SkyClass, SkyFacts
 from observatory.storage import alert_facts, deployments, model_checks, past_facts, shadows
 from observatory.storage.deployments import Deployment, NoSuchDeploymentError, Role, Step
 from observatory.storage.model_checks import Check, CheckKind, Subject
@@ -150,8 +150,22 @@ def test_scores_are_told_apart_by_instrument_first_ones_and_newest(
         telescope.observe(place / 10, date_obs=NOW + timedelta(minutes=place))
     telescope.observe(0.9, instrument="gong-halpha")
     telescope.observe(0.7, is_simulated=True)
-    first = model_checks.quality_values(db, MODEL, is_newest=False, count=4)
-    newest = model_checks.quality_values(db, MODEL, is_newest=True, count=2)
+    first = model_checks.answers(db, MODEL, is_newest=False, count=4)
+    newest = model_checks.answers(db, MODEL, is_newest=True, count=2)
     np.testing.assert_allclose(first["kso-halpha"]["score"], [0.0, 0.1, 0.2, 0.3])
     np.testing.assert_allclose(newest["kso-halpha"]["score"], [0.5, 0.4])
     np.testing.assert_allclose(newest["gong-halpha"]["score"], [0.9])
+
+
+def test_features_of_skies_are_among_the_answers_and_ephemerides_are_not(
+    db: Database, telescope: Telescope
+) -> None:
+    features = np.arange(4, dtype=np.float32)
+    probabilities = {name: 0.9 if name is SkyClass.ARC else 0.02 for name in SkyClass}
+    facts = SkyFacts(sun_elevation_deg=-20.0, moon_elevation_deg=3.0)
+    told = Sky(SkyClass.ARC, probabilities, 0.25, np.zeros(33, np.float32), features, facts, MODEL)
+    telescope.observe(0.9, instrument="dome", family="allsky", sky=told)
+    found = model_checks.answers(db, MODEL, is_newest=True, count=9)["dome"]
+    assert found["arc"].tolist() == [0.9] and found["cloud_cover"].tolist() == [0.25]
+    assert found["feature 3"].tolist() == [3.0]
+    assert not any("sun" in name or "moon_" in name for name in found)

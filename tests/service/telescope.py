@@ -28,6 +28,7 @@ from observatory.storage.frames import Arrival, NewFrame, Status
 from observatory.storage.regions import NewSegmentation
 from observatory.storage.results import NewProduct, NewResult
 from observatory.storage.session import Database
+from observatory.storage.skies import NewSky, sky_payload
 
 CHANNELS = {"aia-304": "red", "aia-211": "green", "aia-171": "blue"}
 MODEL = ModelIdentity("halpha-quality", "1.0.0", "ab" * 32)
@@ -111,6 +112,9 @@ class Telescope:
         made = list(given.pop("made", ()))
         if judged:
             made.append(NewResult("quality", MODEL, results.quality_payload(judged)))
+        sky = given.pop("sky", None)
+        if sky is not None:
+            made.append(NewResult("sky", sky.model, sky_payload(sky)))
         frame_id = self.receive(**given)
         claimed = frames.claim(self.db, frame_id, "worker-1", datetime.now(UTC))
         assert claimed is not None
@@ -134,6 +138,7 @@ class Telescope:
             software_version="0.1.0",
             now=datetime.now(UTC),
             segmentations=found,
+            sky=None if sky is None else NewSky(sky),
         )
         return frame_id
 
