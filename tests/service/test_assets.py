@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 
 import pytest
 from fastapi.testclient import TestClient
@@ -15,6 +16,10 @@ SCRIPT = static_address("vendor/htmx.min.js")
 PLAIN = {"Accept-Encoding": "identity"}
 
 
+def without_clock(page: bytes) -> bytes:
+    return re.sub(rb"<time .*?</time>", b"", page, flags=re.DOTALL)
+
+
 @pytest.mark.parametrize("path", ["/docs", SCRIPT, static_address("heliowatch.css")])
 def test_what_is_packed_says_so_and_is_the_same_unpacked(client: TestClient, path: str) -> None:
     plain = client.get(path, headers=PLAIN)
@@ -23,7 +28,7 @@ def test_what_is_packed_says_so_and_is_the_same_unpacked(client: TestClient, pat
         sent = b"".join(packed.iter_raw())
     assert packed.headers["content-encoding"] == "gzip" and packed.headers["vary"] == "Accept-Encoding"
     assert int(packed.headers["content-length"]) == len(sent) < len(plain.content) / 2
-    assert gzip.decompress(sent) == plain.content
+    assert without_clock(gzip.decompress(sent)) == without_clock(plain.content)
     assert packed.headers["content-type"] == plain.headers["content-type"]
     assert packed.headers.get("cache-control") == plain.headers.get("cache-control")
 
