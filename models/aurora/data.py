@@ -33,7 +33,8 @@ UNKNOWN = -1
 SHARD = 500  # skies in a file
 _SIGNED = np.array([name in ("brightness", "contrast", "green", "red") for name in CHANNELS])
 _OF_NIGHTS = 0.5  # of the skies to train on; the rest are single scenes, more even in their classes
-_MOONLIT_CLOUD = 0.15  # of the single scenes
+_MOONLIT_CLOUD, _MOONLIT_CIRRUS = 0.15, 0.15  # of the single scenes
+_MISJUDGED, _TOO_WIDE = 0.3, (-0.02, 0.06)  # share of the circles that are not the lens's, and by how much
 _EVIDENT, _EVIDENT_BEHIND_CLOUD = 0.7, 1.5  # light of the aurora over the rest, in the best places
 _HAZE, _THICK = 0.1, 0.5  # share of the light that cloud stops
 _LEAST_VALID = 0.3  # of a cell: less, and nothing is asked of it
@@ -146,8 +147,14 @@ def simulated_shard(number: int, count: int, seed: int, size: int, is_testing: b
             pixels, circle, truth = sample_of_nights(random, across, (kind,), sites)
         else:
             pixels, circle, truth = sample(random, across, (kind,))
-            if random.random() < _MOONLIT_CLOUD:
+            chance = random.random()
+            if chance < _MOONLIT_CLOUD:
                 pixels, circle, truth = _moonlit_cloud(random, kind, across)
+            elif chance < _MOONLIT_CLOUD + _MOONLIT_CIRRUS:
+                pixels, circle, truth = _moonlit_cirrus(random, kind, across)
+        if not is_testing and random.random() < _MISJUDGED:
+            # Circles that are found in pictures take some of the dark rim, seldom too little of the sky.
+            circle = replace(circle, radius_px=circle.radius_px * (1 + random.uniform(*_TOO_WIDE)))
         squares.append(encode(channels(lay_out(pixels, circle))))
         cloud, is_seen = map_of(truth.cloud_map, circle, truth.is_sky)
         aurora, _ = map_of(np.minimum(truth.aurora_map, 1.0), circle, truth.is_sky)
@@ -171,6 +178,18 @@ def _moonlit_cloud(
     scene, _ = draw_scene(random, SkyClass.CLOUD)
     moon = Moon(*(float(random.uniform(*bounds)) for bounds in ((5, 80), (0, 360), (0.4, 1.0))))
     taken = photograph(replace(scene, moon=moon, forms=()), draw_camera(random, kind, across), random)
+    return taken.pixels, taken.circle, taken.truth
+
+
+def _moonlit_cirrus(
+    random: np.random.Generator, kind: CameraKind, across: int
+) -> tuple[NDArray[np.generic], Fisheye, SkyTruth]:
+    """Thin, fibrous cloud with the Moon on it."""
+    from models.simulate.allsky import photograph
+    from models.simulate.allsky_cameras import draw_camera
+    from models.simulate.allsky_sampling import draw_moonlit_cirrus
+
+    taken = photograph(draw_moonlit_cirrus(random), draw_camera(random, kind, across), random)
     return taken.pixels, taken.circle, taken.truth
 
 

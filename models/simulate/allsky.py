@@ -10,6 +10,9 @@ class follows from what was put into it and how much of that can be seen:
   Evident aurora goes before cloud and Moon. The brightest form, by far, names the class: ``arc`` for smooth bands
   across the sky, ``discrete`` for rayed, folded or broken ones, ``diffuse`` for glow and patches.
 - **cloud**: no aurora, and the clouds stop more than `CLOUDY` of the light of the sky (mean above 15 degrees).
+  Cirrus counts by what shows more of it: light that it stops, or light of the Moon that it scatters; see
+  `models.simulate.allsky_cirrus.evidence`. Where it counts `VEILED` or more over `CLEAR` of the sky, the sky is
+  neither ``moon`` nor ``clear``.
 - **moon**: no aurora, less cloud than `CLEAR`, the Moon unhidden above the horizon, and its light the
   greater part of the sky's median.
 - **clear**: no aurora, less cloud than `CLEAR`, moonlight less than a third of the rest, and no glow on the
@@ -27,6 +30,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.simulate import allsky_cirrus as cirrus
 from models.simulate import allsky_light as sources
 from models.simulate.allsky_aurora import curtains_light, glow_light
 from models.simulate.allsky_cameras import Camera
@@ -45,6 +49,7 @@ EVIDENT_THROUGH = 2.0
 ABSENT = 0.05
 CLOUDY = 0.6
 CLEAR = 0.4
+VEILED = 0.3
 GLARING = 8.0
 _BRIGHTEST_SUN_DEG = -4.0
 _BRIGHTEST_KR = 100.0  # the third class of brightness, as bright as moonlit cloud (Hunten 1955)
@@ -62,7 +67,8 @@ class SkyTruth:
     sky_class : SkyClass or None
         None where no class is evident.
     cloud_map : ndarray, shape (height, width), float32
-        Share of the sky's light that cloud stops, 0 to 1; 0 where the sky is not seen.
+        Share of the sky's light that cloud stops, 0 to 1, or as much as moonlit cirrus is as evident as;
+        0 where the sky is not seen.
     aurora_map : ndarray, shape (height, width), float32
         Light of the aurora over the rest of the light, as the camera feels it.
     is_sky : ndarray of bool, shape (height, width)
@@ -107,6 +113,7 @@ class _Light:
     cloud: FloatArray
     sky: NDArray[np.bool_]
     peaks: dict[SkyClass, float]
+    veiled: float
     moon_share: float
     is_glaring: bool
 
@@ -174,6 +181,7 @@ def _light(scene: Scene, camera: Camera, view: View) -> _Light:
     air = sources.extinction(view)
     through, texture = _through(scene, view)
     cloud = 1.0 - through
+    ice = cirrus.ice_of(scene.cirrus, scene.moon, view)
 
     def felt(spectrum: object) -> FloatArray:
         return np.asarray(response @ np.asarray(spectrum, np.float32), np.float32)[:, None, None]
@@ -185,6 +193,11 @@ def _light(scene: Scene, camera: Camera, view: View) -> _Light:
     lit_by_moon = np.zeros_like(above)
     if scene.moon is not None and scene.moon.elevation_deg > -1.0:
         lit_by_moon = felt(sources.MOONLIGHT) * sources.moonlight(scene.moon, view)
+    change: FloatArray | None = None
+    if ice is not None:
+        clear = above + dawn + lit_by_moon
+        above, dawn, lit_by_moon = cirrus.seen_through(ice, above, dawn, lit_by_moon, felt(sources.MOONLIGHT))
+        change = (above + dawn + lit_by_moon - clear).sum(axis=0) * through
     # Clouds show the light from above, blurred and dimmed, on their underside.
     ambient = (above + dawn + lit_by_moon).mean(axis=(1, 2), keepdims=True)
     relief = np.clip(1.0 + texture, 0.3, 1.9)
@@ -198,11 +211,18 @@ def _light(scene: Scene, camera: Camera, view: View) -> _Light:
         # Town light fills the whole underside of a deck, more towards the town.
         underside += spectrum * (0.25 * town.level * (0.3 + np.sin(view.zenith) ** 2) * relief)
     rest = (above + dawn + lit_by_moon) * through + underside * cloud + towns * (1.0 + 1.2 * cloud)
+    lit_by_moon = lit_by_moon * through
+    if ice is not None:
+        rest += cirrus.TOWN_LIT * towns * (1.0 - ice.through)
+        through = through * ice.through
     white, warm = sources.draw_stars(scene.stars, view, through * air)
     rest += felt(sources.LAMP_WHITE) * white + felt(sources.TWILIGHT_RED) * warm
     stray = _moon_glare(scene, view, through, cloud, felt(sources.MOONLIGHT))
     rest += stray
+    cloud = 1.0 - through
     aurora, peaks = _aurora(scene, camera, view, through * air, cloud)
+    if change is not None:
+        cloud = np.maximum(cloud, cirrus.evidence(change, rest.sum(axis=0)))
     hidden = _skyline(scene.skyline, view)
     ground = np.float32(scene.skyline.glow) * rest.mean(axis=(1, 2), keepdims=True)
     rest, aurora = np.where(hidden, ground, rest), np.where(hidden, 0.0, aurora)
@@ -210,10 +230,12 @@ def _light(scene: Scene, camera: Camera, view: View) -> _Light:
         spectrum = felt(sources.spectrum_between(sources.LAMP_WHITE, sources.SODIUM, lamp.warmth))
         rest += spectrum * sources.lamp_light(lamp, view)
     sky = view.is_inside & ~hidden & open_field(camera, view)
-    moon_share = _moon_share(scene, view, lit_by_moon * through + stray, rest, sky)
+    moon_share = _moon_share(scene, view, lit_by_moon + stray, rest, sky)
     seen = rest.sum(axis=0)[sky]
     is_glaring = bool(sky.any()) and bool(np.percentile(seen[::5], 97) > GLARING * np.median(seen[::5]))
-    return _Light(rest, aurora.astype(np.float32), cloud, sky, peaks, moon_share, is_glaring)
+    high = sky & (view.zenith < np.radians(75))
+    veiled = float((cloud[high] > VEILED).mean()) if high.any() else 0.0
+    return _Light(rest, aurora.astype(np.float32), cloud, sky, peaks, veiled, moon_share, is_glaring)
 
 
 def _through(scene: Scene, view: View) -> tuple[FloatArray, FloatArray]:
@@ -268,14 +290,33 @@ def _moon_glare(
         view, moon.elevation_deg, moon.azimuth_deg, direct, 0.004 * view.circle.radius_px + 0.3
     )
     light = light + sources.glare(view, moon.elevation_deg, moon.azimuth_deg, direct * dirt)
-    # Ghost on the far side of the axis: light that two surfaces of the lens have thrown back.
-    ghost = sources.draw_point(
-        view, 90 - 0.6 * (90 - moon.elevation_deg), moon.azimuth_deg + 180.0, direct * dirt * 2e-3, 2.5
-    )
+    ghost = _ghosts(scene, view, direct * dirt)
     apart_deg = np.degrees(np.arccos(np.clip(view.cosine_to(moon.elevation_deg, moon.azimuth_deg), -1, 1)))
     scattered = sources.moon_disc(moon) / 3000.0 * cloud * (0.2 + through)
     aureole = scattered * (np.exp(-apart_deg / 9.0) + 0.12 * np.exp(-apart_deg / 35.0))
     return np.asarray(colour * (light + ghost + aureole), np.float32)
+
+
+def _ghosts(scene: Scene, view: View, light: float) -> FloatArray:
+    """Images of the Moon that two surfaces of the lens have thrown back: on its diameter, mostly the far side."""
+    moon, dome = scene.moon, scene.dome
+    found = np.zeros(view.shape, np.float32)
+    if moon is None:
+        return found
+    random = np.random.default_rng((dome.seed, 4))
+    for number in range(dome.ghosts):
+        place, wide, strong = (-0.6, 2.5, 2e-3) if number == 0 else _ghost(random, view)
+        zenith_deg, turned = place * (90.0 - moon.elevation_deg), moon.azimuth_deg
+        if zenith_deg < 0:
+            zenith_deg, turned = -zenith_deg, turned + 180.0
+        found += sources.draw_point(view, 90.0 - zenith_deg, turned, light * strong, wide)
+    return found
+
+
+def _ghost(random: np.random.Generator, view: View) -> tuple[float, float, float]:
+    """Where on the diameter (1 is the Moon), how wide in pixels, and what share of the stray light."""
+    wide = view.circle.radius_px * random.uniform(0.01, 0.06)
+    return float(random.uniform(-1.1, 0.9)), float(wide), float(10 ** random.uniform(-3.0, -1.7))
 
 
 def _moon_share(
@@ -398,7 +439,7 @@ def _named(
         return None
     if cover > CLOUDY:
         return SkyClass.CLOUD
-    if cover > CLEAR:
+    if cover > CLEAR or (scene.cirrus and light.veiled > CLEAR):
         return None
     if light.moon_share > 1.0:
         return SkyClass.MOON

@@ -74,12 +74,12 @@ def moonlight(moon: Moon, view: View) -> FloatArray:
     return np.asarray(_moon_candles(moon) * scatter * direct * air / _NATURAL_NL, np.float32)
 
 
-def moon_disc(moon: Moon) -> float:
-    """Light of the Moon itself, behind the air, in natural skies times square degrees."""
+def moon_disc(moon: Moon, extinction_mag: float = _EXTINCTION_MAG) -> float:
+    """Light of the Moon itself in natural skies times square degrees, behind air that takes so much at the zenith."""
     if moon.elevation_deg < -0.3:
         return 0.0
     magnitude = -2.5 * np.log10(max(_moon_candles(moon), 1e-9)) - 16.57
-    return float(10 ** (0.4 * (_SKY_MAG_DEG2 - magnitude - _EXTINCTION_MAG * _moon_airmass(moon))))
+    return float(10 ** (0.4 * (_SKY_MAG_DEG2 - magnitude - extinction_mag * _moon_airmass(moon))))
 
 
 def glare(

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from models.simulate.allsky import SimulatedSky, SkyTruth, photograph
 from models.simulate.allsky_cameras import TESTING_KINDS, Camera, CameraKind, draw_camera
 from models.simulate.allsky_forms import Substorm, draw_substorms, forms_at
-from models.simulate.allsky_scene import Deck, Dome, Moon, Scene, View
+from models.simulate.allsky_sampling import draw_cirrus
+from models.simulate.allsky_scene import Cirrus, Deck, Dome, Moon, Scene, View
 from models.simulate.allsky_sites import TESTING_SITES, SimulatedSite
 from models.simulate.magnetometer import disturbance_nt, recorded
 from models.simulate.stars import GALACTIC_POLE_DEG, directions, stars_above
@@ -26,6 +27,7 @@ from observatory.moon import moon_illuminated, moon_position
 from observatory.sky import sun_azimuth_deg, sun_elevation_deg
 
 _HOUR_S = 3600.0
+_CIRRUS = 1 / 6  # share of the nights
 
 
 class Weather(StrEnum):
@@ -40,12 +42,15 @@ class Weather(StrEnum):
 
 @dataclass(frozen=True)
 class _Cloud:
-    """The decks of a night: cover at the hours from local noon, and a wind."""
+    """The decks of a night: cover at the hours from local noon, and a wind; cirrus with its own."""
 
     decks: tuple[Deck, ...]
     hours: NDArray[np.float64]
     covers: NDArray[np.float64]
     wind_km_s: tuple[float, float]
+    sheet: Cirrus | None = None
+    sheet_covers: NDArray[np.float64] | None = None
+    jet_km_s: tuple[float, float] = (0.0, 0.0)
 
 
 class Night:
@@ -89,6 +94,9 @@ class Night:
         self.weather = weather or list(Weather)[int(random.integers(len(Weather)))]
         self.substorms: tuple[Substorm, ...] = draw_substorms(random, self.activity, place.poleward)
         self._cloud = _draw_cloud(random, self.weather)
+        if weather is None:
+            # Drawn apart: nights without cirrus are the same as ever.
+            self._cloud = _with_cirrus(np.random.default_rng((seed, evening.toordinal(), 5)), self._cloud)
         self._dome = Dome(dirt=float(np.exp(random.uniform(np.log(0.002), np.log(0.03)))), seed=seed)
         self._airglow_kr = float(random.uniform(0.15, 0.4))
         self._milky_way = float(random.uniform(0.5, 1.0))
@@ -111,6 +119,7 @@ class Night:
             milky_way_level=self._milky_way,
             forms=forms_at(self.substorms, time_s - self.noon_s),
             decks=self._decks_at(time_s - self.noon_s),
+            cirrus=self._cirrus_at(time_s - self.noon_s),
             towns=self.place.towns,
             lamps=self.place.lamps,
             veil=self.place.veil,
@@ -161,6 +170,16 @@ class Night:
             replace(deck, cover=min(cover * deck.cover, 1.0), offset_km=(east, north)) for deck in cloud.decks
         )
 
+    def _cirrus_at(self, seconds: float) -> tuple[Cirrus, ...]:
+        cloud = self._cloud
+        if cloud.sheet is None or cloud.sheet_covers is None:
+            return ()
+        cover = float(np.interp(seconds / _HOUR_S, cloud.hours, cloud.sheet_covers))
+        if cover < 0.02:
+            return ()
+        east, north = (speed * seconds for speed in cloud.jet_km_s)
+        return (replace(cloud.sheet, cover=cover, offset_km=(east, north)),)
+
 
 def night_camera(kind: CameraKind, seed: int = 1, size_px: int = 240) -> Camera:
     """A camera that stands level with north up and east left, its whole sky in the picture, nothing printed."""
@@ -206,6 +225,18 @@ def _moment(random: np.random.Generator, night: Night) -> float:
         (storm.onset_s + storm.expansion_s, storm.end_s),
     )
     return float(random.uniform(*spans[int(random.integers(3))]))
+
+
+def _with_cirrus(random: np.random.Generator, cloud: _Cloud) -> _Cloud:
+    """The same night, in one of six with cirrus that comes and goes along its fibres with the jet stream."""
+    if random.random() > _CIRRUS:
+        return cloud
+    swing = np.convolve(random.normal(0, 1, len(cloud.hours) + 6), np.ones(7) / 7, mode="valid")
+    sheet = draw_cirrus(random)
+    covers = np.clip(sheet.cover + 0.7 * swing, 0.0, 0.99)
+    towards, speed = np.radians(sheet.turn_deg), random.uniform(0.01, 0.05)
+    jet = (float(speed * np.cos(towards)), float(speed * np.sin(towards)))
+    return replace(cloud, sheet=sheet, sheet_covers=covers, jet_km_s=jet)
 
 
 def _draw_cloud(random: np.random.Generator, weather: Weather) -> _Cloud:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from models.simulate.allsky import SkyTruth, photograph
 from models.simulate.allsky_cameras import TRAINING_KINDS, CameraKind, draw_camera
 from models.simulate.allsky_scene import (
+    Cirrus,
     Curtain,
     Deck,
     Dome,
@@ -34,6 +35,7 @@ _SHARES = {
     SkyClass.MOON: 0.11,
     SkyClass.CLEAR: 0.16,
 }
+_CIRRUS, _CIRRUS_ELSE = {SkyClass.CLOUD: 0.15, SkyClass.MOON: 0.15}, 0.08  # how often skies have some
 
 
 def sample(
@@ -80,6 +82,7 @@ def draw_scene(random: np.random.Generator, wanted: SkyClass) -> tuple[Scene, fl
     elif random.random() < 0.12:
         forms, contrast = _forms(random, SkyClass.DIFFUSE), 0.03
     twilight = 0.1 if is_auroral else 0.22
+    cirrus = _CIRRUS.get(wanted, _CIRRUS_ELSE)
     scene = Scene(
         sun_elevation_deg=float(
             random.uniform(-15, -3) if random.random() < twilight else random.uniform(-45, -15)
@@ -94,6 +97,7 @@ def draw_scene(random: np.random.Generator, wanted: SkyClass) -> tuple[Scene, fl
         milky_way_level=float(random.uniform(0.3, 1.2)),
         forms=forms,
         decks=_decks(random, wanted),
+        cirrus=(draw_cirrus(random),) if random.random() < cirrus else (),
         towns=_towns(random),
         veil=float(np.exp(random.uniform(np.log(0.1), np.log(6.0))) if random.random() < 0.5 else 0.0),
         veil_warmth=float(random.uniform(0.2, 1.0)),
@@ -247,6 +251,40 @@ def _decks(random: np.random.Generator, wanted: SkyClass) -> tuple[Deck, ...]:
     return (replace(deck, lean=float(random.uniform(0.6, 1.3)), lean_deg=float(random.uniform(0, 360))),)
 
 
+def draw_cirrus(random: np.random.Generator) -> Cirrus:
+    """A sheet of cirrus: scattered tufts and streaks, or a veil over all of the sky; thin more often than thick."""
+    height = float(random.uniform(6.0, 12.0))
+    is_wide = random.random() < 0.6
+    return Cirrus(
+        height_km=height,
+        cover=float(random.uniform(0.75, 0.99) if is_wide else random.uniform(0.1, 0.75)),
+        depth=float(np.exp(random.uniform(np.log(0.1), np.log(1.5)))),
+        scale_km=height * float(np.exp(random.uniform(np.log(8), np.log(30)))),
+        fibre_km=height * float(np.exp(random.uniform(np.log(1.5), np.log(8)))),
+        stretch=float(np.exp(random.uniform(np.log(2.5), np.log(14)))),
+        turn_deg=float(random.uniform(0, 360)),
+        bend=float(random.uniform(0, 1)),
+        texture=float(random.uniform(0.5, 1.2) if random.random() < 0.8 else random.uniform(0.15, 0.5)),
+        halo=float(random.uniform(0.2, 1.0) if random.random() < 0.25 else 0.0),
+        offset_km=(0.0, 0.0),
+        seed=int(random.integers(2**30)),
+    )
+
+
+def draw_moonlit_cirrus(random: np.random.Generator) -> Scene:
+    """A sky of cirrus, without aurora, that mostly a Moon of any height shines on."""
+    scene, _ = draw_scene(random, SkyClass.MOON)
+    low = random.random() < 0.5
+    moon = Moon(
+        float(random.uniform(1, 20) if low else random.uniform(15, 75)),
+        float(random.uniform(0, 360)),
+        float(random.uniform(0.3, 1.0)),
+    )
+    sheets = tuple(draw_cirrus(random) for _ in range(1 + int(random.random() < 0.35)))
+    decks = () if random.random() < 0.8 else (_broken(random, random.uniform(0.03, 0.3)),)
+    return replace(scene, moon=moon if random.random() < 0.85 else None, cirrus=sheets, decks=decks, forms=())
+
+
 def _overcast(random: np.random.Generator) -> Deck:
     return _deck(random, 1.0, float(np.exp(random.uniform(np.log(0.9), np.log(6.0)))), 1.0)
 
@@ -343,6 +381,7 @@ def _dome(random: np.random.Generator) -> Dome:
         dew=float(random.uniform(0.05, 0.5) if random.random() < 0.05 else 0.0),
         dirt=float(np.exp(random.uniform(np.log(0.002), np.log(0.05)))),
         seed=int(random.integers(2**30)),
+        ghosts=int(random.choice([1, 1, 2, 4])),
     )
 
 

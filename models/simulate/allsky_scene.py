@@ -193,6 +193,47 @@ class Deck:
 
 
 @dataclass(frozen=True)
+class Cirrus:
+    """A thin sheet of ice cloud, drawn out into fibres.
+
+    Attributes
+    ----------
+    height_km : float
+    cover : float
+        Share of it that is cloud, 0 to 1.
+    depth : float
+        Optical depth at the zenith where it is thick: what a star loses.
+    scale_km, fibre_km : float
+        Lengths of the tiles of its patches, and of its fibres where they are cut across.
+    stretch : float
+        How much longer than wide fibres are.
+    turn_deg : float
+        Where they point, from east over north.
+    bend : float
+        How much they wind: 0 is straight, 1 hooked.
+    texture : float
+        Contrast of the fibres: 0 is a smooth veil.
+    halo : float
+        Of the ring at 22 degrees, 0 to 1.
+    offset_km : tuple (east, north)
+    seed : int
+    """
+
+    height_km: float
+    cover: float
+    depth: float
+    scale_km: float
+    fibre_km: float
+    stretch: float
+    turn_deg: float
+    bend: float
+    texture: float
+    halo: float
+    offset_km: tuple[float, float]
+    seed: int
+
+
+@dataclass(frozen=True)
 class Town:
     """Lights beyond the horizon: a glow that is `level` skies bright at 5 degrees, `warmth` from 0 to 1."""
 
@@ -239,12 +280,17 @@ class Skyline:
 
 @dataclass(frozen=True)
 class Dome:
-    """The glass over the lens: `snow` and `dew` cover 0 to 1, `dirt` the share of light that strays."""
+    """The glass over the lens, and the lens.
+
+    `snow` and `dew` cover 0 to 1; `dirt` is the share of light that strays, `ghosts` how many images of the Moon
+    the surfaces throw back.
+    """
 
     snow: float = 0.0
     dew: float = 0.0
     dirt: float = 0.005
     seed: int = 0
+    ghosts: int = 1
 
 
 @dataclass(frozen=True)
@@ -262,6 +308,7 @@ class Scene:
     milky_way_level: float = 0.5
     forms: tuple[Curtain | Glow, ...] = ()
     decks: tuple[Deck, ...] = ()
+    cirrus: tuple[Cirrus, ...] = ()
     towns: tuple[Town, ...] = ()
     lamps: tuple[Lamp, ...] = ()
     veil: float = 0.0

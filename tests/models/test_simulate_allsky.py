@@ -14,12 +14,13 @@ from astropy.coordinates import AltAz, EarthLocation, SkyCoord
 from astropy.time import Time
 from astropy.utils import iers
 
-from models.simulate.allsky import SimulatedSky, photograph
+from models.simulate.allsky import SimulatedSky, _light, photograph
 from models.simulate.allsky_cameras import STATION_KIND, TESTING_KINDS, TRAINING_KINDS, Camera
+from models.simulate.allsky_cirrus import scattered_moonlight, slant_depth
 from models.simulate.allsky_files import write_film, write_picture, write_sky_fits
 from models.simulate.allsky_night import Night, Weather, night_camera, sample_of_nights
 from models.simulate.allsky_sampling import draw_arc, draw_scene, sample
-from models.simulate.allsky_scene import Deck, Moon, Scene, Stars, View
+from models.simulate.allsky_scene import Cirrus, Deck, Moon, Scene, Stars, View
 from models.simulate.allsky_sites import TESTING_SITES, TRAINING_SITES
 from models.simulate.stars import bright_stars, directions
 from observatory.analysis import AURORAL, SkyClass
@@ -29,6 +30,7 @@ from observatory.sky import Site
 
 SVALBARD = TRAINING_SITES[0]
 NOBODY = Stars(np.zeros((0, 3), np.float32), np.zeros(0, np.float32), np.zeros(0, np.float32))
+FIBRES = Cirrus(9.0, 0.9, 0.3, 120.0, 40.0, 8.0, 0.0, 0.2, 0.9, 0.0, (0.0, 0.0), 7)
 OVERCAST = Deck(2.0, 1.0, 4.0, 1.0, 30.0, 1.0, 0.0, (0.0, 0.0), 5)
 
 
@@ -136,7 +138,7 @@ def test_the_same_seed_gives_the_same_sky() -> None:
 
 
 def test_samples_hold_every_class_and_truths_that_fit_their_pixels() -> None:
-    random = np.random.default_rng(20)
+    random = np.random.default_rng(22)
     classes: Counter[SkyClass | None] = Counter()
     for _ in range(140):
         pixels, circle, truth = sample(random, 64)
@@ -246,3 +248,62 @@ def test_a_fits_file_counts_rows_upwards(tmp_path: Path) -> None:
 def test_sixteen_bits_are_refused_by_jpeg(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="write FITS or PGM"):
         write_picture(tmp_path, np.zeros((8, 8), np.uint16), MOMENT, SVALBARD)
+
+
+def test_cirrus_is_drawn_out_along_its_fibres(camera: Camera) -> None:
+    view = View(camera.circle, camera.shape)
+    depth = np.log(slant_depth(replace(FIBRES, bend=0.0, cover=0.99), view) + 0.01)
+    row, column = round(camera.circle.center_y_px), round(camera.circle.center_x_px)
+    # North is up: fibres that point from west to east lie along the rows.
+    middle = depth[row - 40 : row + 41, column - 40 : column + 41]
+    assert np.abs(np.diff(middle, axis=0)).mean() > 2.5 * np.abs(np.diff(middle, axis=1)).mean()
+
+
+def test_cirrus_dims_a_star_by_its_optical_depth(camera: Camera) -> None:
+    overhead = Stars(np.array([[0, 0, 1]], np.float32), np.array([0.5], np.float32), np.zeros(1, np.float32))
+    view = View(camera.circle, camera.shape)
+    sheet = replace(FIBRES, cover=0.99)
+    row, column = round(camera.circle.center_y_px), round(camera.circle.center_x_px)
+    through, clear = (
+        _light(dark(stars=overhead, cirrus=sheets), camera, view).rest.sum(axis=0)
+        - _light(dark(cirrus=sheets), camera, view).rest.sum(axis=0)
+        for sheets in ((sheet,), ())
+    )
+    lost = np.log(clear[row, column] / through[row, column])
+    assert 0.1 < lost < 1.0
+    assert lost == pytest.approx(slant_depth(sheet, view)[row, column], rel=0.01)
+
+
+def test_the_moon_shows_cirrus_that_a_dark_sky_hides(camera: Camera) -> None:
+    sheet, moon = replace(FIBRES, depth=0.1), Moon(35.0, 120.0, 0.95)
+    hidden, shown = (taken(dark(moon=one, cirrus=(sheet,)), camera).truth for one in (None, moon))
+    assert hidden.cloud_cover < 0.25
+    assert shown.cloud_cover > 1.5 * hidden.cloud_cover
+    assert hidden.sky_class is SkyClass.CLEAR
+    assert shown.sky_class is not SkyClass.MOON
+    assert taken(dark(moon=moon), camera).truth.sky_class is SkyClass.MOON
+
+
+def test_moonlit_cirrus_is_brightest_towards_the_moon(camera: Camera) -> None:
+    moon, view = Moon(30.0, 180.0, 0.9), View(camera.circle, camera.shape)
+    depth = np.full(camera.shape, 0.3, np.float32)
+    light = scattered_moonlight(FIBRES, moon, depth, view)
+    apart = np.degrees(np.arccos(np.clip(view.cosine_to(30.0, 180.0), -1, 1)))
+    high = view.zenith < np.radians(75)
+    near, side = (light[high & (apart > low) & (apart < low + 5)].mean() for low in (8, 80))
+    assert near > 15 * side > 0
+
+
+def test_some_nights_have_cirrus_that_moves_and_the_rest_are_as_they_were() -> None:
+    nights = [Night(SVALBARD, date(2031, 1, day), 3) for day in range(1, 25)]
+    moments = [night.noon_s + 12 * 3600.0 for night in nights]
+    skies = [night.scene_at(moment).cirrus for night, moment in zip(nights, moments, strict=True)]
+    assert 1 <= sum(bool(one) for one in skies) <= 10
+    number = next(n for n, one in enumerate(skies) if one)
+    later = nights[number].scene_at(moments[number] + 600.0).cirrus
+    assert later[0].offset_km != skies[number][0].offset_km
+    assert (
+        not Night(SVALBARD, date(2031, 1, number + 1), 3, weather=Weather.CLEAR)
+        .scene_at(moments[number])
+        .cirrus
+    )
