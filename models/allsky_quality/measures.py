@@ -98,7 +98,7 @@ class Measures:
 def gather(frame: Frame, circle: Fisheye) -> tuple[Measures, Plane, Glare | None]:
     """Measure a frame of analysis size whose sky lies in a circle."""
     plane = plane_of(frame, circle)
-    values = plane.light[plane.sky]
+    values = plane.light.ravel().take(plane.places)
     if not values.size:
         return Measures(0.0, 0.0, 0.0, 0.0, 0.0, 1.0, None), plane, None
     median, top = (value - plane.dark for value in quantiles(values, (0.5, 0.99)))
@@ -108,7 +108,7 @@ def gather(frame: Frame, circle: Fisheye) -> tuple[Measures, Plane, Glare | None
         top=top / plane.full,
         noise=noise / plane.full,
         signal=median / max(noise, 1e-6 * plane.full),
-        saturated=float(plane.saturated[plane.sky].mean()),
+        saturated=float(plane.saturated.ravel().take(plane.places).mean()),
         missing=max(plane.unknown, _dead_share(frame, circle)),
         blue=_blue(plane),
     )
@@ -141,31 +141,30 @@ def sky_digest(plane: Plane) -> int:
 
     Clocks that are burnt into a picture lie outside of the sky, and go on when a camera hangs.
     """
-    return zlib.crc32(np.ascontiguousarray(plane.light[plane.sky]).tobytes())
+    return zlib.crc32(plane.light.ravel().take(plane.places))
 
 
 def find_glare(plane: Plane) -> Glare | None:
     """The brightest light if it is compact; None where the brightest part is drawn out or wide."""
     above = cv2.GaussianBlur(plane.light, (0, 0), _BLURRED) - plane.dark
-    inside = np.where(plane.sky, above, 0.0)
-    values = above[plane.sky]
+    values = above.ravel().take(plane.places)
+    top = int(values.argmax())
+    row, column = divmod(int(plane.places[top]), above.shape[1])
+    peak = float(values[top])
     quarter, median = quantiles(values, (0.25, 0.5))
-    row, column = np.unravel_index(int(inside.argmax()), inside.shape)
-    peak = float(inside[row, column])
     if peak <= max(2.0 * median, 0.0):
         return None
-    core = _connected(above > median + _CORE * (peak - median), int(row), int(column))
-    sky_cells = float(plane.sky.sum())
-    rows, columns = np.nonzero(core)
-    length = _length_over_width(rows, columns)
-    if core.sum() > (_MOST_CORE if length > _ROUND else _MOST_BURNT) * sky_cells or length > _DRAWN_OUT:
+    core = _connected(above > median + _CORE * (peak - median), row, column)
+    places = np.flatnonzero(core)
+    length = _length_over_width(*np.divmod(places, above.shape[1]))
+    if places.size > (_MOST_CORE if length > _ROUND else _MOST_BURNT) * values.size or length > _DRAWN_OUT:
         return None
     lit = above > _HALO * max(quarter, 0.01 * plane.full)
-    halo = _connected(lit | core, int(row), int(column)) & plane.sky
+    halo = _connected(lit | core, row, column) & plane.sky
     return Glare(
-        core=float(core.sum()) / sky_cells,
-        halo=float(halo.sum()) / sky_cells,
-        saturated=float(plane.saturated[core].max(initial=0.0)),
+        core=places.size / values.size,
+        halo=np.count_nonzero(halo) / values.size,
+        saturated=float(plane.saturated.ravel().take(places).max(initial=0.0)),
         contrast=peak / max(median, 1e-6 * plane.full),
         green=_green(plane, halo),
         where=halo,

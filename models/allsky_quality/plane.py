@@ -38,6 +38,8 @@ class Plane:
         Mean of the colours in the frame's counts; what is unknown is 0.
     sky : ndarray of bool, same shape
         Cells that show sky.
+    places : ndarray of int
+        Their flat places.
     colours : ndarray, shape (rows, columns, 3), or None
         The same as `light` for each of red, green and blue; None for grey cameras.
     dark : float
@@ -54,6 +56,7 @@ class Plane:
 
     light: FloatArray
     sky: BoolArray
+    places: NDArray[np.intp]
     colours: FloatArray | None
     dark: float
     full: float
@@ -81,7 +84,8 @@ def plane_of(frame: Frame, circle: Fisheye) -> Plane:
     size = (columns, rows)
     full = largest_of(pixels.dtype)
     counts = _mean(pixels, size)
-    sky, outside = _zones(circle, block, size)
+    zones = _zones(circle, block, size)
+    sky, places = zones.sky, zones.places
     if frame.sky_mask is not None:
         sky = sky & (cv2.resize(frame.sky_mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0)
     unknown = 0.0
@@ -90,12 +94,15 @@ def plane_of(frame: Frame, circle: Fisheye) -> Plane:
         unknown = float(1.0 - share[sky].mean()) if sky.any() else 1.0
         counts /= np.maximum(share, 0.1) if counts.ndim == 2 else np.maximum(share, 0.1)[..., None]
         sky = sky & (share > 0.5)
+    if sky is not zones.sky:
+        places = np.flatnonzero(sky)
     light = grey_of(counts) if counts.ndim == 3 else counts
     return Plane(
         light=light,
         sky=sky,
+        places=places,
         colours=counts if counts.ndim == 3 else None,
-        dark=_dark(light, sky, outside),
+        dark=_dark(light, places, zones.outside),
         full=full,
         saturated=_saturated(pixels, full, size),
         unknown=unknown,
@@ -118,13 +125,13 @@ def largest_of(dtype: np.dtype[Any]) -> float:
     return float(np.iinfo(dtype).max) if dtype.kind in "iu" else _FULL_COUNTS
 
 
-def _dark(light: FloatArray, sky: BoolArray, outside: BoolArray) -> float:
+def _dark(light: FloatArray, sky: NDArray[np.intp], outside: NDArray[np.intp]) -> float:
     """Counts without light; what glows around the lens more than the sky is none."""
-    if outside.sum() >= _LEAST_OUTSIDE:
-        dark = median(light[outside])
-        if not sky.any():
+    if outside.size >= _LEAST_OUTSIDE:
+        dark = median(light.ravel().take(outside))
+        if not sky.size:
             return dark
-        values = light[sky]
+        values = light.ravel().take(sky)
         middle = median(values)
         if dark <= middle + 1.5 * median(np.abs(values - middle)):
             return dark
@@ -154,10 +161,19 @@ def _mean(pixels: np.ndarray, size: tuple[int, int]) -> FloatArray:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
+@dataclass(frozen=True)
+class _Zones:
+    """Cells of the sky, their flat places, and those of the cells well outside of the circle."""
+
+    sky: BoolArray
+    places: NDArray[np.intp]
+    outside: NDArray[np.intp]
+
+
 @lru_cache(maxsize=16)
-def _zones(circle: Fisheye, block: tuple[int, int], size: tuple[int, int]) -> tuple[BoolArray, BoolArray]:
-    """Cells of the sky, and cells well outside of the circle."""
+def _zones(circle: Fisheye, block: tuple[int, int], size: tuple[int, int]) -> _Zones:
     x = ((np.arange(size[0]) + 0.5) * block[0] - 0.5 - circle.center_x_px) / circle.radius_px
     y = (np.arange(size[1]) + 0.5) * block[1] - 0.5 - circle.center_y_px
     radius = np.hypot(x[None, :], y[:, None] / (circle.radius_px * circle.aspect))
-    return radius < SKY_RADII, radius > _OUTSIDE_RADII
+    sky = radius < SKY_RADII
+    return _Zones(sky, np.flatnonzero(sky), np.flatnonzero(radius > _OUTSIDE_RADII))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.aurora import dome
-from models.aurora.preparation import channels, geometry_of, lay_out
+from models.aurora.preparation import Square, channels, geometry_of, lay_out
 from models.registry import ModelDescription, load
 from models.runtime import Runtime, Session
 from observatory.analysis import AURORAL, ModelIdentity, Sky, SkyClass, SkyFacts
@@ -131,7 +131,7 @@ class AuroraModel:
         except UnusableInputError as error:
             return self._not_judged(facts, str(error))
         found = self._run(channels(square)[None])
-        return self._interpreted(frame, square.is_valid, as_seen(circle, frame.row_order), facts, found)
+        return self._interpreted(frame, square, as_seen(circle, frame.row_order), facts, found)
 
     def look_all(self, frames: Sequence[Frame], circle: Fisheye, facts: Sequence[SkyFacts]) -> list[Look]:
         """Say what several frames of one camera show; the same as one by one, in one call of the network.
@@ -144,9 +144,7 @@ class AuroraModel:
         squares = [lay_out(frame.pixels, circle, frame.sky_mask) for frame in frames]
         found = self._run(np.stack([channels(square) for square in squares]))
         return [
-            self._interpreted(
-                frame, squares[n].is_valid, as_seen(circle, frame.row_order), facts[n], found.of(n)
-            )
+            self._interpreted(frame, squares[n], as_seen(circle, frame.row_order), facts[n], found.of(n))
             for n, frame in enumerate(frames)
         ]
 
@@ -175,10 +173,10 @@ class AuroraModel:
         return np.asarray(mean / mean.sum(axis=1, keepdims=True), np.float32)
 
     def _interpreted(
-        self, frame: Frame, is_valid: NDArray[np.bool_], seen: Fisheye, facts: SkyFacts, found: _Found
+        self, frame: Frame, square: Square, seen: Fisheye, facts: SkyFacts, found: _Found
     ) -> Look:
         cloud = found.cloud[0]
-        visible = cv2.resize(is_valid.astype(np.float32), cloud.shape[::-1], interpolation=cv2.INTER_AREA)
+        visible = square.visible
         sectors = by_sector(cloud, visible, seen)
         said = {name: float(value) for name, value in zip(SkyClass, found.probabilities[0], strict=True)}
         moonless, note = against_moon(said, facts)
@@ -301,19 +299,42 @@ def by_sector(cloud: FloatArray, visible: FloatArray, seen: Fisheye) -> NDArray[
     seen : Fisheye
         Geometry of the camera with its azimuths; see `observatory.sky_view.as_seen`.
     """
-    sector, count = _sectors(seen.up_azimuth_deg, seen.is_clockwise)
-    share = cv2.resize(visible.astype(np.float32), (_FINE, _FINE), interpolation=cv2.INTER_LINEAR).ravel()
-    filled = cv2.resize(cloud.astype(np.float32), (_FINE, _FINE), interpolation=cv2.INTER_LINEAR).ravel()
-    weight = np.bincount(sector, share, COUNT + 1)[:COUNT]
-    total = np.bincount(sector, share * filled, COUNT + 1)[:COUNT]
-    mean = np.where(weight >= _LEAST_VISIBLE * count, total / np.maximum(weight, 1e-9), np.nan)
-    return np.clip(mean, 0.0, 1.0).astype(np.float32)
+    share = np.ascontiguousarray(visible, np.float32)
+    means = _sector_means(share.tobytes(), share.shape[0], seen.up_azimuth_deg, seen.is_clockwise)
+    return np.clip(means @ cloud.ravel(), 0.0, 1.0).astype(np.float32)
 
 
 def cover_of(sectors: FloatArray) -> float | None:
     """Share of the visible sectors that are cloudy; None where none is visible."""
     known = sectors[np.isfinite(sectors)]
     return float(np.mean(known >= _CLOUDY)) if known.size else None
+
+
+@lru_cache(maxsize=64)
+def _sector_means(
+    visible: bytes, side: int, up_azimuth_deg: float, is_clockwise: bool
+) -> NDArray[np.float64]:
+    """What each cell of a map of ``side`` by ``side`` adds to the mean of each sector; NaN for hidden sectors.
+
+    Returns
+    -------
+    ndarray, shape (33, side * side)
+    """
+    sector, count = _sectors(up_azimuth_deg, is_clockwise)
+    share = _enlarged(np.frombuffer(visible, np.float32).reshape(side, side)).ravel()
+    weight = np.bincount(sector, share, COUNT + 1)[:COUNT]
+    weight[weight < _LEAST_VISIBLE * count] = np.nan
+    means = np.empty((COUNT, side * side))
+    for cell in range(side * side):
+        alone = np.zeros(side * side, np.float32)
+        alone[cell] = 1.0
+        filled = _enlarged(alone.reshape(side, side)).ravel()
+        means[:, cell] = np.bincount(sector, share * filled, COUNT + 1)[:COUNT] / weight
+    return means
+
+
+def _enlarged(cells: FloatArray) -> NDArray[np.float32]:
+    return np.asarray(cv2.resize(cells, (_FINE, _FINE), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 @lru_cache(maxsize=64)

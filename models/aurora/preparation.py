@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from observatory.errors import UnusableInputError
 from observatory.fisheye import Fisheye, Projection
 from observatory.frame import Frame
+from observatory.robust import median
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -61,6 +62,11 @@ class Square:
     dark: FloatArray
     masks: Masks | None = None
 
+    @property
+    def visible(self) -> FloatArray:
+        """Known share of each cell of the cloud map, (16, 16), 0 to 1."""
+        return _visible(self.is_valid) if self.masks is None else self.masks.visible
+
 
 @dataclass(frozen=True)
 class Masks:
@@ -70,7 +76,8 @@ class Masks:
     ----------
     divisor : ndarray, shape (128, 128), float32
         Known share of a cell, at least a quarter.
-    is_valid : ndarray, shape (128, 128), bool
+    known : ndarray, shape (128, 128), float32
+        1 where a cell is known, else 0.
     share : ndarray, shape (128, 128), float32
         Known share of a cell's surroundings.
     inner : ndarray, shape (256, 256), float32
@@ -79,32 +86,41 @@ class Masks:
         Flat places of the known cells, and of the fine ones, from which order statistics are taken.
     hidden : ndarray of int
         Flat places of the fine cells of which nothing is known.
+    visible : ndarray, shape (16, 16), float32
+        Known share of the cloud map's cells.
     """
 
     divisor: FloatArray
-    is_valid: BoolArray
+    known: FloatArray
     share: FloatArray
     inner: FloatArray
     sampled: NDArray[np.intp]
     finely_sampled: NDArray[np.intp]
     hidden: NDArray[np.intp]
+    visible: FloatArray
 
     @classmethod
     def of(cls, is_valid: BoolArray) -> Masks:
         """Of a fine square."""
         weight = cv2.resize(is_valid.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-        known = weight >= 0.5
-        share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), _SURROUNDINGS)
+        is_known = weight >= 0.5
+        known = is_known.astype(np.float32)
+        share = cv2.GaussianBlur(known, (0, 0), _SURROUNDINGS)
         inner = cv2.erode(is_valid.astype(np.uint8), np.ones((7, 7), np.uint8))
         return cls(
             np.maximum(weight, np.float32(0.25)),
             known,
             np.maximum(share, np.float32(1e-3)),
             (inner > 0).astype(np.float32),
-            _thinned(known),
+            _thinned(is_known),
             _thinned(is_valid),
             np.flatnonzero(~is_valid),
+            _visible(is_valid),
         )
+
+
+def _visible(is_valid: BoolArray) -> FloatArray:
+    return np.asarray(cv2.resize(is_valid.astype(np.float32), (GRID, GRID), interpolation=cv2.INTER_AREA))
 
 
 def geometry_of(circle: Fisheye, side: int = SIDE) -> Fisheye:
@@ -240,10 +256,10 @@ def channels(square: Square) -> FloatArray:
         fine, planes = square.pixels, []
         light = coarse / masks.divisor
     light -= square.dark.mean()
-    low, median, high, bright = _quantiles(light, masks.sampled, (0.01, 0.5, 0.9, 0.99))
+    low, middle, high, bright = _quantiles(light, masks.sampled, (0.01, 0.5, 0.9, 0.99))
     floor = float(np.maximum(0.05 * (high - np.minimum(low, 0.0)), 1e-30))
     whole = np.maximum(light, 0.0) + floor
-    np.log2(whole / (max(median, 0.0) + floor), out=found[0])
+    np.log2(whole / (max(middle, 0.0) + floor), out=found[0])
     found[0] /= STOPS
     np.clip(found[0], -1.0, 1.0, out=found[0])
     if bright > low:
@@ -255,7 +271,7 @@ def channels(square: Square) -> FloatArray:
         np.clip((green - 0.5 * (red + blue)) / whole, -1.0, 1.0, out=found[4])
         np.clip(0.5 * (red - blue) / whole, -1.0, 1.0, out=found[5])
     found[6] = 1.0
-    found *= masks.is_valid
+    found *= masks.known
     return found
 
 
@@ -270,7 +286,7 @@ def _mean(planes: Sequence[FloatArray]) -> FloatArray:
 
 def _contrast(light: FloatArray, masks: Masks, found: FloatArray) -> None:
     """Light against the mean of its valid surroundings, in units of four robust deviations."""
-    known = light * masks.is_valid
+    known = light * masks.known
     near = cv2.GaussianBlur(known, (0, 0), _SURROUNDINGS)
     near /= masks.share
     known -= near
@@ -337,29 +353,34 @@ def _without_hot_pixels(window: np.ndarray) -> np.ndarray:
     if window.ndim == 3 or window.dtype.kind not in "iu" or window.dtype.itemsize < 2:
         return window
     step = window[::4, 1::4].astype(np.float32) - window[::4, :-1:4][:, : window[::4, 1::4].shape[1]]
-    noise = max(1.05 * float(np.median(np.abs(step))), 1.0)  # of two pixels' difference: 1.4826 / sqrt(2)
+    noise = max(1.05 * median(np.abs(step)), 1.0)  # of two pixels' difference: 1.4826 / sqrt(2)
     above = cv2.subtract(window, cv2.dilate(window, _RING))
-    rows, columns = np.nonzero(above[1:-1, 1:-1] > _HOT_NOISE * noise)
-    if not rows.size:
+    above[[0, -1]] = 0
+    above[:, [0, -1]] = 0
+    places = np.flatnonzero(above > _HOT_NOISE * noise)
+    if not places.size:
         return window
-    near = np.stack([window[rows + 1 + y, columns + 1 + x] for y, x in _AROUND]).astype(np.float32)
-    base = np.median(near, axis=0)
-    excess = window[rows + 1, columns + 1] - base
-    is_hot = near.max(axis=0) - base < _WING * excess + 2.0 * noise
+    width = window.shape[1]
+    near = window.ravel().take(places[:, None] + [y * width + x for y, x in _AROUND]).astype(np.float32)
+    near.sort(axis=1)
+    base = 0.5 * (near[:, 3] + near[:, 4])
+    is_hot = near[:, -1] - base < _WING * (window.ravel().take(places) - base) + 2.0 * noise
     cleaned = window.copy()
-    cleaned[rows[is_hot] + 1, columns[is_hot] + 1] = base[is_hot].astype(window.dtype)
+    cleaned.ravel()[places[is_hot]] = base[is_hot].astype(window.dtype)
     return cleaned
 
 
 def _dark(window: np.ndarray) -> FloatArray:
     """Darkest hundredth of the circle's bounding box, whose corners see no sky; per colour."""
     step = max(1, int(np.sqrt(window.shape[0] * window.shape[1] / 4000.0)))
-    values = window[::step, ::step].reshape(-1, 1 if window.ndim == 2 else 3).astype(np.float32)
-    values = values[np.isfinite(values).all(axis=1)]
+    colours = 1 if window.ndim == 2 else 3
+    values = window[::step, ::step].reshape(-1, colours)
+    if values.dtype.kind == "f":
+        values = values[np.isfinite(values).all(axis=1)]
     if not len(values):
-        return np.zeros(1 if window.ndim == 2 else 3, np.float32)
+        return np.zeros(colours, np.float32)
     place = int(0.01 * len(values))
-    return np.asarray(np.partition(values, place, axis=0)[place], np.float32)
+    return np.array([np.partition(values[:, colour], place)[place] for colour in range(colours)], np.float32)
 
 
 @lru_cache(maxsize=32)

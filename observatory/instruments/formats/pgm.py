@@ -97,8 +97,11 @@ def _images(data: bytes, limits: Limits) -> Iterator[_Image]:
             at = _next_head(data, at + 2)
         else:
             image = _image(head, number, limits)
-            following = _next_head(data, image.start, image.end)
-            if image.error is None and following < min(image.end, len(data)):
+            if (
+                image.error is None
+                and not _ends_well(image, data)
+                and _next_head(data, image.start, image.end) < min(image.end, len(data))
+            ):
                 image = _broken(image, f"the PGM film lacks pixels of image {number}")
             elif image.error is None and image.end > len(data):
                 image = _broken(image, f"the PGM file is truncated in image {number}")
@@ -121,6 +124,11 @@ def _image(head: re.Match[bytes], number: int, limits: Limits) -> _Image:
         return image
     blank = replace(image, height=0, width=0, peak=255)
     return _broken(blank, f"the PGM head of image {number} claims {width} x {height} pixels up to {peak}")
+
+
+def _ends_well(image: _Image, data: bytes) -> bool:
+    """Whether an image ends with the file, or where another begins: then no other can begin inside of it."""
+    return image.end == len(data) or _PGM_HEAD.match(data, image.end, image.end + _LONGEST_HEAD) is not None
 
 
 def _is_of_wrong_size(image: _Image, usual_length: int, data: bytes) -> bool:
