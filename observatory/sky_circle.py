@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from observatory import rims
+from observatory.averages import averaged
 from observatory.fisheye import Fisheye
 
 FloatArray = NDArray[np.float32]
@@ -25,13 +27,16 @@ _BINNED_UNEVENLY = 1.7  # sides with such a ratio: perhaps the detector was, and
 _CLEARLY_BETTER = 0.2  # score of an ellipse over a circle: round skies are shown 16 to 9, too
 _LEAST_RADIUS, _LARGEST_RADIUS = 0.28, 0.80  # shares of the shorter and of the longer side
 _FARTHEST = 0.22  # of the zenith from the middle of the picture, in sides
-_FULL_STEP = 0.35  # natural logarithm of brightness, inside over outside, that counts as a whole step
+_FULL_STEP = np.float32(
+    0.35
+)  # natural logarithm of brightness, inside over outside, that counts as a whole step
 _LEAST_IN_VIEW = 0.35  # share of the rim that must lie inside the picture
 _HIDDEN_COST = 0.5  # what a hidden part of the rim counts against a circle, a part without any step being 1
 _LEAST_SCORE = 0.30
 _LEAST_RIM = 0.5  # share of the rim in view that must be seen: less is a part of a sky, or no sky
 _ON_RIM = 0.02  # of the radius that a point may lie beside it
 _BEST_KEPT = 8
+_LEAST_SPREAD, _ROUNDS = 0.01, 8  # of the fit through the rim's points
 
 
 @dataclass(frozen=True)
@@ -104,15 +109,15 @@ def _shrunk(pixels: NDArray[np.generic], aspect: float) -> tuple[FloatArray, flo
     if thinned.dtype == np.uint8 and max(thinned.shape[:2]) >= 2 * _FINE_PX and _is_bright(thinned):
         # Two by two is what OpenCV averages fastest; the half count that rounding costs is seen in the dark only.
         thinned = cv2.resize(thinned, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    grey = thinned.astype(np.float32)
-    if grey.ndim == 3:
-        grey = np.asarray(cv2.transform(grey, np.full((1, grey.shape[2]), 1.0 / grey.shape[2], np.float32)))
-    if thinned.dtype.kind == "f":
-        grey = np.nan_to_num(grey, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    if thinned.dtype.kind == "f" or thinned.dtype.itemsize > 2:
+        thinned = np.nan_to_num(thinned.astype(np.float32), copy=False, nan=0.0, posinf=0.0, neginf=0.0)
     round_width, round_height = width * min(aspect, 1.0), height / max(aspect, 1.0)
     factor = min(1.0, _FINE_PX / max(round_width, round_height))
     columns, rows = max(16, round(round_width * factor)), max(16, round(round_height * factor))
-    small = cv2.medianBlur(cv2.resize(grey, (columns, rows), interpolation=cv2.INTER_AREA), 3)
+    small = averaged(thinned, rows, columns, np.float32)
+    if small.ndim == 3:
+        small = cv2.transform(small, np.full((1, small.shape[2]), 1.0 / small.shape[2], np.float32))
+    small = cv2.medianBlur(small, 3)
     return _logarithm(small), columns / width, rows / height
 
 
@@ -220,44 +225,20 @@ def _weight(in_view: NDArray[np.intp], azimuths: int) -> FloatArray:
     return np.asarray(1.0 / counted, np.float32)
 
 
-def _steps(image: FloatArray, inner: NDArray[np.int32], outer: NDArray[np.int32]) -> FloatArray:
-    """Steps that brightness takes across rims.
-
-    A step counts no more than a whole one: a lamp at the horizon does not outweigh the rest of the rim.
-    """
-    flat = image.ravel()
-    steps = flat.take(inner)
-    steps -= flat.take(outer)
-    steps *= np.float32(1.0 / _FULL_STEP)
-    return np.asarray(np.clip(steps, -1.0, 1.0, out=steps))
-
-
 def _everywhere(image: FloatArray) -> tuple[NDArray[np.float64], FloatArray]:
     """Circles all over a picture, and how much of their rims is brighter inside than outside."""
     grid = _grid(*image.shape)
-    return grid.circles, _steps(image, grid.inner, grid.outer).sum(axis=0) * grid.weight
+    found = np.empty(len(grid.circles), np.float32)
+    rims.mean_steps(image.ravel(), grid.inner, grid.outer, grid.weight, _FULL_STEP, found)
+    return grid.circles, found
 
 
 def _best_apart(scored: tuple[NDArray[np.float64], FloatArray], apart_px: float) -> list[_Circle]:
     """Best circles, no two of which are nearly the same."""
     circles, values = scored
-    if not values.size:
-        return []
-    most = min(400, values.size)
-    top = np.argpartition(values, -most)[-most:]
-    circles, values = circles[top], values[top].copy()
-    kept: list[_Circle] = []
-    while len(kept) < _BEST_KEPT:
-        place = int(values.argmax())
-        if not np.isfinite(values[place]):
-            break
-        x, y, radius = (float(axis) for axis in circles[place])
-        kept.append(_Circle(x, y, radius, float(values[place])))
-        values[np.abs(circles - circles[place]).max(axis=1) <= apart_px] = -np.inf
-    return kept
-
-
-_MOVES = np.stack([axis.ravel() for axis in np.meshgrid(*[np.arange(-2.0, 2.1)] * 3)], axis=1)
+    kept = np.empty(_BEST_KEPT, np.int64)
+    places = kept[: rims.best_apart(circles, values.copy(), apart_px, _BEST_KEPT, kept)]
+    return [_circle(circles[place], float(values[place])) for place in places]
 
 
 def _moved(image: FloatArray, near: list[_Circle], azimuths: int) -> list[_Circle]:
@@ -265,20 +246,15 @@ def _moved(image: FloatArray, near: list[_Circle], azimuths: int) -> list[_Circl
     if not near:
         return []
     given = np.array([(circle.x, circle.y, circle.radius) for circle in near])
-    circles = (given[:, None] + _MOVES).reshape(-1, 3)
-    inner, outer, is_seen = _beside_rim((image.shape[0], image.shape[1]), circles, azimuths)
-    steps = _steps(image, inner, outer)
-    steps *= is_seen
-    in_view = is_seen.sum(axis=0)
-    values = steps.sum(axis=0) * _weight(in_view, azimuths)
-    values = np.where(in_view >= _LEAST_IN_VIEW * azimuths, values, -1.0).reshape(len(near), -1)
-    circles = circles.reshape(len(near), -1, 3)
-    best = values.argmax(axis=1)
-    found = []
-    for number, place in enumerate(best):
-        x, y, radius = (float(axis) for axis in circles[number, place])
-        found.append(_Circle(x, y, radius, float(values[number, place])))
-    return sorted(found, key=lambda circle: -circle.score)
+    found = np.empty((len(near), 4))
+    rims.best_moved(image, given, azimuths, _FULL_STEP, _HIDDEN_COST, _LEAST_IN_VIEW, found)
+    best = [_circle(each[:3], float(each[3])) for each in found]
+    return sorted(best, key=lambda circle: -circle.score)
+
+
+def _circle(axes: NDArray[np.float64], score: float) -> _Circle:
+    x, y, radius = axes.tolist()
+    return _Circle(x, y, radius, score)
 
 
 def _laid_through_rim(image: FloatArray, start: _Circle, *, is_ellipse: bool) -> tuple[_Circle | None, float]:
@@ -332,19 +308,7 @@ def _fitted(
 ) -> tuple[float, float, float, float]:
     """Centre and half axes of the circle or upright ellipse through points, by weighted least squares."""
     u, v = (x - start.x) / start.radius, (y - start.y) / start.radius
-    columns = [u, v, np.ones_like(u)] + ([v * v - u * u] if is_ellipse else [])
-    matrix, wanted = np.stack(columns, axis=1), -(u * u + v * v)
-    weights, steady = np.ones_like(u), np.arange(len(columns))
-    for _ in range(8):
-        weighted = (matrix * (weights * weights)[:, None]).T
-        normal = weighted @ matrix
-        normal[steady, steady] += 1e-12 * normal.trace()  # points on a short arc leave it all but singular
-        solution = np.linalg.solve(normal, weighted @ wanted)
-        misfit = np.abs(matrix @ solution - wanted)
-        spread = max(4.685 * 1.483 * _order(misfit, 0.5)[0], 0.01)
-        weights = np.maximum(1.0 - (misfit / spread) ** 2, 0.0)
-    d, e, f = solution[:3]
-    flat = solution[3] if is_ellipse else 0.0
+    d, e, f, flat = rims.conic_through(u, v, is_ellipse, _LEAST_SPREAD, _ROUNDS).tolist()
     a, b = 1.0 - flat, 1.0 + flat  # a u2 + b v2 + d u + e v + f = 0
     level = d * d / (4 * a) + e * e / (4 * b) - f
     return (

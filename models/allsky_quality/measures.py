@@ -141,7 +141,7 @@ def sky_digest(plane: Plane) -> int:
 
     Clocks that are burnt into a picture lie outside of the sky, and go on when a camera hangs.
     """
-    return zlib.crc32(plane.light.ravel().take(plane.places))
+    return zlib.crc32(plane.light.ravel().take(plane.places).tobytes())
 
 
 def find_glare(plane: Plane) -> Glare | None:

@@ -141,6 +141,8 @@ def _dark(light: FloatArray, sky: NDArray[np.intp], outside: NDArray[np.intp]) -
 def _saturated(pixels: np.ndarray, full: float, size: tuple[int, int]) -> FloatArray:
     """Share of each cell at the largest value, in its brightest colour."""
     limit = _FULL_SHARE * full
+    if not pixels.size or pixels.max() < limit:
+        return np.zeros(size[::-1], np.float32)
     if pixels.dtype in (np.uint8, np.float32):  # OpenCV's is four times as fast as numpy
         is_full = cv2.threshold(pixels, np.ceil(limit) - 1, 255, cv2.THRESH_BINARY)[1]
     else:

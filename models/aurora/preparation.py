@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from observatory.averages import averaged
 from observatory.errors import UnusableInputError
 from observatory.fisheye import Fisheye, Projection
 from observatory.frame import Frame
@@ -185,7 +186,7 @@ def lay_out(pixels: np.ndarray, circle: Fisheye, sky_mask: BoolArray | None = No
     columns, rows = _reduced(right - left, radius_x), _reduced(bottom - top, radius_y)
     seen = None if sky_mask is None else sky_mask[top:bottom, left:right].astype(np.uint8)
     if (columns, rows) != (right - left, bottom - top):
-        window = cv2.resize(window, (columns, rows), interpolation=cv2.INTER_AREA)
+        window = averaged(window, rows, columns)
         if seen is not None:
             seen = cv2.resize(seen, (columns, rows), interpolation=cv2.INTER_NEAREST)
     placed = _placed(circle, (left, right, top, bottom), columns, rows)
@@ -233,7 +234,7 @@ def _placed(circle: Fisheye, window: tuple[int, int, int, int], columns: int, ro
         (circle.center_y_px - top + 0.5) * scale_y - 0.5
     )
     is_valid = (map_x >= -0.5) & (map_x <= columns - 0.5) & (map_y >= -0.5) & (map_y <= rows - 0.5)
-    return _Placed(map_x, map_y, is_valid, Masks.of(is_valid))
+    return _Placed(map_x, map_y, is_valid, _known_masks(is_valid.tobytes()))
 
 
 @lru_cache(maxsize=16)
