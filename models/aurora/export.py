@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import shutil
+import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import fields
@@ -12,11 +14,15 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
+from numpy.typing import NDArray
 
+from models.aurora import data
+from models.aurora.agreement import Agreement, agreement
 from models.aurora.data import CLASSES
 from models.aurora.network import Exported, NetworkConfig, SkyNetwork, count_operations, count_parameters
 from models.aurora.options import ExportOptions, TrainOptions
 from models.aurora.preparation import CHANNELS, GRID, SIDE
+from models.eight_bits import write_eight_bits
 from models.registry import sha256_of
 from models.runtime import Runtime
 from observatory.errors import ModelError
@@ -27,11 +33,15 @@ _ALWAYS_WRITTEN = ("samples", "preset", "steps", "batch", "learning_rate", "seed
 _WITHOUT_EFFECT = ("threads", "device", "output", "resume", "install", "validate_every", "cache")
 _PATHS = ("images", "labels", "weights")
 _UNSURE = 0.6  # likeliest class below it: the sky is looked at again, turned; set on the validation's skies
+_CALIBRATING = 500  # skies that set the range of whole numbers, and check them
 _PARITY = 1e-4  # largest difference of an output; float32 sums in another order
 
 
 def export(options: ExportOptions) -> Path:
     """Write ``aurora.onnx`` and ``manifest.toml``.
+
+    The network is written in eight-bit whole numbers where it then says the same of skies that did not set
+    their ranges, else in real ones; the manifest tells.
 
     Raises
     ------
@@ -42,13 +52,43 @@ def export(options: ExportOptions) -> Path:
     exported = Exported(network, **state["calibration"]).eval()
     options.output.mkdir(parents=True, exist_ok=True)
     target = options.output / "aurora.onnx"
-    write_onnx(exported, target)
-    difference = parity(exported, target)
-    if not difference < _PARITY:
-        raise ModelError(f"{target} differs from torch by {difference:.2g}: export with another opset")
-    manifest = _manifest(options, target, network, state, difference)
+    with tempfile.TemporaryDirectory(prefix="heliowatch-") as name:
+        plain = Path(name) / "plain.onnx"
+        write_onnx(exported, plain)
+        difference = parity(exported, plain)
+        if not difference < _PARITY:
+            raise ModelError(f"ONNX differs from torch by {difference:.2g}: export with another opset")
+        shutil.copyfile(plain, target)
+        near = None if options.real else _in_eight_bits(plain, target, _calibrating(options, state))
+    manifest = _manifest(options, target, network, state, difference, near)
     (options.output / "manifest.toml").write_text(manifest, encoding="utf-8")
     return target
+
+
+def _in_eight_bits(plain: Path, target: Path, images: NDArray[np.float32]) -> Agreement | None:
+    """Write the network in whole numbers; None, and real ones, where it would not say the same."""
+    middle = len(images) * 3 // 5
+    smaller = plain.with_name("eight_bits.onnx")
+    write_eight_bits(plain, smaller, "image", images[:middle])
+    near = agreement(plain, smaller, images[middle:], _UNSURE)
+    if not near.is_close:
+        return None
+    shutil.copyfile(smaller, target)
+    return near
+
+
+def _calibrating(options: ExportOptions, state: dict[str, Any]) -> NDArray[np.float32]:
+    """Some skies of the training cameras: those of the training, or new ones where they are gone."""
+    training = state["options"]
+    folder = Path(options.skies or training["cache"])
+    shard = folder / "0000.npz"
+    if shard.exists():
+        skies = data.load(shard)
+    elif options.skies is not None:
+        raise ModelError(f"{shard} is missing: name a folder that training filled as --skies")
+    else:
+        skies = data.simulated_shard(0, _CALIBRATING, int(training["seed"]), int(training["size"]), False)
+    return data.decode(skies.squares[:_CALIBRATING])
 
 
 def load_network(checkpoint: Path) -> tuple[SkyNetwork, dict[str, Any]]:
@@ -101,7 +141,12 @@ def parity(exported: Exported, target: Path, count: int = 4) -> float:
 
 
 def _manifest(
-    options: ExportOptions, target: Path, network: SkyNetwork, state: dict[str, Any], difference: float
+    options: ExportOptions,
+    target: Path,
+    network: SkyNetwork,
+    state: dict[str, Any],
+    difference: float,
+    near: Agreement | None,
 ) -> str:
     size, training = network.config.features, state["options"]
     classes = [str(name) for name in CLASSES]
@@ -127,6 +172,7 @@ def _manifest(
         f"weights = {count_parameters(network)}",
         f"gmac = {count_operations(network) / 1e9:.3g}",
         "",
+        *_numbers(near),
         "[training.network]",
         *(f"{name} = {_toml(value)}" for name, value in network.config.to_dict().items()),
         "",
@@ -141,6 +187,20 @@ def _manifest(
         "",
     ]
     return "\n".join(lines)
+
+
+def _numbers(near: Agreement | None) -> list[str]:
+    """In which numbers the network is written, and how near it is to real ones."""
+    if near is None:
+        return []
+    stated = {
+        "bits": 8,
+        "same_class": round(near.classes, 5),
+        "same_class_of_all": round(near.all_classes, 5),
+        "same_cells": round(near.cells, 5),
+        "probability_apart": round(near.probability, 5),
+    }
+    return ["[training.eight_bits]", *(f"{name} = {_toml(value)}" for name, value in stated.items()), ""]
 
 
 def _tensor(kind: str, name: str, shape: list[Any], unit: str, meaning: str) -> list[str]:

@@ -95,4 +95,13 @@ class ExportOptions:
         default=Path("runs/aurora/small/checkpoint.pt"), metadata={"help": "what training wrote"}
     )
     output: Path = field(default=_HERE, metadata={"help": "folder for aurora.onnx and manifest.toml"})
-    version: str = field(default="1.0.0", metadata={"help": "version to write into the manifest"})
+    version: str = field(default="1.1.0", metadata={"help": "version to write into the manifest"})
+    skies: Path | None = field(
+        default=None,
+        metadata={
+            "help": "simulated skies that set the range of eight-bit numbers (default: the training's)"
+        },
+    )
+    real: bool = field(
+        default=False, metadata={"help": "keep 32-bit real numbers: twice the time on a processor"}
+    )

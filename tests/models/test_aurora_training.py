@@ -14,6 +14,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed: training cannot be tested")
 
 from models.aurora import backbones, data, head, measures  # noqa: E402
+from models.aurora import export as exporting  # noqa: E402
+from models.aurora.agreement import Agreement, agreement  # noqa: E402
 from models.aurora.augment import NOTHING, Augmentation, augmented, batch_of, prefetch, shares_of  # noqa: E402
 from models.aurora.data import CLASSES, Skies, decode, encode  # noqa: E402
 from models.aurora.evaluate import evaluate  # noqa: E402
@@ -23,6 +25,7 @@ from models.aurora.network import PRESETS, SkyNetwork, count_parameters, picture
 from models.aurora.options import EvaluateOptions, ExportOptions, TrainOptions  # noqa: E402
 from models.aurora.preparation import CHANNELS, SIDE  # noqa: E402
 from models.aurora.train import sky_loss, train  # noqa: E402
+from models.eight_bits import write_eight_bits  # noqa: E402
 from models.registry import read_manifest  # noqa: E402
 from models.runtime import Runtime  # noqa: E402
 from observatory.errors import ModelError, UnusableInputError  # noqa: E402
@@ -103,6 +106,31 @@ def test_a_run_of_another_network_is_not_gone_on_with(run: Path, monkeypatch: py
 def test_a_cache_of_other_skies_is_refused(run: Path) -> None:
     with pytest.raises(UnusableInputError, match="give another folder"):
         data.cached(run.parent / "skies", 5, seed=99, size=128)
+
+
+def test_a_network_in_eight_bits_says_nearly_the_same_in_half_of_the_bytes(
+    run: Path, skies: Skies, tmp_path: Path
+) -> None:
+    plain = export(ExportOptions(checkpoint=run / "checkpoint.pt", output=tmp_path, real=True))
+    small, images = tmp_path / "small.onnx", decode(skies.squares)
+    write_eight_bits(plain, small, "image", images[:20])
+    near = agreement(plain, small, images[20:], unsure=0.0)
+    assert near.classes == near.all_classes >= 0.9
+    assert near.cells >= 0.98
+    assert 0.0 < near.probability < 0.01
+    assert small.stat().st_size < 0.6 * plain.stat().st_size
+
+
+def test_real_numbers_are_kept_where_they_are_asked_for_or_whole_ones_would_say_something_else(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = export(ExportOptions(checkpoint=run / "checkpoint.pt", output=tmp_path / "asked", real=True))
+    assert "eight_bits" not in (asked.parent / "manifest.toml").read_text()
+    monkeypatch.setattr(exporting, "agreement", lambda *_: Agreement(0.9, 0.9, 0.9, 0.0))
+    other = export(ExportOptions(checkpoint=run / "checkpoint.pt", output=tmp_path / "other"))
+    assert other.read_bytes() == asked.read_bytes()
+    with pytest.raises(ModelError, match="name a folder that training filled"):
+        export(ExportOptions(checkpoint=run / "checkpoint.pt", output=tmp_path, skies=tmp_path / "none"))
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
