@@ -122,7 +122,7 @@ class Runtime:
         ModelError
             When the file is missing or no network.
         """
-        path = Path(path)
+        path = path if isinstance(path, Path) else Path(path)  # one that is asked for again knows its hash
         if self._process != os.getpid():  # we are a fork: nothing of the parent's may be used
             self._lock = threading.Lock()
             self._sessions = {}

@@ -75,6 +75,7 @@ def magnetic_latitude_deg(site: Site) -> float:
     return float(np.degrees(np.arcsin(np.clip(sine, -1.0, 1.0))))
 
 
+@lru_cache(maxsize=256)
 def aurora_rarity(site: Site | None) -> float:
     """How many times rarer aurora is over a place than in the auroral zone, 0 to 1; 1 where it is not known.
 

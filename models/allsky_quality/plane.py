@@ -133,7 +133,7 @@ def _dark(light: FloatArray, sky: NDArray[np.intp], outside: NDArray[np.intp]) -
             return dark
         values = light.ravel().take(sky)
         middle = median(values)
-        if dark <= middle + 1.5 * median(np.abs(values - middle)):
+        if dark <= middle or dark <= middle + 1.5 * median(np.abs(values - middle)):
             return dark
     return float(np.percentile(light, 1.0))
 
