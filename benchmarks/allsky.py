@@ -2,10 +2,13 @@
 
     python -m benchmarks.allsky [--frames 96] [--rounds 3]
 
-The original's way (TAME: Sado et al. 2022): Pillow loads, the picture is resized to 224 x 224, ShuffleNetV2 x1.0
-in torch makes its features in batches of 64, a linear SVM of scikit-learn says the probabilities of six
-classes. Weights are random, as they do not change the time; the SVM is trained on features of simulated
-pictures of six classes. It is run with torch's own two threads, and as two threads of one each; the faster counts.
+The original's way (TAME: Sado et al. 2022, and the README of its code): Pillow loads, the picture is resized to
+224 x 224, ShuffleNetV2 x1.0 in torch makes its features, a linear SVM of scikit-learn says the probabilities of
+six classes. As published, torch's DataLoader without workers hands over batches of 64: pictures are loaded in
+line with the network, which has torch's own threads. "Helped" is the best that can be made of it on two cores,
+beyond what was published: loaded on a thread beside the network, or two halves of the files side by side with one
+thread each; the faster counts. Weights are random, as they do not change the time; the SVM is trained on features
+of simulated pictures of six classes, and has fewer support vectors than the published one will have.
 
 Ours is all that ``heliowatch score`` does: reading, the circle of the sky, Sun and Moon, quality with causes, six
 calibrated probabilities, cloud by sector. Both have both cores; ours is two processes, as the workers are.
@@ -29,7 +32,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain, islice
 from pathlib import Path
@@ -50,6 +53,7 @@ from observatory.sky_circle import find_circle
 _BATCH = 64
 _SIDE = 224
 _LEARNED = 240
+_LEAST = 400  # frames of a measurement
 _CORES = 2
 _STATION = "benchmarked"
 
@@ -103,8 +107,14 @@ class Original:
             self._head = SVC(kernel="linear", probability=True, random_state=0)
             self._head.fit(features, [name for _, name in known])
 
-    def __call__(self, paths: Sequence[Path], threads: int) -> np.ndarray:
-        """Probabilities of all files; `threads` of torch's own, or (1) two threads beside each other."""
+    def published(self, paths: Sequence[Path]) -> np.ndarray:
+        """Probabilities of all files: a batch is loaded, then the network works on it."""
+        self._torch.set_num_threads(_CORES)
+        loaded = chain.from_iterable(map(_loaded, paths))
+        return np.concatenate([self._said(part) for part in _batched(loaded, _BATCH)])
+
+    def helped(self, paths: Sequence[Path], threads: int) -> np.ndarray:
+        """The same; `threads` of torch's own, or (1) two threads beside each other."""
         self._torch.set_num_threads(threads)
         with ThreadPoolExecutor(_CORES) as pool:
             if threads > 1:
@@ -245,6 +255,12 @@ def _images(path: Path) -> list[np.ndarray]:
     return found
 
 
+def _often(frames: Frames) -> Frames:
+    """The files again and again, so that to hand out and to gather weighs nothing, and both cores get as many."""
+    times = 2 * -(-_LEAST // (2 * frames.count))
+    return replace(frames, files=frames.files * times, count=frames.count * times)
+
+
 def _time(work: Callable[[], object], count: int) -> Taken:
     wall, cpu = time.perf_counter(), time.process_time()
     work()
@@ -306,20 +322,21 @@ def _best(taken: Sequence[Taken]) -> Taken:
 def _measured(frames: Frames, original: Original, pool: ProcessPoolExecutor, rounds: int) -> str:
     ours = Ours(pool, _with_lens(frames))
     ways: list[Callable[[], list[Taken]]] = [
-        lambda: [_time(lambda n=n: original(frames.files, n), frames.count) for n in (_CORES, 1)],  # type: ignore[misc]
+        lambda: [_time(lambda: original.published(frames.files), frames.count)],
+        lambda: [_time(lambda n=n: original.helped(frames.files, n), frames.count) for n in (_CORES, 1)],  # type: ignore[misc]
         lambda: [ours(frames, _STATION)],
         lambda: [ours(frames, frames.instrument)],
     ]
     for _ in range(2):  # both processes, for memory and kernels
-        ways[1](), ways[2]()
-    taken: list[list[Taken]] = [[], [], []]
+        ways[2](), ways[3]()
+    taken: list[list[Taken]] = [[] for _ in ways]
     for _ in range(rounds):
         for kept, way in zip(taken, ways, strict=True):
             kept += way()
-    theirs, *both = (_best(items) for items in taken)
+    published, helped, *both = (_best(items) for items in taken)
     told = [f"{frames.name:<30}{frames.count:>5}"]
-    told += [f"{1 / one.wall_s:9.1f}{1000 * one.cpu_s:8.2f}" for one in (theirs, *both)]
-    told += [f"{theirs.wall_s / one.wall_s:8.2f}{theirs.cpu_s / one.cpu_s:7.2f}" for one in both]
+    told += [f"{1 / one.wall_s:8.1f}{1000 * one.cpu_s:7.2f}" for one in (published, helped, *both)]
+    told += [f"{theirs.wall_s / one.wall_s:8.2f}" for theirs in (published, helped) for one in both]
     return "".join(told)
 
 
@@ -337,12 +354,12 @@ def main() -> None:
         print(
             f"load of the machine at the start: {os.getloadavg()[0]:.1f}; best of {arguments.rounds} rounds"
         )
-        heads = ("original", "lens set", "lens sought", "ratio, set", "sought")
-        print(f"{'':<35}" + "".join(f"{head:>{17 if n < 3 else 15}}" for n, head in enumerate(heads)))
-        print(f"{'set':<30}{'n':>5}" + f"{'/s':>9}{'cpu ms':>8}" * 3 + f"{'/s':>8}{'cpu':>7}" * 2)
+        heads = ("as published", "helped", "ours, lens set", "ours, sought", "to published", "to helped")
+        print(f"{'':<35}" + "".join(f"{head:>{15 if n < 4 else 16}}" for n, head in enumerate(heads)))
+        print(f"{'set':<30}{'n':>5}" + f"{'/s':>8}{'cpu ms':>7}" * 4 + f"{'set':>8}{'sought':>8}" * 2)
         with ProcessPoolExecutor(_CORES, mp_context=multiprocessing.get_context("spawn")) as pool:
             for frames in sets:
-                print(_measured(frames, original, pool, arguments.rounds), flush=True)
+                print(_measured(_often(frames), original, pool, arguments.rounds), flush=True)
 
 
 if __name__ == "__main__":
