@@ -16,6 +16,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from observatory.compiling import compiled
+
 _TAPS = 4  # pixels of a line that a new one can touch
 _MOST = _TAPS - 1.0  # times smaller: a new pixel then touches no more
 _TYPES = (np.uint8, np.uint16, np.float32)
@@ -80,7 +82,7 @@ def _along_a_line(size: int, made: int, colours: int) -> tuple[NDArray[np.int32]
     return places.astype(np.int32), np.ascontiguousarray(np.repeat(shares, colours, axis=0).T)
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _average(lines, colours, first_row, row_shares, places, shares, found):
     line = np.empty(lines.shape[1], np.float32)
     made = np.empty(found.shape[1], np.float32)

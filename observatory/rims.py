@@ -11,6 +11,8 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from observatory.compiling import compiled
+
 MOST_MOVED = 2
 """Pixels by which `best_moved` moves a circle and changes its radius, both ways."""
 _BESIDE_PX = np.float32(1.5)  # from the rim, inside and outside
@@ -22,7 +24,7 @@ def _step(inside, outside, full_step):
     return min(max((inside - outside) / full_step, np.float32(-1.0)), np.float32(1.0))
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def mean_steps(image, inner, outer, weight, full_step, found):
     """Mean step of brightness across many rims whose pixels are known.
 
@@ -47,7 +49,7 @@ def mean_steps(image, inner, outer, weight, full_step, found):
         found[circle] *= weight[circle]
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def best_apart(circles, values, apart_px, most, kept):
     """Places of the best circles, no two of which are nearly the same.
 
@@ -86,7 +88,7 @@ def best_apart(circles, values, apart_px, most, kept):
     return count
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def best_moved(image, circles, azimuths, full_step, hidden_cost, least_in_view, found):
     """Move each of some circles by whole pixels to where the mean step across its rim is largest.
 
@@ -147,7 +149,7 @@ def best_moved(image, circles, azimuths, full_step, hidden_cost, least_in_view, 
                         found[number, 3] = mean
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def conic_through(u, v, is_ellipse, least_spread, rounds):
     """Circle or upright ellipse through points most of which lie on it, by weighted least squares.
 

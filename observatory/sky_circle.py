@@ -9,14 +9,13 @@ are binned unevenly, is laid through the steepest points of the rim, leaving out
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from types import ModuleType
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from observatory import rims
-from observatory.averages import averaged
 from observatory.fisheye import Fisheye
 
 FloatArray = NDArray[np.float32]
@@ -114,11 +113,20 @@ def _shrunk(pixels: NDArray[np.generic], aspect: float) -> tuple[FloatArray, flo
     round_width, round_height = width * min(aspect, 1.0), height / max(aspect, 1.0)
     factor = min(1.0, _FINE_PX / max(round_width, round_height))
     columns, rows = max(16, round(round_width * factor)), max(16, round(round_height * factor))
+    from observatory.averages import averaged  # numba costs a quarter of a second: only where it is needed
+
     small = averaged(thinned, rows, columns, np.float32)
     if small.ndim == 3:
         small = cv2.transform(small, np.full((1, small.shape[2]), 1.0 / small.shape[2], np.float32))
     small = cv2.medianBlur(small, 3)
     return _logarithm(small), columns / width, rows / height
+
+
+@cache
+def _rims() -> ModuleType:
+    from observatory import rims
+
+    return rims
 
 
 def _is_bright(pixels: NDArray[np.generic]) -> bool:
@@ -229,7 +237,7 @@ def _everywhere(image: FloatArray) -> tuple[NDArray[np.float64], FloatArray]:
     """Circles all over a picture, and how much of their rims is brighter inside than outside."""
     grid = _grid(*image.shape)
     found = np.empty(len(grid.circles), np.float32)
-    rims.mean_steps(image.ravel(), grid.inner, grid.outer, grid.weight, _FULL_STEP, found)
+    _rims().mean_steps(image.ravel(), grid.inner, grid.outer, grid.weight, _FULL_STEP, found)
     return grid.circles, found
 
 
@@ -237,7 +245,7 @@ def _best_apart(scored: tuple[NDArray[np.float64], FloatArray], apart_px: float)
     """Best circles, no two of which are nearly the same."""
     circles, values = scored
     kept = np.empty(_BEST_KEPT, np.int64)
-    places = kept[: rims.best_apart(circles, values.copy(), apart_px, _BEST_KEPT, kept)]
+    places = kept[: _rims().best_apart(circles, values.copy(), apart_px, _BEST_KEPT, kept)]
     return [_circle(circles[place], float(values[place])) for place in places]
 
 
@@ -247,7 +255,7 @@ def _moved(image: FloatArray, near: list[_Circle], azimuths: int) -> list[_Circl
         return []
     given = np.array([(circle.x, circle.y, circle.radius) for circle in near])
     found = np.empty((len(near), 4))
-    rims.best_moved(image, given, azimuths, _FULL_STEP, _HIDDEN_COST, _LEAST_IN_VIEW, found)
+    _rims().best_moved(image, given, azimuths, _FULL_STEP, _HIDDEN_COST, _LEAST_IN_VIEW, found)
     best = [_circle(each[:3], float(each[3])) for each in found]
     return sorted(best, key=lambda circle: -circle.score)
 
@@ -308,7 +316,7 @@ def _fitted(
 ) -> tuple[float, float, float, float]:
     """Centre and half axes of the circle or upright ellipse through points, by weighted least squares."""
     u, v = (x - start.x) / start.radius, (y - start.y) / start.radius
-    d, e, f, flat = rims.conic_through(u, v, is_ellipse, _LEAST_SPREAD, _ROUNDS).tolist()
+    d, e, f, flat = _rims().conic_through(u, v, is_ellipse, _LEAST_SPREAD, _ROUNDS).tolist()
     a, b = 1.0 - flat, 1.0 + flat  # a u2 + b v2 + d u + e v + f = 0
     level = d * d / (4 * a) + e * e / (4 * b) - f
     return (

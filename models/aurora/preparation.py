@@ -15,8 +15,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.aurora.standing_out import standing_out
-from observatory.averages import averaged
 from observatory.errors import UnusableInputError
 from observatory.fisheye import Fisheye, Projection
 from observatory.frame import Frame
@@ -193,6 +191,8 @@ def lay_out(pixels: np.ndarray, circle: Fisheye, sky_mask: BoolArray | None = No
     columns, rows = _reduced(right - left, radius_x), _reduced(bottom - top, radius_y)
     seen = None if sky_mask is None else sky_mask[top:bottom, left:right].astype(np.uint8)
     if (columns, rows) != (right - left, bottom - top):
+        from observatory.averages import averaged  # numba costs a quarter of a second
+
         window = averaged(window, rows, columns)
         if seen is not None:
             seen = cv2.resize(seen, (columns, rows), interpolation=cv2.INTER_NEAREST)
@@ -363,6 +363,8 @@ def _without_hot_pixels(window: np.ndarray) -> np.ndarray:
         return window
     step = window[::4, 1::4].astype(np.float32) - window[::4, :-1:4][:, : window[::4, 1::4].shape[1]]
     noise = max(1.05 * median(np.abs(step)), 1.0)  # of two pixels' difference: 1.4826 / sqrt(2)
+    from models.aurora.standing_out import standing_out
+
     places = standing_out(window, _HOT_NOISE * noise)
     if not places.size:
         return window

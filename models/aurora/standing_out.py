@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from observatory.compiling import compiled
 
 
 def standing_out(pixels: NDArray[np.integer], least: float) -> NDArray[np.intp]:
@@ -22,7 +23,7 @@ def standing_out(pixels: NDArray[np.integer], least: float) -> NDArray[np.intp]:
     return places[: _find(pixels, np.float32(least), places)].copy()
 
 
-@numba.njit(nogil=True, cache=True)
+@compiled
 def _find(pixels, least, places):
     height, width = pixels.shape
     count = 0
