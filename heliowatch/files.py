@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import orjson
 
@@ -170,7 +172,7 @@ class Desk:
     ) -> Iterator[FrameReport]:
         if instrument is not None:
             self._check(instrument)
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with _beside_each_other(len(jobs)) as pool:
             for reports in pool.map(lambda job: self._frames(job[0], job[1], instrument, is_whole), jobs):
                 yield from reports
 
@@ -217,6 +219,20 @@ class Desk:
         written = _write(report, frame, outcome, start)
         enhancement = next((item.payload for item in outcome.findings if item.analysis == ENHANCEMENT), None)
         return replace(report, products=tuple(written), enhancement=enhancement)
+
+
+@contextmanager
+def _beside_each_other(jobs: int) -> Iterator[ThreadPoolExecutor]:
+    """A thread for each core that this process may use; OpenCV's own would only get in their way."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    before = cv2.getNumThreads()
+    if jobs > 1:
+        cv2.setNumThreads(1)
+    try:
+        with ThreadPoolExecutor(cores) as pool:
+            yield pool
+    finally:
+        cv2.setNumThreads(before)
 
 
 def _report(name: str, frame: Frame) -> FrameReport:
