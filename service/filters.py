@@ -378,12 +378,36 @@ class CompositeQuery(BaseModel):
         return None if self.cursor is None else read_cursor(self.cursor, self.order)
 
 
-class EnhancementQuery(BaseModel):
-    """What part of the series of enhancements is wanted, and how fine."""
+class _SeriesQuery(BaseModel):
+    """What part of a series of numbers is wanted, and how fine."""
 
     model_config = ConfigDict(extra="forbid")
 
     time: TimeRangeText | None = Field(None, description=_TIME_WORDS, examples=["2026-11-20/.."])
+    instrument: InstrumentName | None = Field(None, description="name of an instrument")
+    bin: BinText | None = Field(None, description=_BIN_WORDS, examples=["1h"])
+    order: Literal["asc", "desc"] = Field("desc", description="asc (oldest first) or desc (newest first)")
+    limit: int | None = Field(
+        None,
+        ge=1,
+        le=10000,
+        description="1 to 10000 points a page; 2000 for JSON, all for a table when left out. With bin the "
+        "newest 1 to 10000 bins, 2000 when left out",
+    )
+    cursor: str | None = Field(
+        None, max_length=200, description="the cursor of `next` from the page before, unchanged; without bin"
+    )
+    format: TableFormat | None = Field(None, description=FORMAT_WORDS)
+
+    @property
+    def after(self) -> tuple[datetime, int] | None:
+        """Sort key that the page starts after."""
+        return None if self.cursor is None else read_cursor(self.cursor, self.order)
+
+
+class EnhancementQuery(_SeriesQuery):
+    """What part of the series of enhancements is wanted, and how fine."""
+
     instrument: InstrumentName | None = Field(
         None, description="name of an instrument, such as hmi-continuum"
     )
@@ -391,56 +415,17 @@ class EnhancementQuery(BaseModel):
         EnhancementOutcome.ENHANCED,
         description="enhanced, refused (with the reason) or skipped (with the reason)",
     )
-    bin: BinText | None = Field(None, description=_BIN_WORDS, examples=["1h"])
-    order: Literal["asc", "desc"] = Field("desc", description="asc (oldest first) or desc (newest first)")
-    limit: int | None = Field(
-        None,
-        ge=1,
-        le=10000,
-        description="1 to 10000 points a page; 2000 for JSON, all for a table when left out. With bin the "
-        "newest 1 to 10000 bins, 2000 when left out",
-    )
-    cursor: str | None = Field(
-        None, max_length=200, description="the cursor of `next` from the page before, unchanged; without bin"
-    )
-    format: TableFormat | None = Field(None, description=FORMAT_WORDS)
-
-    @property
-    def after(self) -> tuple[datetime, int] | None:
-        """Sort key that the page starts after."""
-        return None if self.cursor is None else read_cursor(self.cursor, self.order)
 
 
-class SkyQuery(BaseModel):
+class SkyQuery(_SeriesQuery):
     """What part of the series of skies is wanted, and how fine."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    time: TimeRangeText | None = Field(None, description=_TIME_WORDS, examples=["2026-11-20/.."])
     instrument: InstrumentName | None = Field(None, description="name of an instrument, such as themis-asi")
     sky_class: SkyChoice | None = Field(
         None,
         description="one of arc, diffuse, discrete, cloud, moon, clear; or aurora (arc, diffuse and discrete), or "
         "none (what could not be judged, with the reason). All that could be judged when left out",
     )
-    bin: BinText | None = Field(None, description=_BIN_WORDS, examples=["1h"])
-    order: Literal["asc", "desc"] = Field("desc", description="asc (oldest first) or desc (newest first)")
-    limit: int | None = Field(
-        None,
-        ge=1,
-        le=10000,
-        description="1 to 10000 points a page; 2000 for JSON, all for a table when left out. With bin the "
-        "newest 1 to 10000 bins, 2000 when left out",
-    )
-    cursor: str | None = Field(
-        None, max_length=200, description="the cursor of `next` from the page before, unchanged; without bin"
-    )
-    format: TableFormat | None = Field(None, description=FORMAT_WORDS)
-
-    @property
-    def after(self) -> tuple[datetime, int] | None:
-        """Sort key that the page starts after."""
-        return None if self.cursor is None else read_cursor(self.cursor, self.order)
 
 
 def write_cursor(moment: datetime, frame_id: int, order: str) -> str:
