@@ -46,6 +46,13 @@ class TrainOptions:
         default=False, metadata={"help": "convolve in bfloat16: half of the time where the processor has it"}
     )
     device: str = field(default="cpu", metadata={"help": "cpu or cuda"})
+    maps_only: bool = field(
+        default=False,
+        metadata={
+            "help": "train the maps of cloud and aurora alone, from output's checkpoint on: features and classes "
+            "stay as they are"
+        },
+    )
     seed: int = field(default=1, metadata={"help": "seed of skies, weights, sampling and augmentation"})
     output: Path = field(default=Path("runs/aurora/small"), metadata={"help": "folder of the run"})
     resume: bool = field(default=True, metadata={"help": "go on from the last checkpoint in output"})

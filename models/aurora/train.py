@@ -24,6 +24,7 @@ from models.aurora.network import PRESETS, NetworkConfig, SkyNetwork
 from models.aurora.options import ExportOptions, TrainOptions
 from observatory.errors import ModelError, UnusableInputError
 
+_OF_MAPS = "map_"  # beginning of the names of what gives the maps alone
 _CHECKPOINT = "checkpoint.pt"
 _AVERAGE = 0.995  # of the running mean of the weights, which is what is exported
 _SMOOTHING = 0.04  # of the labels: classes pass into one another
@@ -49,24 +50,28 @@ class Trainer:
         # The channels last: faster on a CPU for few filters.
         self.network = network.to(self.device, memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.network)
-        self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=options.learning_rate, weight_decay=0.02
-        )
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(name.startswith(_OF_MAPS) or not options.maps_only)
+        trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        self.optimiser = torch.optim.AdamW(trained, lr=options.learning_rate, weight_decay=0.02)
         self.step = 0
         self.calibration = {"temperature": 1.0, "map_temperature": 1.0}
 
     def train_step(self, batch: Batch) -> float:
         """One update; returns the loss."""
         self.network.train()
+        if self.options.maps_only:
+            self.network.trunk.eval()  # its means of batches stay as well
         for group in self.optimiser.param_groups:
             group["lr"] = self.options.learning_rate * rate_factor(self.step, self.options.steps)
         image = torch.from_numpy(batch.image).to(self.device, memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.half):
             _, logits, maps = self.network(image)
+        classes = np.full_like(batch.classes, -1) if self.options.maps_only else batch.classes
         loss = sky_loss(
             logits.float(),
             maps.float(),
-            torch.from_numpy(batch.classes).to(self.device),
+            torch.from_numpy(classes).to(self.device),
             torch.from_numpy(batch.maps).to(self.device),
             torch.from_numpy(batch.weight).to(self.device),
         )
@@ -114,7 +119,10 @@ class Trainer:
             raise ModelError(f"{path} is of another network; give another output folder or --no-resume")
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        if bool(state["options"].get("maps_only")) == self.options.maps_only:
+            self.optimiser.load_state_dict(state["optimiser"])
+        if self.options.maps_only:
+            self.network.load_state_dict(state["averaged"])
         self.step, self.calibration = int(state["step"]), dict(state["calibration"])
 
 
@@ -172,7 +180,8 @@ def train(options: TrainOptions) -> Path:
         trainer.resume(checkpoint)
     training, validation, own = load_skies(options)
     _loop(trainer, training, validation, own)
-    trainer.calibration = calibrate(trainer, validation)
+    fitted = calibrate(trainer, validation)
+    trainer.calibration |= {"map_temperature": fitted["map_temperature"]} if options.maps_only else fitted
     trainer.save(checkpoint)
     report = _judge(trainer, validation) | trainer.calibration
     (options.output / "validation.json").write_text(json.dumps(report, indent=1))
@@ -194,6 +203,10 @@ def _check(options: TrainOptions) -> None:
         raise UnusableInputError(f"torch sees no {options.device} here: give --device cpu")
     if (options.images is None) != (options.labels is None):
         raise UnusableInputError("own pictures need both --images DIR and --labels CSV")
+    if options.maps_only and not (options.resume and (options.output / _CHECKPOINT).exists()):
+        raise UnusableInputError(
+            f"--maps-only goes on from a trained network: put its {_CHECKPOINT} into {options.output}"
+        )
     if min(options.samples, options.validation, options.steps, options.batch) < 1:
         raise UnusableInputError("samples, validation, steps and batch must be 1 or more")
 

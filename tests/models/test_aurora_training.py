@@ -103,6 +103,37 @@ def test_a_run_of_another_network_is_not_gone_on_with(run: Path, monkeypatch: py
         train(options)
 
 
+def test_maps_alone_are_trained_on_where_classes_and_features_must_stay(
+    run: Path, skies: Skies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(data, "SHARD", SHARD)
+    options = TrainOptions(
+        cache=run.parent / "skies",
+        samples=40,
+        validation=20,
+        size=128,
+        preset="tiny",
+        steps=12,
+        batch=8,
+        learning_rate=0.1,
+        threads=1,
+        output=tmp_path,
+        maps_only=True,
+    )
+    with pytest.raises(UnusableInputError, match=r"put its checkpoint.pt into"):
+        train(options)
+    (tmp_path / "checkpoint.pt").write_bytes((run / "checkpoint.pt").read_bytes())
+    train(options)
+    (before, _), (after, _) = (load_network(folder / "checkpoint.pt") for folder in (run, tmp_path))
+    image = torch.from_numpy(decode(skies.squares[:6]))
+    with torch.no_grad():
+        first, second = before(image), after(image)
+    torch.testing.assert_close(first[0], second[0])
+    torch.testing.assert_close(first[1], second[1])
+    assert not torch.allclose(first[2], second[2], atol=1e-3)
+    assert "--maps-only" in read_manifest(tmp_path / "manifest.toml").training_command
+
+
 def test_a_cache_of_other_skies_is_refused(run: Path) -> None:
     with pytest.raises(UnusableInputError, match="give another folder"):
         data.cached(run.parent / "skies", 5, seed=99, size=128)
