@@ -209,13 +209,13 @@ class Desk:
 
     def _score(self, name: str, frame: Frame, family: str) -> FrameReport:
         quality, sky = self._pipelines.of(family).score(frame)
-        return replace(_report(name, frame), quality=quality, sky=sky)
+        return _report(name, frame, quality, sky)
 
     def _analyse(self, name: str, frame: Frame, family: str, start: Path) -> FrameReport:
         if name != "array":  # the products that name their input name its bytes, too
             frame = replace(frame, sha256=sha256_of(Path(name)))
         outcome = self._pipelines.of(family).run(frame, Stopwatch())
-        report = replace(_report(name, frame), quality=outcome.quality, sky=outcome.sky)
+        report = _report(name, frame, outcome.quality, outcome.sky)
         written = _write(report, frame, outcome, start)
         enhancement = next((item.payload for item in outcome.findings if item.analysis == ENHANCEMENT), None)
         return replace(report, products=tuple(written), enhancement=enhancement)
@@ -235,13 +235,15 @@ def _beside_each_other(jobs: int) -> Iterator[ThreadPoolExecutor]:
         cv2.setNumThreads(before)
 
 
-def _report(name: str, frame: Frame) -> FrameReport:
-    """What a frame says of itself."""
+def _report(name: str, frame: Frame, quality: Quality | None, sky: Sky | None) -> FrameReport:
+    """What a frame says of itself, and what is said of it."""
     return FrameReport(
         name,
         frame.index,
         frame.instrument,
         frame.date_obs,
+        quality,
+        sky=sky,
         site=frame.site,
         is_simulated=frame.is_simulated,
         date_note=frame.date_note,

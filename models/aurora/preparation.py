@@ -306,13 +306,15 @@ def _contrast(light: FloatArray, masks: Masks, found: FloatArray) -> None:
 
 def _points(fine: FloatArray, masks: Masks, found: FloatArray) -> None:
     """What stands out from a cell's nearest surroundings: the largest of each two by two fine cells."""
+    from models.aurora.points import largest_of_four, subtract_and_sample
+
     apart = cv2.GaussianBlur(fine, (0, 0), 0.6)
-    apart -= cv2.GaussianBlur(fine, (0, 0), 2.2)
-    apart *= masks.inner
-    deviation = 1.4826 * _quantiles(apart, masks.finely_sampled, (0.5,), is_size=True)[0]
+    taken = np.empty(masks.finely_sampled.size, np.float32)
+    smooth = cv2.GaussianBlur(fine, (0, 0), 2.2)
+    subtract_and_sample(apart.ravel(), smooth.ravel(), masks.inner.ravel(), masks.finely_sampled, taken)
+    deviation = 1.4826 * median(taken)
     if deviation > 0.0:
-        columns = np.maximum(apart[0::2], apart[1::2])
-        np.clip(np.maximum(columns[:, 0::2], columns[:, 1::2]) / (12.0 * deviation), 0.0, 1.0, out=found)
+        largest_of_four(apart, np.float32(12.0 * deviation), found)
 
 
 def _quantiles(
@@ -363,7 +365,7 @@ def _without_hot_pixels(window: np.ndarray) -> np.ndarray:
         return window
     step = window[::4, 1::4].astype(np.float32) - window[::4, :-1:4][:, : window[::4, 1::4].shape[1]]
     noise = max(1.05 * median(np.abs(step)), 1.0)  # of two pixels' difference: 1.4826 / sqrt(2)
-    from models.aurora.standing_out import standing_out
+    from models.aurora.points import standing_out
 
     places = standing_out(window, _HOT_NOISE * noise)
     if not places.size:
