@@ -12,9 +12,7 @@ files are read as they are; another format or preparation is one function:
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -486,31 +484,3 @@ class LabelledBad:
             causes = np.zeros(len(HEAD_CAUSES))
             samples.append(Sample(self.preparation(small, None), 1.0, empty, causes, np.full(2, -2.0), 0.0))
         return stack(samples)
-
-
-def prefetch(make: Callable[[int], Batch], start: int, stop: int, ahead: int = 4) -> Iterator[Batch]:
-    """Make batches in a thread while the network trains on the one before."""
-    waiting: queue.Queue[Batch | Exception | None] = queue.Queue(ahead)
-    ended = threading.Event()
-
-    def work() -> None:
-        try:
-            for step in range(start, stop):
-                if ended.is_set():
-                    return
-                waiting.put(make(step))
-            waiting.put(None)
-        except Exception as error:  # noqa: BLE001  handed to the consumer and raised there
-            waiting.put(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while (item := waiting.get()) is not None:
-            if isinstance(item, Exception):
-                raise item
-            yield item
-    finally:
-        ended.set()
-        while not waiting.empty():
-            waiting.get_nowait()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,21 @@ import numpy as np
 import onnx
 import torch
 
+from models import exporting
 from models.halpha_quality.calibrate import calibrate, calibration_frames
 from models.halpha_quality.data import HEAD_CAUSES, LAST_TRAINING_DAY, READERS
 from models.halpha_quality.facts import Thresholds
 from models.halpha_quality.inference import HalphaQuality
 from models.halpha_quality.mapping import ScoreMapping
 from models.halpha_quality.network import LossWeights, NetworkConfig, QualityNetwork
-from models.halpha_quality.options import ExportOptions
+from models.halpha_quality.options import ExportOptions, TrainOptions
 from models.registry import read_manifest, sha256_of
 from models.runtime import Runtime
-from observatory.errors import ModelError
+from models.training import read_checkpoint
 
-OPSET = 17
+_ALWAYS_WRITTEN = ("mode", "adversarial", "preset", "preparation", "simulated", "steps", "batch", "seed")
+_WITHOUT_EFFECT = ("threads", "device", "output", "resume", "install", "validate_every")
+_PATHS = ("good", "bad")
 _PARITY = 2e-4  # largest difference from torch; float32 sums in another order
 
 
@@ -33,15 +35,14 @@ def export(options: ExportOptions) -> Path:
     Raises
     ------
     ModelError
-        When ONNX Runtime does not reproduce torch.
+        When the checkpoint cannot be read, or ONNX Runtime does not reproduce torch.
     """
     network, state = load_network(options.checkpoint)
     options.output.mkdir(parents=True, exist_ok=True)
     target = options.output / "halpha_quality.onnx"
     write_onnx(network, target)
     difference = parity(network, target)
-    if not difference < _PARITY:
-        raise ModelError(f"{target} differs from torch by {difference:.2g}: export with another opset")
+    exporting.require_parity(difference, _PARITY, target.name)
     parameters = _parameters(network.config, state["options"])
     # A first manifest with neutral score lets the real inference path run, which fits the real one.
     np.savez(options.output / "calibration.npz", badness=np.zeros(1))
@@ -60,8 +61,14 @@ def export(options: ExportOptions) -> Path:
 
 
 def load_network(checkpoint: Path) -> tuple[QualityNetwork, dict[str, Any]]:
-    """The network of a checkpoint, ready to infer, and the whole checkpoint."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    """The network of a checkpoint, ready to infer, and the whole checkpoint.
+
+    Raises
+    ------
+    ModelError
+        When it is missing or no checkpoint.
+    """
+    state = read_checkpoint(checkpoint)
     stated = dict(state["config"])
     loss = LossWeights(**stated.pop("loss"))
     network = QualityNetwork(NetworkConfig(**stated, loss=loss))
@@ -72,20 +79,7 @@ def load_network(checkpoint: Path) -> tuple[QualityNetwork, dict[str, Any]]:
 def write_onnx(network: QualityNetwork, target: Path) -> None:
     """Trace the network to ONNX with a free batch axis."""
     example = torch.zeros(1, 1, network.config.side, network.config.side)
-    names = ("image", *QualityNetwork.OUTPUTS)
-    with warnings.catch_warnings():
-        # torch prefers its newer exporter, which needs onnxscript and writes the same graph larger.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            network,
-            (example,),
-            str(target),
-            input_names=["image"],
-            output_names=list(QualityNetwork.OUTPUTS),
-            dynamic_axes={name: {0: "n"} for name in names},
-            opset_version=OPSET,
-            dynamo=False,
-        )
+    exporting.write_onnx(network, example, target, "image", QualityNetwork.OUTPUTS)
     graph = onnx.load(target)
     block_last_convolution(graph)
     onnx.checker.check_model(graph)
@@ -136,9 +130,9 @@ def parity(network: QualityNetwork, target: Path, count: int = 8) -> float:
         expected = network(torch.from_numpy(image))
     given = Runtime().session(target).run({"image": image})
     worst = 0.0
-    for name, tensor in zip(QualityNetwork.OUTPUTS, expected, strict=True):
-        scale = max(1.0, float(tensor.abs().max()))
-        difference = np.abs(given[name] - tensor.numpy())
+    for name, wanted in zip(QualityNetwork.OUTPUTS, expected, strict=True):
+        scale = max(1.0, float(wanted.abs().max()))
+        difference = np.abs(given[name] - wanted.numpy())
         # A value that lies on the border between two levels may round either way and changes its
         # neighbourhood; the median over pictures of the largest difference forgives a few of them.
         worst = max(worst, float(np.median(difference.reshape(count, -1).max(axis=1))) / scale)
@@ -178,61 +172,48 @@ def _write_manifest(
     options: ExportOptions, target: Path, parameters: dict[str, Any], state: dict[str, Any], difference: float
 ) -> None:
     parameters = parameters | {"calibration_sha256": sha256_of(options.output / "calibration.npz")}
-    side = parameters["side"]
-    tensors = {
-        "inputs": [("image", ["n", 1, side, side], "companded contrast, -1 to 1", "the flattened disk")],
-        "outputs": [
-            ("reconstruction", ["n", 1, side, side], "as the input", "what a good frame would be"),
-            ("content_loss", ["n"], "1", "difference of classifier features (SIQA's quality value)"),
-            ("p_degraded", ["n"], "0 to 1", "classifiers and head"),
-            ("region", ["n", side, side], "0 to 1", "probability that a cell is spoilt"),
-            ("cause_logits", ["n", len(HEAD_CAUSES)], "logit", "in the order of parameters.causes"),
-            ("severity", ["n", 2], "log10", "rms transmission deviation; its part between R/12 and R/6"),
-        ],
-    }
-    training = state["options"]
+    nested = {name: value for name, value in parameters.items() if isinstance(value, dict)}
+    plain = {name: value for name, value in parameters.items() if name not in nested}
     lines = [
-        "# Written by `heliowatch models export halpha_quality`; edit nothing by hand.",
-        'name = "halpha_quality"',
-        f'version = "{options.version}"',
-        f'file = "{target.name}"',
-        f'sha256 = "{sha256_of(target)}"',
-        f"opset = {OPSET}",
-        'licence = "BSD-3-Clause"',
+        *exporting.heading("halpha_quality", options.version, target),
+        *_tensors(parameters["side"]),
+        "[training]",
+        f'command = "{_command(state["options"])}"',
+        f"seed = {state['options']['seed']}",
+        f"steps = {state['step']}",
+        f"parity = {difference:.3g}",
         "",
+        *exporting.table("training.network", _flat(state["config"])),
+        *exporting.table("parameters", plain),
     ]
-    for kind, entries in tensors.items():
-        for name, shape, unit, meaning in entries:
-            lines += [f"[[{kind}]]", f'name = "{name}"', f"shape = {_toml(shape)}"]
-            lines += [f'unit = "{unit}"', f'meaning = "{meaning}"', ""]
-    lines += ["[training]", f'command = "{_command(training)}"', f"seed = {training['seed']}"]
-    lines += [f"steps = {state['step']}", f"parity = {difference:.3g}", ""]
-    lines += ["[training.network]", *(f"{k} = {_toml(v)}" for k, v in _flat(state["config"])), ""]
-    nested = {k: v for k, v in parameters.items() if isinstance(v, dict)}
-    lines += ["[parameters]", *(f"{k} = {_toml(v)}" for k, v in parameters.items() if k not in nested), ""]
-    for name, table in nested.items():
-        lines += [f"[parameters.{name}]", *(f"{k} = {_toml(v)}" for k, v in table.items()), ""]
+    for name, values in nested.items():
+        lines += exporting.table(f"parameters.{name}", values)
     (options.output / "manifest.toml").write_text("\n".join(lines), encoding="utf-8")
 
 
-def _command(options: dict[str, Any]) -> str:
-    """The command line that repeats a training."""
-    flags = ("mode", "adversarial", "preset", "preparation", "simulated", "steps", "batch", "seed")
-    good = " --good GOOD" if options.get("good") not in (None, "None") else ""
-    bad = " --bad BAD" if options.get("bad") not in (None, "None") else ""
-    rest = " ".join(f"--{name.replace('_', '-')} {options[name]}" for name in flags)
-    return f"heliowatch models train halpha_quality{good}{bad} {rest}"
-
-
-def _flat(config: dict[str, Any]) -> list[tuple[str, Any]]:
-    return [(k, v) for k, v in config.items() if not isinstance(v, dict)] + [
-        (f"loss_{k}", v) for k, v in dict(config.get("loss", asdict(LossWeights()))).items()
+def _tensors(side: int) -> list[str]:
+    plane: list[str | int] = ["n", 1, side, side]
+    outputs: list[tuple[str, list[str | int], str, str]] = [
+        ("reconstruction", plane, "as the input", "what a good frame would be"),
+        ("content_loss", ["n"], "1", "difference of classifier features (SIQA's quality value)"),
+        ("p_degraded", ["n"], "0 to 1", "classifiers and head"),
+        ("region", ["n", side, side], "0 to 1", "probability that a cell is spoilt"),
+        ("cause_logits", ["n", len(HEAD_CAUSES)], "logit", "in the order of parameters.causes"),
+        ("severity", ["n", 2], "log10", "rms transmission deviation; its part between R/12 and R/6"),
     ]
+    lines = exporting.tensor("inputs", "image", plane, "companded contrast, -1 to 1", "the flattened disk")
+    for output in outputs:
+        lines += exporting.tensor("outputs", *output)
+    return lines
 
 
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_toml(entry) for entry in value) + "]"
-    return f'"{value}"' if isinstance(value, str) else repr(value)
+def _command(options: dict[str, Any]) -> str:
+    return exporting.training_command(
+        "halpha_quality", options, TrainOptions, always=_ALWAYS_WRITTEN, idle=_WITHOUT_EFFECT, paths=_PATHS
+    )
+
+
+def _flat(config: dict[str, Any]) -> dict[str, Any]:
+    loss = dict(config.get("loss", asdict(LossWeights())))
+    plain = {name: value for name, value in config.items() if not isinstance(value, dict)}
+    return plain | {f"loss_{name}": value for name, value in loss.items()}

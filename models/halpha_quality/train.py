@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.nn import functional
 
@@ -20,7 +17,6 @@ from models.halpha_quality.data import (
     InjectedDefects,
     LabelledBad,
     convert,
-    prefetch,
     simulated_bases,
 )
 from models.halpha_quality.network import (
@@ -34,9 +30,19 @@ from models.halpha_quality.network import (
 )
 from models.halpha_quality.options import ExportOptions, TrainOptions
 from models.halpha_quality.preparation import PREPARATIONS, Preparation
-from observatory.errors import ModelError, SettingsError, UnusableInputError
+from models.journal import Journal, draw_curves
+from models.training import (
+    CHECKPOINT,
+    check_device,
+    cosine,
+    prefetch,
+    read_checkpoint,
+    stated,
+    warmed,
+    write_checkpoint,
+)
+from observatory.errors import SettingsError, UnusableInputError
 
-_CHECKPOINT = "checkpoint.pt"
 _VALIDATION_STEP = 1_000_000_000  # batch numbers far from those of training
 
 
@@ -159,9 +165,8 @@ class Trainer:
 
     def decay(self) -> None:
         """Cosine from the given rates to a fiftieth over the run."""
-        share = self.step / max(1, self.options.steps)
-        factor = float(0.02 + 0.49 * (1 + np.cos(np.pi * min(share, 1.0))))
-        warm = min(1.0, (self.step + 1) / 100)
+        factor = cosine(self.step / max(1, self.options.steps), 0.02)
+        warm = warmed(self.step, 100)
         for name, optimiser in self.optimisers.items():
             rate = self.options.head_learning_rate if name == "head" else self.options.learning_rate
             for group in optimiser.param_groups:
@@ -170,22 +175,18 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Write a checkpoint whole or not at all."""
         state = {
-            "options": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.options).items()},
+            "options": stated(self.options),
             "config": asdict(self.config),
             "step": self.step,
             "model": self.model.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "optimisers": {name: o.state_dict() for name, o in self.optimisers.items()},
         }
-        temporary = path.with_suffix(".part")
-        torch.save(state, temporary)
-        temporary.replace(path)
+        write_checkpoint(path, state)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint of the same shape."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["config"] != asdict(self.config):
-            raise ModelError(f"{path} is of another network; give another output folder or --no-resume")
+        state = read_checkpoint(path, self.device, asdict(self.config))
         self.model.load_state_dict(state["model"])
         self.discriminator.load_state_dict(state["discriminator"])
         for name, optimiser in self.optimisers.items():
@@ -229,7 +230,7 @@ def train(options: TrainOptions) -> Path:
     SettingsError
         When an option is unknown.
     UnusableInputError
-        When there is nothing good to learn from.
+        When there is nothing good to learn from, or no such device.
     ModelError
         When the checkpoint to go on from is of another network.
     """
@@ -239,6 +240,7 @@ def train(options: TrainOptions) -> Path:
         torch.set_num_threads(options.threads)
     if options.mode not in ("classifier", "one_class") or options.adversarial not in ("lsgan", "wgan-gp"):
         raise SettingsError("mode is classifier or one_class; adversarial is lsgan or wgan-gp")
+    check_device(options.device)
     options.output.mkdir(parents=True, exist_ok=True)
     if options.preparation not in PREPARATIONS or options.preset not in PRESETS:
         known = (*PREPARATIONS, *PRESETS)
@@ -249,7 +251,7 @@ def train(options: TrainOptions) -> Path:
     prepare = PREPARATIONS[options.preparation]
     training, validation, bad = load_bases(options, config.side)
     trainer = Trainer(options, config)
-    checkpoint = options.output / _CHECKPOINT
+    checkpoint = options.output / CHECKPOINT
     if options.resume and checkpoint.exists():
         trainer.resume(checkpoint)
     _loop(trainer, _Batches(options, training, bad, prepare, config.side), validation, prepare)
@@ -314,30 +316,23 @@ def _join(first: Batch, second: Batch) -> Batch:
 def _loop(trainer: Trainer, batches: _Batches, validation: BaseSet, prepare: Preparation) -> None:
     options = trainer.options
     check = InjectedDefects(validation, prepare, trainer.config.side, options.seed + 1)
-    writer = _tensorboard(options.output)
-    log = options.output / "metrics.csv"
     recent: list[dict[str, float]] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as progress:
-        task = progress.add_task("training", total=options.steps, completed=trainer.step)
+    with Journal(options.output, options.steps, trainer.step) as journal:
         for batch in prefetch(batches, trainer.step, options.steps):
             trainer.decay()
             recent.append(trainer.train_step(batch))
-            progress.advance(task)
-            if trainer.step % options.validate_every == 0 or trainer.step == options.steps:
-                names = sorted({name for entry in recent for name in entry})
-                row: dict[str, float] = {"step": trainer.step}
-                row |= {n: float(np.mean([e[n] for e in recent if n in e])) for n in names}
-                row |= validate(trainer, check)
-                _append(log, row)
-                recent = []
-                if writer:
-                    for name, value in row.items():
-                        writer.add_scalar(name, value, trainer.step)
-                trainer.save(options.output / _CHECKPOINT)
-                draw_samples(trainer, check, options.output / "samples.png")
-                draw_curves(log, options.output / "curves.png")
-                progress.update(task, description=f"region IoU {row['val_iou']:.3f}")
+            journal.show(trainer.step)
+            if trainer.step % options.validate_every and trainer.step != options.steps:
+                continue
+            names = {name for entry in recent for name in entry}
+            found = {n: float(np.mean([e[n] for e in recent if n in e])) for n in names}
+            found |= validate(trainer, check)
+            recent.clear()
+            row: dict[str, float] = {"step": trainer.step} | {name: found[name] for name in sorted(found)}
+            journal.note(row, {"region IoU": row["val_iou"]})
+            trainer.save(options.output / CHECKPOINT)
+            draw_samples(trainer, check, options.output / "samples.png")
+            draw_curves(options.output)
 
 
 @torch.no_grad()
@@ -371,40 +366,6 @@ def validate(trainer: Trainer, check: InjectedDefects, batches: int = 6) -> dict
     row["val_severity_error"], row["val_band_error"] = (float(v) for v in np.mean(errors, axis=0))
     row["val_content_good"], row["val_content_bad"] = (float(v) for v in np.mean(contents, axis=0))
     return row
-
-
-def _append(path: Path, row: Mapping[str, float]) -> None:
-    """Add a line to the CSV; a resumed run goes on in the same file."""
-    new = not path.exists()
-    with path.open("a", newline="") as out:
-        table = csv.DictWriter(out, sorted(row, key=lambda name: (name != "step", name)))
-        if new:
-            table.writeheader()
-        table.writerow({name: f"{value:.6g}" for name, value in row.items()})
-
-
-def _tensorboard(folder: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / "tensorboard"))
-
-
-def draw_curves(log: Path, output: Path) -> None:
-    """All logged numbers against the step."""
-    from matplotlib.figure import Figure
-
-    with log.open() as stored:
-        rows = list(csv.DictReader(stored))
-    names = [name for name in rows[0] if name != "step"]
-    figure = Figure(figsize=(14, 9), layout="constrained")
-    axes = figure.subplots(4, (len(names) + 3) // 4, squeeze=False).ravel()
-    steps = [float(row["step"]) for row in rows]
-    for axis, name in zip(axes, names, strict=False):
-        axis.plot(steps, [float(row[name] or "nan") for row in rows], marker=".")
-        axis.set_title(name, fontsize=8)
-    figure.savefig(output, dpi=70)
 
 
 @torch.no_grad()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import pickle
 import shutil
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 
+from models import exporting
 from models.hmi_enhancement import classical
 from models.hmi_enhancement.network import (
     DEFAULTS,
@@ -25,12 +23,11 @@ from models.hmi_enhancement.network import (
 )
 from models.hmi_enhancement.options import NETWORKS, ExportOptions, TrainOptions
 from models.hmi_enhancement.psf import HMI_PX_ARCSEC
-from models.registry import sha256_of
 from models.runtime import Runtime
+from models.training import read_checkpoint
 from observatory.analysis import Quantity
 from observatory.errors import ModelError
 
-OPSET = 17
 _ALWAYS_WRITTEN = (
     "quantity",
     "model",
@@ -130,12 +127,7 @@ def load_network(checkpoint: Path) -> tuple[Enhancer, dict[str, Any]]:
     ModelError
         When it is missing, no checkpoint, or of a network that had other layers.
     """
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-        raise ModelError(
-            f"{checkpoint} is no checkpoint that can be read ({error}): give the checkpoint.pt of a training"
-        ) from error
+    state = read_checkpoint(checkpoint)
     network = Enhancer(NetworkConfig.from_dict(state["config"]))
     try:
         network.load_state_dict(state["averaged"])
@@ -160,10 +152,7 @@ def write_network(network: Enhancer, known: Provenance, folder: Path) -> Path:
     try:
         write_onnx(network, temporary)
         difference = parity(network, temporary)
-        if not difference < _PARITY:
-            raise ModelError(
-                f"{target.name} differs from torch by {difference:.2g}: export with another opset"
-            )
+        exporting.require_parity(difference, _PARITY, target.name)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -175,21 +164,8 @@ def write_network(network: Enhancer, known: Provenance, folder: Path) -> Path:
 def write_onnx(network: Enhancer, target: Path) -> None:
     """Trace the network, batch norm folded, to ONNX with free batch, height and width."""
     example = torch.full((1, 1, 48, 56), network.config.centre)
-    axes = {0: "n", 2: "h", 3: "w"}
-    with warnings.catch_warnings():
-        # torch prefers its newer exporter, which needs onnxscript and writes the same graph larger.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            folded(network),
-            (example,),
-            str(target),
-            input_names=["image"],
-            output_names=["enhanced"],
-            dynamic_axes={"image": axes, "enhanced": {0: "n", 2: "h2", 3: "w2"}},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    onnx.checker.check_model(onnx.load(target))
+    axes = {"image": {0: "n", 2: "h", 3: "w"}, "enhanced": {0: "n", 2: "h2", 3: "w2"}}
+    exporting.write_onnx(folded(network), example, target, "image", ["enhanced"], axes)
 
 
 def parity(network: Enhancer, target: Path) -> float:
@@ -216,29 +192,14 @@ def _manifest(network: Enhancer, known: Provenance, target: Path, difference: fl
     config = network.config
     operations = operations_per_pixel(config)
     unit = "local quiet Sun, limb darkening divided out" if known.quantity is Quantity.CONTINUUM else "kG"
+    given = f"{known.quantity} on pixels of {HMI_PX_ARCSEC} arcsec"
+    made = "as a telescope of 28 cm shows it; four pixels in each of the input's, no shift"
     lines = [
-        "# Written by `heliowatch models export hmi_enhancement`; edit nothing by hand.",
-        f'name = "{target.stem}"',
-        f'version = "{known.version}"',
-        f'file = "{target.name}"',
-        f'sha256 = "{sha256_of(target)}"',
-        f"opset = {OPSET}",
-        'licence = "BSD-3-Clause"',
-        "",
-        "[[inputs]]",
-        'name = "image"',
-        f"shape = {_toml(['n', 1, 'h', 'w'])}",
-        f'unit = "{unit}"',
-        f'meaning = "{known.quantity} on pixels of {HMI_PX_ARCSEC} arcsec"',
-        "",
-        "[[outputs]]",
-        'name = "enhanced"',
-        f"shape = {_toml(['n', 1, '2h', '2w'])}",
-        f'unit = "{unit}"',
-        'meaning = "as a telescope of 28 cm shows it; four pixels in each of the input\'s, no shift"',
-        "",
+        *exporting.heading("hmi_enhancement", known.version, target),
+        *exporting.tensor("inputs", "image", ["n", 1, "h", "w"], unit, given),
+        *exporting.tensor("outputs", "enhanced", ["n", 1, "2h", "2w"], unit, made),
         "[training]",
-        f"command = {_toml(known.command)}",
+        f"command = {exporting.toml(known.command)}",
         f"seed = {known.seed}",
         f"steps = {known.steps}",
         f"parity = {difference:.3g}",
@@ -248,46 +209,23 @@ def _manifest(network: Enhancer, known: Provenance, target: Path, difference: fl
         "",
     ]
     for truth in known.truths:
-        lines += ["[[training.truths]]", *(f"{name} = {_toml(value)}" for name, value in truth.items()), ""]
-    lines += ["[training.network]", *(f"{n} = {_toml(v)}" for n, v in config.to_dict().items()), ""]
-    lines += [
-        "[parameters]",
-        f'quantity = "{known.quantity}"',
-        f"pixel_arcsec = {HMI_PX_ARCSEC}",
-        f"noise = {known.noise!r}",
-        f"halo_px = {network.halo_px}",
-        f"align_px = {2 if config.model == 'encdec' else 1}",
-        f'psf = "{known.psf}"',
-        "",
-    ]
-    return "\n".join(lines)
+        lines += exporting.element("training.truths", truth)
+    lines += exporting.table("training.network", config.to_dict())
+    parameters = {
+        "quantity": str(known.quantity),
+        "pixel_arcsec": HMI_PX_ARCSEC,
+        "noise": known.noise,
+        "halo_px": network.halo_px,
+        "align_px": 2 if config.model == "encdec" else 1,
+        "psf": known.psf,
+    }
+    return "\n".join([*lines, *exporting.table("parameters", parameters)])
 
 
 def _command(options: Mapping[str, Any]) -> str:
-    """The command line that repeats a training: all that changes its result.
-
-    Files are machines' own, so they stand by their names.
-    """
-    words = ["heliowatch models train hmi_enhancement"]
-    for option in fields(TrainOptions):
-        name, stated = option.name, options.get(option.name, option.default)
-        flag = f"--{name.replace('_', '-')}"
-        is_plain = stated == option.default and name not in _ALWAYS_WRITTEN
-        is_idle = name in _WITHOUT_EFFECT or (name == "epochs" and options.get("steps"))
-        if is_idle or is_plain or stated in (None, "", "None"):
-            continue
-        if isinstance(stated, bool):
-            words.append(flag if stated else f"--no-{name.replace('_', '-')}")
-        elif name == "truth":
-            words.append(f"{flag} {','.join(Path(path).name for path in str(stated).split(','))}")
-        else:
-            words.append(f"{flag} {stated}")
-    return " ".join(words)
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(entry) for entry in value) + "]"
-    return f'"{value}"' if isinstance(value, str) else repr(value)
+    """The command line that repeats a training; truths stand by their names."""
+    truths = ",".join(Path(path).name for path in str(options.get("truth", "")).split(","))
+    idle = (*_WITHOUT_EFFECT, "epochs") if options.get("steps") else _WITHOUT_EFFECT
+    return exporting.training_command(
+        "hmi_enhancement", {**options, "truth": truths}, TrainOptions, always=_ALWAYS_WRITTEN, idle=idle
+    )

@@ -1,8 +1,7 @@
-"""Pictures of a training and of an evaluation: curves (matplotlib) and samples."""
+"""Pictures of a training and of an evaluation: samples, and methods beside each other (matplotlib)."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,23 +12,6 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.floating]
 
 _SHOWN_PX = 200
-
-
-def draw_curves(log: Path, output: Path) -> None:
-    """All logged numbers against the step."""
-    from matplotlib.figure import Figure
-
-    with log.open() as stored:
-        rows = list(csv.DictReader(stored))
-    names = [name for name in rows[0] if name not in ("step", "seconds")]
-    figure = Figure(figsize=(4 * len(names), 3.2), layout="constrained")
-    axes = figure.subplots(1, len(names), squeeze=False).ravel()
-    steps = [float(row["step"]) for row in rows]
-    for axis, name in zip(axes, names, strict=True):
-        axis.plot(steps, [float(row[name] or "nan") for row in rows], marker=".")
-        axis.set_title(name, fontsize=9)
-        axis.set_xlabel("step", fontsize=8)
-    figure.savefig(output, dpi=80)
 
 
 def draw_samples(output: Path, samples: Sequence[tuple[FloatArray, FloatArray, FloatArray]]) -> None:

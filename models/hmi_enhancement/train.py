@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import copy
-import csv
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from models.hmi_enhancement import classical, data
 from models.hmi_enhancement.classical import Classical
@@ -22,11 +20,23 @@ from models.hmi_enhancement.data import Drawing, Pair, Source, Truth
 from models.hmi_enhancement.network import DEFAULTS, MODELS, Enhancer, NetworkConfig
 from models.hmi_enhancement.options import ExportOptions, TrainOptions
 from models.hmi_enhancement.psf import PSFS, degrade
+from models.journal import LOG, PER_CENT, Journal, draw_curves
 from models.registry import sha256_of
+from models.training import (
+    CHECKPOINT,
+    check_device,
+    cosine,
+    descend,
+    follow,
+    of_another_network,
+    read_checkpoint,
+    stated,
+    warmed,
+    write_checkpoint,
+)
 from observatory.analysis import Quantity
 from observatory.errors import ModelError, UnusableInputError
 
-CHECKPOINT = "checkpoint.pt"
 BEST = "best.pt"  # the checkpoint of the best validation
 EPOCH = 100  # steps: patches are drawn at random, so the data have no end of their own
 SCHEDULES = ("cosine", "exponential", "constant")
@@ -86,12 +96,9 @@ class Trainer:
         # Near the edges the picture is mirrored: nothing to learn from.
         inner = (..., slice(BORDER_PX, -BORDER_PX), slice(BORDER_PX, -BORDER_PX))
         loss = ((found - target)[inner] ** 2).mean() / self.config.scale**2
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
+        descend(loss, self.network, self.optimiser, most=1.0)
         self.step += 1
-        self._average()
+        follow(self.averaged, self.network, self.options.average, self.step)
         return float(loss.item()) * self.config.scale**2
 
     def _rate_factor(self, progress: float) -> float:
@@ -99,19 +106,9 @@ class Trainer:
         factor = {
             "constant": 1.0,
             "exponential": last**progress,
-            "cosine": last + (1 - last) * (1 + np.cos(np.pi * progress)) / 2,
+            "cosine": cosine(progress, last),
         }[schedule]
-        return float(min(1.0, (self.step + 1) / _WARM_UP) * factor)
-
-    def _average(self) -> None:
-        kept = min(self.options.average, self.step / (self.step + 10))
-        with torch.no_grad():
-            pairs = zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True)
-            for mean, new in pairs:
-                if mean.is_floating_point():
-                    mean.lerp_(new, 1 - kept)
-                else:
-                    mean.copy_(new)
+        return warmed(self.step, _WARM_UP) * factor
 
     def enhanced(self, observed: NDArray[np.float32]) -> NDArray[np.float32]:
         """A picture (h, w) through the averaged network."""
@@ -123,7 +120,7 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Write a checkpoint whole or not at all."""
         state = {
-            "options": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.options).items()},
+            "options": stated(self.options),
             "config": self.config.to_dict(),
             "truths": self.truths,
             "step": self.step,
@@ -134,19 +131,13 @@ class Trainer:
             "averaged": self.averaged.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
-        temporary = path.with_suffix(".part")
-        torch.save(state, temporary)
-        temporary.replace(path)
+        write_checkpoint(path, state)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint of the same shape."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        same = (
-            state["config"] == self.config.to_dict()
-            and state["network"].keys() == self.network.state_dict().keys()
-        )
-        if not same:
-            raise ModelError(f"{path} is of another network; give its options, or another output folder")
+        state = read_checkpoint(path, self.device, self.config.to_dict())
+        if state["network"].keys() != self.network.state_dict().keys():
+            raise of_another_network(path)
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -187,7 +178,7 @@ def train(options: TrainOptions) -> Path:
         trainer.start_from(fitted)
     held = [_held(truth, options) for truth in validation]
     if options.action == "start":  # not before all options were seen to be right
-        for name in ("metrics.csv", CHECKPOINT, BEST):
+        for name in (LOG, CHECKPOINT, BEST):
             (options.output / name).unlink(missing_ok=True)
     loop(trainer, sources, held, drawing_of(options))
     _draw(trainer, sources, held)
@@ -220,8 +211,7 @@ def config_of(options: TrainOptions) -> NetworkConfig:
     for is_right, rule in checks:
         if not is_right:
             raise UnusableInputError(rule)
-    if options.device.startswith("cuda") and not torch.cuda.is_available():
-        raise UnusableInputError(f"torch sees no {options.device} here: give --device cpu")
+    check_device(options.device)
     known = DEFAULTS[options.model]
     return replace(
         known,
@@ -271,26 +261,21 @@ def loop(trainer: Trainer, sources: Sequence[Source], held: Sequence[Pair], how:
     """Train until the steps or the minutes are over; metrics and a checkpoint after each epoch."""
     options = trainer.options
     steps = options.steps or options.epochs * EPOCH
-    log, writer = options.output / "metrics.csv", _tensorboard(options.output)
     begun = time.monotonic() - trainer.seconds
     errors: list[float] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"))
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as shown:
-        task = shown.add_task("training", total=1.0)
+    with Journal(options.output, 1.0, counted=PER_CENT) as journal:
         while (progress := _progress(trainer, steps)) < 1:
             random = np.random.default_rng((options.seed, trainer.step))
             errors.append(trainer.train_step(data.drawn(sources, how, options.batch_size, random), progress))
             trainer.seconds = time.monotonic() - begun
             is_over = _progress(trainer, steps) >= 1
-            shown.update(task, completed=progress)
+            journal.show(progress)
             if trainer.step % EPOCH and not is_over:
                 continue
             row = {"step": float(trainer.step), "seconds": round(trainer.seconds, 1)}
             row |= {"rms_error": float(np.sqrt(np.mean(errors)))} | judged(trainer, held)
             errors.clear()
-            _write_row(log, row, writer)
-            described = " ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "seconds")
-            shown.update(task, description=f"training ({described})")
+            journal.note(row, {name: value for name, value in row.items() if name != "seconds"})
             trainer.save(options.output / CHECKPOINT)
             if held and not trainer.since_best:
                 trainer.save(options.output / BEST)
@@ -327,10 +312,10 @@ def judged(trainer: Trainer, held: Sequence[Pair]) -> dict[str, float]:
 
 def _draw(trainer: Trainer, sources: Sequence[Source], held: Sequence[Pair]) -> None:
     """Curves, and sample pictures: of what was kept out, else of what trained."""
-    from models.hmi_enhancement.figures import draw_curves, draw_samples
+    from models.hmi_enhancement.figures import draw_samples
 
     options = trainer.options
-    draw_curves(options.output / "metrics.csv", options.output / "curves.png")
+    draw_curves(options.output)
     pairs = list(held)
     if not pairs:
         how = replace(drawing_of(options), side=64)
@@ -340,25 +325,3 @@ def _draw(trainer: Trainer, sources: Sequence[Source], held: Sequence[Pair]) -> 
         options.output / "samples.png",
         [(observed, trainer.enhanced(observed), target) for observed, target in pairs],
     )
-
-
-def _write_row(log: Path, row: Mapping[str, float], writer: Any) -> None:
-    is_new = not log.exists()
-    with log.open("a", newline="") as file:
-        table = csv.DictWriter(file, fieldnames=list(row))
-        if is_new:
-            table.writeheader()
-        table.writerow(row)
-    if writer is not None:
-        for name, value in row.items():
-            writer.add_scalar(name, value, int(row["step"]))
-        writer.flush()
-
-
-def _tensorboard(folder: Path) -> Any:
-    """A writer where TensorBoard is installed, else None."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / "tensorboard"))
