@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +12,15 @@ import numpy as np
 from models.aia_quality.defects import DEFECTS
 from models.aia_quality.inference import AiaQuality
 from models.aia_quality.options import EvaluateOptions
+from models.measuring import LeftOut, Tally, folders_of, frames_in
 from models.simulate.aia_defects import AIA_DEFECTS, spoil
 from models.simulate.aia_fits import BLANK
 from observatory.analysis import Cause, Quality
 from observatory.errors import ModelError, UnusableInputError
 from observatory.euv import disk_of, monochrome
 from observatory.frame import Frame, Pointing
-from observatory.instruments import Limits, read_file
 
-_FORMATS = {".fits", ".fz", ".fts", ".jp2", ".jpg", ".png"}
-_GOOD = (
+GOOD = (
     "sdo_boxes/aia_193",
     "sdo_boxes/aia_304",
     *(f"aia/{name}" for name in ("png", "browse_20250205", "coronal_hole_masks/images", "fits", "jp2")),
@@ -35,9 +32,6 @@ _SEEN = {cause: {cause} for cause in AIA_DEFECTS if cause is not Cause.DEFOCUS} 
     Cause.LENS_CAP: {Cause.NO_TARGET, Cause.UNDEREXPOSED}
 }
 
-LeftOut = dict[str, str]
-"""``file`` and ``error`` of what could not be used."""
-
 
 def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     """Good frames called degraded, and the share of injected defects found and named.
@@ -48,50 +42,16 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         When there is no frame.
     """
     left_out: list[LeftOut] = []
-    frames = list(good_frames(folders_of(options.data), left_out))
+    frames = list(good_frames(folders_of(options.data, GOOD), left_out))
     if not frames:
         raise ModelError(f"no coronal frames to measure on; {len(left_out)} files or folders are of no use")
     found = measure(frames, AiaQuality(), options.every, options.seed)
     return found | {"left_out": [*left_out, *found["left_out"]]}
 
 
-def good_frames(folders: Sequence[Path], left_out: list[LeftOut] | None = None) -> Iterator[Frame]:
-    """All coronal frames in folders, by name.
-
-    Parameters
-    ----------
-    left_out : list, optional
-        What cannot be read, or is no coronal frame, is added to it: ``file`` and ``error``.
-    """
-    left_out = [] if left_out is None else left_out
-    for folder in folders:
-        if not folder.is_dir():
-            left_out.append({"file": str(folder), "error": "there is no such folder"})
-        for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in _FORMATS):
-            try:
-                opened = read_file(path, Limits())
-                if opened.kind.family == "aia":
-                    yield opened.frame()
-                else:
-                    left_out.append({"file": str(path), "error": f"is of {opened.instrument}"})
-            except UnusableInputError as error:
-                left_out.append({"file": str(path), "error": str(error)})
-
-
-def folders_of(data: Path | None) -> list[Path]:
-    """The folder asked for, else those of the test data that hold good coronal frames.
-
-    Raises
-    ------
-    ModelError
-        When neither is there.
-    """
-    if data is not None:
-        return [data]
-    named = os.environ.get("HELIOWATCH_TEST_DATA")
-    if not named or not Path(named).is_dir():
-        raise ModelError("no frames: name a folder of good ones with --data, or set HELIOWATCH_TEST_DATA")
-    return [Path(named) / folder for folder in _GOOD]
+def good_frames(folders: Sequence[Path], left_out: list[LeftOut]) -> Iterator[Frame]:
+    """All coronal frames in folders, by name; see `models.measuring.frames_in`."""
+    return frames_in(folders, "aia", left_out)
 
 
 def measure(frames: Sequence[Frame], model: AiaQuality, every: int, seed: int) -> dict[str, Any]:
@@ -111,7 +71,7 @@ def measure(frames: Sequence[Frame], model: AiaQuality, every: int, seed: int) -
             good.append((frame, model.analyse(frame)))
         except UnusableInputError as error:
             left_out.append({"file": frame.file_name or "", "error": str(error)})
-    ours, simulators = _Tally(model), _Tally(model)
+    ours, simulators = Tally(model.analyse), Tally(model.analyse)
     random = np.random.default_rng(seed)
     cut_outs = 0
     for frame, _ in good[::every]:
@@ -138,28 +98,6 @@ def measure(frames: Sequence[Frame], model: AiaQuality, every: int, seed: int) -
         "cut_outs_without_defects": cut_outs,
         "left_out": left_out,
     }
-
-
-class _Tally:
-    """Counts how many spoilt frames are found and named, by defect."""
-
-    def __init__(self, model: AiaQuality) -> None:
-        self._model = model
-        self._total, self._found, self._named = Counter[str](), Counter[str](), Counter[str]()
-
-    def add(self, name: str, frame: Frame, causes: Collection[Cause]) -> None:
-        """Judge a spoilt frame, of which one of the causes is to be named."""
-        quality = self._model.analyse(frame)
-        self._total[name] += 1
-        self._found[name] += quality.is_degraded
-        self._named[name] += any(cause.cause in causes for cause in quality.causes)
-
-    @property
-    def shares(self) -> dict[str, dict[str, float]]:
-        return {
-            name: {"n": count, "found": self._found[name] / count, "named": self._named[name] / count}
-            for name, count in self._total.items()
-        }
 
 
 def _spoilt_by_the_simulator(

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from models.sdo_quality_word import stated_bits
+from models.thresholds import PLAIN
 from observatory.analysis import Cause
 
-_STATED = 4.0  # how far beyond the threshold a cause lies that the archive itself states: score 0.015
 _LIGHT_MISSING = 1.2  # more than 1 % missing: just beyond our own threshold
 _KEYWORDS = (
     ("ACS_ECLP", "YES", Cause.ECLIPSE),
@@ -16,22 +17,6 @@ _KEYWORDS = (
     ("IMG_TYPE", "DARK", Cause.LENS_CAP),
     ("AISTATE", "OPEN", Cause.TRACKING),
 )
-
-
-def quality_word(header: Mapping[str, Any]) -> int | None:
-    """QUALITY as 32 bits; None when the header has none that can be read.
-
-    Level 1 files keep it as a signed number, exports of keywords as hexadecimal text.
-    """
-    value = header.get("QUALITY")
-    if isinstance(value, str):
-        try:
-            value = int(value, 0)
-        except ValueError:
-            return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value & 0xFFFFFFFF if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def causes_of(header: Mapping[str, Any], bits: Mapping[str, str], *, is_whole: bool) -> dict[Cause, float]:
@@ -49,13 +34,11 @@ def causes_of(header: Mapping[str, Any], bits: Mapping[str, str], *, is_whole: b
     def state(cause: Cause, ratio: float) -> None:
         found[cause] = max(found.get(cause, 0.0), ratio)
 
-    word = quality_word(header) or 0
-    for number, name in bits.items():
-        if word >> int(number) & 1:
-            state(Cause(name), _LIGHT_MISSING if int(number) == 9 else _STATED)
+    for number, name in stated_bits(header, bits):
+        state(Cause(name), _LIGHT_MISSING if number == 9 else PLAIN)
     for key, value, cause in _KEYWORDS:
         if str(header.get(key, "")).strip().upper() == value:
-            state(cause, _STATED)
+            state(cause, PLAIN)
     total, missing = header.get("TOTVALS"), header.get("MISSVALS")
     if is_whole and isinstance(total, int) and isinstance(missing, int) and 0 < missing <= total:
         ratio = missing / total / 0.01

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,13 +13,14 @@ from numpy.typing import NDArray
 from models.allsky_quality.good_skies import good_skies
 from models.allsky_quality.inference import AllSkyQuality
 from models.allsky_quality.options import ExportOptions
+from models.conformal import p_values, shares
 from models.simulate.allsky_cameras import TESTING_KINDS, TRAINING_KINDS, CameraKind
+from models.thresholds import write_calibration
 from observatory.analysis import Cause
 from observatory.errors import ModelError
 
 _FOLDER = Path(__file__).parent
 _LEAST = 100  # frames of one kind
-_LEVELS = (0.05, 0.1, 0.25, 0.5)
 
 Kinds = dict[str, NDArray[np.float64]]
 
@@ -46,12 +45,12 @@ def calibrate(options: ExportOptions) -> dict[str, Any]:
         raise ModelError(f"{options.frames} frames are too few to calibrate on: {_LEAST} are needed")
     known = strangeness(TRAINING_KINDS, options.frames, options.size_px, options.seed)
     others = strangeness(TESTING_KINDS, options.frames // 4, options.size_px, options.seed + 1)
-    _write(known)
+    write_calibration(_FOLDER, known)
     return {
         name: {
             "frames": len(values),
             "other_cameras": len(others.get(name, ())),
-            "share_with_p_at_most": _shares(p_values(others[name], values)) if name in others else {},
+            "share_with_p_at_most": shares(p_values(others[name], values)) if name in others else {},
         }
         for name, values in known.items()
     }
@@ -76,25 +75,3 @@ def strangeness(kinds: Sequence[CameraKind], frames: int, size_px: int, seed: in
 def group_of(kind: CameraKind) -> str:
     """Group of `Reading.group` that a kind of camera belongs to."""
     return "picture" if kind.bits == 8 else "counts"
-
-
-def p_values(strange: NDArray[np.float64], known: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Share of known good frames at least as strange, this one counted; see `AllSkyQuality`."""
-    at_least = len(known) - np.searchsorted(np.sort(known), strange - 1e-9)
-    return (at_least + 1) / (len(known) + 1)
-
-
-def _write(known: Kinds) -> None:
-    path = _FOLDER / "calibration.npz"
-    stored: dict[str, Any] = {name: values.astype(np.float32) for name, values in known.items()}
-    np.savez_compressed(path, **stored)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    stated = _FOLDER / "thresholds.toml"
-    text = stated.read_text(encoding="utf-8")
-    stated.write_text(
-        re.sub(r'calibration_sha256 = ".*"', f'calibration_sha256 = "{digest}"', text), encoding="utf-8"
-    )
-
-
-def _shares(p: NDArray[np.float64]) -> dict[str, float]:
-    return {str(level): round(float(np.mean(p <= level)), 3) for level in _LEVELS}

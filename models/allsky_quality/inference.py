@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -17,21 +12,14 @@ from numpy.typing import NDArray
 
 from models.allsky_quality.measures import Glare, Measures, gather, sky_digest
 from models.allsky_quality.plane import RADIUS, Plane
-from observatory.analysis import Cause, CauseProbability, ModelIdentity, Quality, Sky, SkyFacts
-from observatory.errors import ModelError
+from models.thresholds import CERTAIN, PLAIN, Thresholds, badness_of, probable_causes, score_of
+from observatory.analysis import Cause, ModelIdentity, Quality, Sky, SkyFacts
 from observatory.fisheye import Fisheye
 from observatory.frame import Frame
 
 FloatArray = NDArray[np.floating]
 
 _FOLDER = Path(__file__).parent
-_THRESHOLDS = "thresholds.toml"
-_CALIBRATION = "calibration.npz"
-_CALIBRATE = "calibrate again: heliowatch models export allsky_quality"
-_BEST = -4.0  # log-odds of a frame against which nothing speaks: score 0.982
-_STEEPNESS = 3.0  # score 0.5 at a threshold, 0.11 at twice it
-_CERTAIN = 1e3  # ratio of a cause that leaves no doubt
-_PLAIN = 4.0  # ratio of a fact that is true or not: score 0.015
 _BLACK, _WHITE = 0.1, 0.9  # of the largest value: a frame of one value that is neither shows nothing known
 
 
@@ -71,7 +59,7 @@ class Reading:
 
     def as_frozen(self) -> Reading:
         """What it is when the camera has sent the very same sky before."""
-        return replace(self, ratios={**self.ratios, Cause.FROZEN: _PLAIN})
+        return replace(self, ratios={**self.ratios, Cause.FROZEN: PLAIN})
 
 
 class AllSkyQuality:
@@ -91,20 +79,12 @@ class AllSkyQuality:
     name = "allsky_quality"
 
     def __init__(self, *, is_calibrated: bool = True) -> None:
-        try:
-            self._parameters: Mapping[str, Any] = tomllib.loads(
-                (_FOLDER / _THRESHOLDS).read_text(encoding="utf-8")
-            )
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise ModelError(f"{_FOLDER / _THRESHOLDS} cannot be read: {error}; restore it") from error
-        self._calibration = self._read_calibration() if is_calibrated else {}
+        self._thresholds = Thresholds(self.name, _FOLDER, is_calibrated=is_calibrated)
 
-    @cached_property
+    @property
     def identity(self) -> ModelIdentity:
         """What results keep of this model: the sha256 is that of version, thresholds and calibration."""
-        stated = json.dumps(self._parameters, sort_keys=True, separators=(",", ":"))
-        sha256 = hashlib.sha256(stated.encode()).hexdigest()
-        return ModelIdentity(self.name, str(self._parameters["version"]), sha256, self._parameters)
+        return self._thresholds.identity
 
     def read(self, frame: Frame, circle: Fisheye | None, facts: SkyFacts) -> Reading:
         """Measure a frame.
@@ -157,16 +137,15 @@ class AllSkyQuality:
         if sky is not None and sky.facts.moon_elevation_deg is None and _shows_aurora(sky):
             ratios.pop(Cause.MOON_GLARE, None)  # where nothing but the picture tells of a Moon
         if sky is not None and sky.cloud_cover is not None:
-            ratios[Cause.CLOUD] = sky.cloud_cover / self._parameters["shares"]["cloud"]
-        worst = max(ratios.values(), default=0.0)
-        badness = max(_BEST, _STEEPNESS * float(np.log(max(worst, 1e-6))))
-        score = float(1.0 / (1.0 + np.exp(min(badness, 60.0))))
+            ratios[Cause.CLOUD] = sky.cloud_cover / self._thresholds["shares"]["cloud"]
+        badness = badness_of(ratios)
+        score = score_of(badness)
         region, extent = _region(reading, cloud) if has_map else (None, None)
         return Quality(
             score=score,
             is_degraded=score < 0.5,
-            p_value=self._p_value(reading.group, worst),
-            causes=_causes(ratios),
+            p_value=self._thresholds.p_value(reading.group, max(ratios.values(), default=0.0)),
+            causes=probable_causes(ratios),
             model=self.identity,
             measures={**reading.measures, "badness": badness},
             region_map=region,
@@ -176,12 +155,12 @@ class AllSkyQuality:
     def _ratios(
         self, found: Measures, plane: Plane, glare: Glare | None, facts: SkyFacts
     ) -> dict[Cause, float]:
-        shares, light = self._parameters["shares"], self._parameters["light"]
+        shares, light = self._thresholds["shares"], self._thresholds["light"]
         if found.missing >= 0.999:
-            return {Cause.MISSING_DATA: _CERTAIN}
+            return {Cause.MISSING_DATA: CERTAIN}
         ratios = {Cause.MISSING_DATA: found.missing / shares["missing"]}
         if self._is_dark(found, plane):
-            return ratios | {Cause.LENS_CAP: _PLAIN, Cause.UNDEREXPOSED: 2.0}
+            return ratios | {Cause.LENS_CAP: PLAIN, Cause.UNDEREXPOSED: 2.0}
         is_moon = self._is_moon(glare, facts)
         burnt = found.saturated - (glare.core if glare is not None and is_moon else 0.0)
         ratios[Cause.OVEREXPOSED] = max(burnt, 0.0) / shares["saturated"]
@@ -190,13 +169,13 @@ class AllSkyQuality:
             weak = light["least_picture"] / max(found.level, 1e-4)
             ratios[Cause.UNDEREXPOSED] = max(ratios[Cause.UNDEREXPOSED], weak)
         if glare is not None and is_moon:
-            ratios[Cause.MOON_GLARE] = glare.halo / self._parameters["moon"]["halo"]
+            ratios[Cause.MOON_GLARE] = glare.halo / self._thresholds["moon"]["halo"]
         ratios[Cause.TWILIGHT] = self._twilight(found, facts)
         return ratios
 
     def _is_dark(self, found: Measures, plane: Plane) -> bool:
         """Whether no light reached the detector: neither the whole nor the brightest part rises above noise."""
-        light = self._parameters["light"]
+        light = self._thresholds["light"]
         if found.signal >= light["no_signal"] and found.noise > 0.0 and not plane.is_picture:
             return False
         if plane.is_picture:
@@ -208,7 +187,7 @@ class AllSkyQuality:
         return bool(found.top < (light["nothing"] + 2.3) * cell_noise) or found.top <= 0.0
 
     def _is_moon(self, glare: Glare | None, facts: SkyFacts) -> bool:
-        limits = self._parameters["moon"]
+        limits = self._thresholds["moon"]
         if glare is None:
             return False
         if facts.moon_elevation_deg is not None and facts.moon_elevation_deg < limits["down_deg"]:
@@ -219,7 +198,7 @@ class AllSkyQuality:
         return is_bright and glare.saturated >= limits["least_saturated"]
 
     def _twilight(self, found: Measures, facts: SkyFacts) -> float:
-        sun = self._parameters["sun"]
+        sun = self._thresholds["sun"]
         if facts.sun_elevation_deg is not None:
             return float(2.0 ** min((facts.sun_elevation_deg - sun["dark_deg"]) / sun["double_deg"], 4.0))
         if found.blue is None:
@@ -229,7 +208,7 @@ class AllSkyQuality:
         return hue * min(found.level / sun["blue_level"], 1.0)
 
     def _hidden(self, found: Measures, ratios: Mapping[Cause, float]) -> str | None:
-        limits = self._parameters["judged"]
+        limits = self._thresholds["judged"]
         if found.missing >= limits["missing"]:
             return "most of the sky is missing"
         if Cause.LENS_CAP in ratios:
@@ -245,54 +224,23 @@ class AllSkyQuality:
         values = frame.pixels[:: max(1, shape[0] // 256), :: max(1, shape[1] // 256)]
         finite = values[np.isfinite(values)].astype(np.float64)
         if not finite.size:
-            return Reading({Cause.MISSING_DATA: _CERTAIN}, {}, "most of the sky is missing", None, shape)
+            return Reading({Cause.MISSING_DATA: CERTAIN}, {}, "most of the sky is missing", None, shape)
         full = (
             float(np.iinfo(values.dtype).max) if values.dtype.kind in "iu" else max(float(finite.max()), 1.0)
         )
         low, middle, high = np.percentile(finite, (2.0, 50.0, 98.0)) / full
         measures = {"level": float(middle), "top": float(high - low)}
         if middle >= _WHITE:
-            return Reading({Cause.OVEREXPOSED: _PLAIN}, measures, "the picture is overexposed", None, shape)
+            return Reading({Cause.OVEREXPOSED: PLAIN}, measures, "the picture is overexposed", None, shape)
         if middle <= _BLACK and high <= 2.0 * _BLACK:
-            ratios = {Cause.LENS_CAP: _PLAIN, Cause.UNDEREXPOSED: 2.0}
+            ratios = {Cause.LENS_CAP: PLAIN, Cause.UNDEREXPOSED: 2.0}
             reason = "the picture is dark: lens cap, closed shutter or a camera that is off"
             return Reading(ratios, measures, reason, None, shape)
-        return Reading({Cause.NO_TARGET: _PLAIN}, measures, None, None, shape)
-
-    def _p_value(self, group: str, strangeness: float) -> float | None:
-        """Share of good calibration frames at least as bad (Vovk et al. 2005, with this one counted)."""
-        known = self._calibration.get(group)
-        if known is None:
-            return None
-        at_least = len(known) - int(np.searchsorted(known, strangeness - 1e-9))
-        return (at_least + 1) / (len(known) + 1)
-
-    def _read_calibration(self) -> Mapping[str, FloatArray]:
-        path = _FOLDER / _CALIBRATION
-        expected = self._parameters["calibration_sha256"]
-        if not expected:
-            return {}
-        if not path.exists():
-            raise ModelError(f"{path} is missing: restore it, or {_CALIBRATE}")
-        if hashlib.sha256(path.read_bytes()).hexdigest() != expected:
-            raise ModelError(f"{path} was altered: restore it, or {_CALIBRATE}")
-        with np.load(path) as stored:
-            return {name: np.sort(stored[name].astype(np.float64)) for name in stored.files}
+        return Reading({Cause.NO_TARGET: PLAIN}, measures, None, None, shape)
 
 
 def _shows_aurora(sky: Sky) -> bool:
     return (sky.aurora_probability or 0.0) >= 0.5
-
-
-def _causes(ratios: Mapping[Cause, float]) -> tuple[CauseProbability, ...]:
-    """Causes beyond their thresholds, the worst first."""
-    probable = {
-        cause: ratio**_STEEPNESS / (1.0 + ratio**_STEEPNESS)
-        for cause, ratio in ((cause, min(ratio, _CERTAIN)) for cause, ratio in ratios.items())
-        if ratio >= 1.0
-    }
-    ordered = sorted(probable.items(), key=lambda item: -item[1])
-    return tuple(CauseProbability(cause, float(value)) for cause, value in ordered)
 
 
 def _region(

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models import conformal
 from models.halpha_quality import facts as native
 from models.halpha_quality.mapping import ScoreMapping
 from models.halpha_quality.preparation import (
@@ -26,17 +27,15 @@ from models.halpha_quality.preparation import (
     normalise_contrast,
     remove_gradient,
 )
-from models.registry import ModelDescription, load, sha256_of
+from models.registry import ModelDescription, load
 from models.runtime import Runtime, Session
 from observatory.analysis import Cause, CauseProbability, ModelIdentity, Quality
-from observatory.errors import ModelError
 from observatory.frame import Frame
 from observatory.robust import quantile
 from observatory.sun import LimbFit, compare_pointing, fit_limb, single_plane
 
 FloatArray = NDArray[np.floating]
 
-_CALIBRATION = "calibration.npz"
 _NOT_SEEN = 0.35  # share of the disk without data beyond which the rest is not judged
 
 
@@ -102,7 +101,10 @@ class HalphaQuality:
         self._preparation = str(self._parameters["preparation"])
         self._causes = tuple(Cause(name) for name in self._parameters["causes"])
         self._cause_offsets = np.array(self._parameters["cause_offsets"], np.float64)
-        self._calibration = self._read_calibration()
+        path = Path(self.description.path).with_name(conformal.CALIBRATION)
+        stated = self._parameters["calibration_sha256"]
+        known = conformal.read_calibration(path, stated, "export the family again")
+        self._calibration = known["badness"]
 
     @property
     def identity(self) -> ModelIdentity:
@@ -246,27 +248,13 @@ class HalphaQuality:
         return Quality(
             score=score,
             is_degraded=score < 0.5,
-            p_value=self._p_value(badness),
+            p_value=conformal.p_value(badness, self._calibration),
             causes=tuple(CauseProbability(cause, value) for cause, value in ordered),
             model=self.identity,
             measures=measures,
             region_map=reading.region,
             region_extent_px=extent,
         )
-
-    def _p_value(self, badness: float) -> float:
-        """Share of good calibration frames at least as bad (Vovk et al. 2005, with this one counted)."""
-        at_least = len(self._calibration) - int(np.searchsorted(self._calibration, badness - 1e-9))
-        return (at_least + 1) / (len(self._calibration) + 1)
-
-    def _read_calibration(self) -> FloatArray:
-        path = Path(self.description.path).with_name(_CALIBRATION)
-        if not path.exists():
-            raise ModelError(f"{path} is missing: restore it, or export the family again")
-        if sha256_of(path) != self._parameters["calibration_sha256"]:
-            raise ModelError(f"{path} was altered: restore it, or export the family again")
-        with np.load(path) as stored:
-            return np.sort(stored["badness"].astype(np.float64))
 
 
 def _limb_measures(fit: LimbFit, frame: Frame) -> dict[str, float]:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from models.hmi_quality.evaluate import LeftOut, folders_of, good_frames
+from models.conformal import p_values_by_month, shares
+from models.hmi_quality.evaluate import GOOD, good_frames
 from models.hmi_quality.inference import HmiQuality
 from models.hmi_quality.options import ExportOptions
+from models.measuring import LeftOut, folders_of
+from models.thresholds import write_calibration
 from observatory.errors import ModelError, UnusableInputError
 
 _FOLDER = Path(__file__).parent
 _LEAST = 40  # frames of one kind
-_LEVELS = (0.05, 0.1, 0.25, 0.5)
 
 
 def calibrate(options: ExportOptions) -> dict[str, Any]:
@@ -39,34 +39,19 @@ def calibrate(options: ExportOptions) -> dict[str, Any]:
     if not enough:
         counts = ", ".join(f"{len(found[0])} {name}" for name, found in kinds.items()) or "none"
         raise ModelError(f"too few frames to calibrate on ({counts}): {_LEAST} of one kind are needed")
-    _write({name: strange for name, (strange, _) in enough.items()})
+    write_calibration(_FOLDER, {name: strange for name, (strange, _) in enough.items()})
     return {
         "calibrated": {
             name: {
                 "frames": len(strange),
                 "months": len(set(months.tolist())),
-                "share_with_p_at_most": _shares(p_values_by_month(strange, months)),
+                "share_with_p_at_most": shares(p_values_by_month(strange, months)),
             }
             for name, (strange, months) in enough.items()
         },
         "too_few": {name: len(found[0]) for name, found in kinds.items() if name not in enough},
         "left_out": left_out,
     }
-
-
-def p_values_by_month(strangeness: ArrayLike, months: ArrayLike) -> NDArray[np.float64]:
-    """p-value of each frame by a calibration on the frames of all other months.
-
-    See `HmiQuality`: the share of calibration frames at least as strange, this one counted.
-    """
-    strange, named = np.asarray(strangeness, np.float64), np.asarray(months)
-    p = np.empty(len(strange))
-    for name in np.unique(named):
-        own = named == name
-        others = np.sort(strange[~own])
-        at_least = len(others) - np.searchsorted(others, strange[own] - 1e-9)
-        p[own] = (at_least + 1) / (len(others) + 1)
-    return p
 
 
 Kinds = dict[str, tuple[NDArray[np.float64], NDArray[np.str_]]]
@@ -77,7 +62,7 @@ def _strangeness(data: Path | None) -> tuple[Kinds, list[LeftOut]]:
     model = HmiQuality(is_calibrated=False)
     left_out: list[LeftOut] = []
     found: dict[str, list[tuple[float, str]]] = defaultdict(list)
-    for frame in good_frames(folders_of(data), left_out):
+    for frame in good_frames(folders_of(data, GOOD), left_out):
         try:
             reading = model.read(frame)
         except UnusableInputError as error:
@@ -89,19 +74,3 @@ def _strangeness(data: Path | None) -> tuple[Kinds, list[LeftOut]]:
         name: (np.array([strange for strange, _ in pairs]), np.array([month for _, month in pairs]))
         for name, pairs in found.items()
     }, left_out
-
-
-def _write(strangeness: dict[str, NDArray[np.float64]]) -> None:
-    path = _FOLDER / "calibration.npz"
-    stored: dict[str, Any] = {name: values.astype(np.float32) for name, values in strangeness.items()}
-    np.savez_compressed(path, **stored)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    stated = _FOLDER / "thresholds.toml"
-    text = stated.read_text(encoding="utf-8")
-    stated.write_text(
-        re.sub(r'calibration_sha256 = ".*"', f'calibration_sha256 = "{digest}"', text), encoding="utf-8"
-    )
-
-
-def _shares(p: NDArray[np.float64]) -> dict[str, float]:
-    return {str(level): round(float(np.mean(p <= level)), 3) for level in _LEVELS}

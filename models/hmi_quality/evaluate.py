@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,16 +15,15 @@ from models.hmi_quality.defects import DEFECTS, canvas_of, spoilt
 from models.hmi_quality.inference import HmiQuality
 from models.hmi_quality.options import EvaluateOptions
 from models.hmi_quality.plane import plane_of
+from models.measuring import LeftOut, Tally, folders_of, frames_in
 from models.simulate.hmi import HmiSun, HmiTelescope
 from models.simulate.hmi_defects import HMI_DEFECTS, spoil_hmi
-from observatory.analysis import Cause, Quality
-from observatory.errors import ModelError, UnusableInputError
+from observatory.analysis import Cause
+from observatory.errors import ModelError
 from observatory.frame import Frame
-from observatory.instruments import Limits, read_file
 from observatory.instruments.hmi import OtherProductError
 
-_FORMATS = {".fits", ".fz", ".fts", ".jp2", ".jpg", ".png"}
-_GOOD = ("sdo_boxes/hmi_continuum", "hmi")
+GOOD = ("sdo_boxes/hmi_continuum", "hmi")
 _FIRST_DAY = datetime(2011, 2, 3, tzinfo=UTC)
 _DAYS_APART = 379  # a prime: the Sun's size and tilt go through all they can be
 #: Defects of the simulator that pixels can show, with what may be named. A roll that the header does
@@ -34,9 +32,6 @@ _ALSO: dict[Cause, set[Cause]] = {Cause.NO_TARGET: {Cause.UNDEREXPOSED}}
 _SEEN: dict[Cause, set[Cause]] = {
     cause: {cause} | _ALSO.get(cause, set()) for cause in HMI_DEFECTS if cause is not Cause.TRACKING
 }
-
-LeftOut = dict[str, str]
-"""``file`` and ``error`` of what could not be used."""
 
 
 def evaluate(options: EvaluateOptions) -> dict[str, Any]:
@@ -53,7 +48,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         When there is no frame.
     """
     left_out: list[LeftOut] = []
-    real = list(good_frames(folders_of(options.data), left_out)) if _has_data(options.data) else []
+    real = list(good_frames(folders_of(options.data, GOOD), left_out)) if _has_data(options.data) else []
     if not real and not options.simulated:
         raise ModelError(f"no HMI frames to measure on; {len(left_out)} files or folders are of no use")
     model = HmiQuality()
@@ -65,30 +60,12 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     }
 
 
-def good_frames(folders: Sequence[Path], left_out: list[LeftOut] | None = None) -> Iterator[Frame]:
-    """All frames of HMI in folders, by name.
+def good_frames(folders: Sequence[Path], left_out: list[LeftOut]) -> Iterator[Frame]:
+    """All frames of HMI in folders, by name; see `models.measuring.frames_in`.
 
-    Parameters
-    ----------
-    left_out : list, optional
-        What cannot be read, or is no frame of HMI's, is added to it: ``file`` and ``error``. Other
-        segments of a SHARP are passed over.
+    Other segments of a SHARP are passed over.
     """
-    left_out = [] if left_out is None else left_out
-    for folder in folders:
-        if not folder.is_dir():
-            left_out.append({"file": str(folder), "error": "there is no such folder"})
-        for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in _FORMATS):
-            try:
-                opened = read_file(path, Limits())
-                if opened.kind.family == "hmi":
-                    yield opened.frame()
-                else:
-                    left_out.append({"file": str(path), "error": f"is of {opened.instrument}"})
-            except OtherProductError:
-                continue
-            except UnusableInputError as error:
-                left_out.append({"file": str(path), "error": str(error)})
+    return frames_in(folders, "hmi", left_out, passed_over=(OtherProductError,))
 
 
 def simulated_frames(suns: int, size_px: int, seed: int) -> Iterator[Frame]:
@@ -108,22 +85,6 @@ def simulated_frames(suns: int, size_px: int, seed: int) -> Iterator[Frame]:
             yield taken.frame()
 
 
-def folders_of(data: Path | None) -> list[Path]:
-    """The folder asked for, else those of the test data that hold good frames of HMI.
-
-    Raises
-    ------
-    ModelError
-        When neither is there.
-    """
-    if data is not None:
-        return [data]
-    named = os.environ.get("HELIOWATCH_TEST_DATA")
-    if not named or not Path(named).is_dir():
-        raise ModelError("no frames: name a folder of good ones with --data, or set HELIOWATCH_TEST_DATA")
-    return [Path(named) / folder for folder in _GOOD]
-
-
 def _has_data(data: Path | None) -> bool:
     return data is not None or bool(os.environ.get("HELIOWATCH_TEST_DATA"))
 
@@ -140,7 +101,7 @@ def measure(frames: Iterable[Frame], model: HmiQuality, every: int, seed: int) -
     """
     degraded: list[str] = []
     scores: list[float] = []
-    ours, simulators = Tally(model), Tally(model)
+    ours, simulators = Tally(model.analyse), Tally(model.analyse)
     random = np.random.default_rng(seed)
     for number, frame in enumerate(frames):
         quality = model.analyse(frame)
@@ -180,31 +141,3 @@ def _with_the_simulators(frame: Frame, tally: Tally, random: np.random.Generator
             continue
         pixels = spoil_hmi(plane.pixels, frame.pointing, cause, random).pixels
         tally.add(f"{cause.value} ({plane.quantity.value})", replace(frame, pixels=pixels), named)
-
-
-class Tally:
-    """Counts how many spoilt frames are found and named, by defect."""
-
-    def __init__(self, model: HmiQuality) -> None:
-        self._model = model
-        self._total, self._found, self._named = Counter[str](), Counter[str](), Counter[str]()
-
-    def add(self, name: str, frame: Frame, causes: Collection[Cause]) -> Quality:
-        """Judge a spoilt frame, of which one of the causes is to be named."""
-        quality = self._model.analyse(frame)
-        self._total[name] += 1
-        self._found[name] += quality.is_degraded
-        self._named[name] += any(cause.cause in causes for cause in quality.causes)
-        return quality
-
-    @property
-    def shares(self) -> dict[str, dict[str, float]]:
-        """Counts and shares by defect."""
-        return {
-            name: {
-                "n": count,
-                "found": round(self._found[name] / count, 3),
-                "named": round(self._named[name] / count, 3),
-            }
-            for name, count in self._total.items()
-        }

@@ -11,10 +11,9 @@ import pytest
 
 import models.aia_quality.inference as inference
 from models.aia_quality import AiaQuality
-from models.aia_quality.calibrate import p_values_by_month
 from models.aia_quality.defects import DEFECTS, earth_shadow, lost_blocks, lost_half
 from models.aia_quality.evaluate import good_frames, measure
-from models.aia_quality.header import causes_of, quality_word
+from models.aia_quality.header import causes_of
 from models.registry import action_of, options_of
 from models.simulate.aia import AiaSun, AiaTelescope, write_aia_fits
 from observatory.analysis import Cause, Quality
@@ -85,7 +84,7 @@ def test_every_defect_is_found_and_named_in_counts(name: str, seed: int):
 
 def test_real_good_frames_are_not_called_degraded_and_their_defects_are_found(real_frames: Path):
     folders = [real_frames / "aia" / name for name in ("png", "browse_20250205", "fits")]
-    frames = [*good_frames(folders)]
+    frames = [*good_frames(folders, [])]
     found = measure(frames, MODEL, every=6, seed=3)
     assert found["good"] == 19
     assert found["good_called_degraded"] == []
@@ -151,14 +150,6 @@ def test_a_bit_of_quality_degrades_a_level_1_frame_and_names_the_cause(bit: int,
 @pytest.mark.parametrize("bit", [0, 1, 2, 3, 4, 8, 19, 22, 23, 30])
 def test_bits_that_spoil_nothing_change_nothing(bit: int):
     assert MODEL.analyse(counts(QUALITY=1 << bit)).score == MODEL.analyse(counts(QUALITY=0)).score
-
-
-@pytest.mark.parametrize(
-    ("value", "word"),
-    [("0x40000000", 1 << 30), (-1, 0xFFFFFFFF), (8.0, 8), ("?", None), (None, None), (True, None)],
-)
-def test_the_quality_word_is_read_however_it_is_written(value: object, word: int | None):
-    assert quality_word({"QUALITY": value}) == word
 
 
 def test_keywords_say_the_same_where_there_is_no_quality_word():
@@ -256,14 +247,6 @@ def test_small_and_narrow_frames_are_judged_without_a_crash(shape: tuple[int, in
 # -- the model itself --------------------------------------------------------------------------
 
 
-def test_the_identity_follows_the_thresholds_and_nothing_else(monkeypatch: pytest.MonkeyPatch):
-    first, again = AiaQuality().identity, AiaQuality().identity
-    assert first.sha256 == again.sha256 and len(first.sha256) == 64
-    other = AiaQuality()
-    monkeypatch.setattr(other, "_parameters", {**first.parameters, "radii": {"offset": 0.02}})
-    assert other.identity.sha256 != first.sha256
-
-
 def test_an_altered_calibration_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     for name in ("thresholds.toml", "calibration.npz"):
         (tmp_path / name).write_bytes((Path(inference.__file__).parent / name).read_bytes())
@@ -292,12 +275,6 @@ def test_a_folder_without_frames_is_said(tmp_path: Path):
     for verb in ("evaluate", "export"):
         with pytest.raises(ModelError, match="1 files or folders"):
             action_of("aia_quality", verb)(options_of("aia_quality", verb)(data=tmp_path / "none"))
-
-
-def test_p_values_of_a_month_come_from_the_other_months():
-    strange = np.array([0.1, 0.2, 0.3, 5.0, 6.0])
-    p = p_values_by_month(strange, ["2010-09", "2010-09", "2010-10", "2010-11", "2010-11"])
-    assert p == pytest.approx([4 / 4, 4 / 4, 3 / 5, 1 / 4, 1 / 4])
 
 
 def test_there_is_nothing_to_train():

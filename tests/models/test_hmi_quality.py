@@ -11,10 +11,8 @@ import pytest
 
 import models.hmi_quality.inference as inference
 from models.hmi_quality import HmiQuality
-from models.hmi_quality.calibrate import p_values_by_month
 from models.hmi_quality.defects import DEFECTS, canvas_of, earth_shadow, lost_blocks, spoilt
 from models.hmi_quality.evaluate import good_frames, measure, simulated_frames
-from models.hmi_quality.header import causes_of, quality_word
 from models.registry import action_of, options_of
 from observatory.analysis import Cause, Quality, Quantity
 from observatory.errors import ModelError, UnusableInputError
@@ -213,26 +211,6 @@ def test_bits_of_lesser_processing_spoil_nothing(bit: int):
     assert causes(MODEL.analyse(continuum(256, QUALITY=1 << bit))) == []
 
 
-@pytest.mark.parametrize(
-    ("value", "word"),
-    [
-        (0, 0),
-        (-2147483648, 1 << 31),
-        ("0x00000400", 1024),
-        (1024.0, 1024),
-        ("?", None),
-        (True, None),
-        (None, None),
-    ],
-)
-def test_the_quality_word_is_read_however_it_is_written(value: object, word: int | None):
-    assert quality_word({"QUALITY": value}) == word
-
-
-def test_an_unnamed_bit_says_nothing():
-    assert causes_of({"QUALITY": 1 << 3}, {"5": "unknown"}) == {}
-
-
 # -- bad input ---------------------------------------------------------------------------------
 
 
@@ -274,11 +252,6 @@ def test_infinite_pixels_count_as_lost():
 
 
 # -- the family --------------------------------------------------------------------------------
-
-
-def test_p_values_of_months_left_out_rank_the_frames():
-    p = p_values_by_month([0.1, 0.2, 0.3, 0.9], ["a", "a", "b", "b"])
-    assert p.tolist() == pytest.approx([1.0, 1.0, 1 / 3, 1 / 3])
 
 
 def test_an_altered_calibration_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

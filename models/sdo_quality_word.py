@@ -1,13 +1,9 @@
-"""What an HMI header says of quality: the bits of QUALITY in level 1.5 files."""
+"""The QUALITY word in the headers of SDO's instruments, HMI and AIA."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-
-from observatory.analysis import Cause
-
-_STATED = 4.0  # how far beyond the threshold a cause lies that the archive itself states: score 0.015
 
 
 def quality_word(header: Mapping[str, Any]) -> int | None:
@@ -26,13 +22,14 @@ def quality_word(header: Mapping[str, Any]) -> int | None:
     return value & 0xFFFFFFFF if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def causes_of(header: Mapping[str, Any], bits: Mapping[str, str]) -> dict[Cause, float]:
-    """Causes that a header states, with how far beyond its threshold each lies.
+def stated_bits(header: Mapping[str, Any], bits: Mapping[str, str]) -> list[tuple[int, str]]:
+    """Those of the known bits that are set, each with what it stands for.
 
     Parameters
     ----------
-    bits : Mapping[str, str]
-        Number of a bit to the cause that it stands for.
+    header : mapping
+    bits : mapping of str to str
+        Number of a bit to what it stands for.
     """
     word = quality_word(header) or 0
-    return {Cause(name): _STATED for number, name in bits.items() if word >> int(number) & 1}
+    return [(int(number), name) for number, name in bits.items() if word >> int(number) & 1]
