@@ -11,17 +11,17 @@ from pydantic import BaseModel
 
 from observatory.storage import composites
 from observatory.storage.frame_keys import Key
-from service import columns, examples
+from service import columns, examples, listing
 from service.context import Context, Here
 from service.described import file_answers, list_answers, one_answer, redirect_answers
-from service.filters import MAX_ID, CompositeQuery, LookName, TimeRange, write_cursor
+from service.filters import MAX_ID, CompositeQuery, LookName, TimeRange
 from service.formats import chosen_format
 from service.newest import newest_composite
-from service.paging import base_of, link_header, list_response, next_address
+from service.paging import base_of, list_response
 from service.problems import NotFoundError
 from service.routes.products import bytes_of
 from service.shapes import API, json_response
-from service.tables import Rows, Table, pages, table_response
+from service.tables import Rows
 
 router = APIRouter(tags=["composites"])
 
@@ -95,7 +95,7 @@ def list_composites(request: Request, here: Here, query: Annotated[CompositeQuer
     if form != "json":
         return _table(request, here, query, form)
     rows, last = _page(here, query, query.after, query.limit or _PAGE)
-    following = _following(request, query, last)
+    following = listing.following(request, "composites", last, query.order)
     items = [composite_as_json(row, base_of(request)) for row in rows]
     return list_response(request, {"items": items, "next": following}, following)
 
@@ -113,28 +113,17 @@ def _page(
         after=after,
         is_ascending=query.order == "asc",
     )
-    if len(rows) <= limit:
-        return rows, None
-    rows = rows[:limit]
-    return rows, (rows[-1]["date_obs"], rows[-1]["id"])
-
-
-def _following(request: Request, query: CompositeQuery, last: Key | None) -> str | None:
-    return None if last is None else next_address(request, "composites", write_cursor(*last, query.order))
+    return listing.page_of(rows, limit, lambda row: (row["date_obs"], row["id"]))
 
 
 def _table(request: Request, here: Context, query: CompositeQuery, form: str) -> Response:
     base = base_of(request)
 
-    def read(after: Key | None, limit: int = _PIECE) -> tuple[Rows, Key | None]:
+    def read(after: Key | None, limit: int) -> tuple[Rows, Key | None]:
         rows, last = _page(here, query, after, limit)
         return [_cells(row, base) for row in rows], last
 
-    if query.limit is None:
-        return table_response(Table("composites", columns.COMPOSITES, pages(read, query.after)), form)
-    rows, last = read(query.after, query.limit)
-    table = Table("composites", columns.COMPOSITES, [rows], is_cut=last is not None)
-    return table_response(table, form, link_header(_following(request, query, last)))
+    return listing.table_of(request, query, form, "composites", columns.COMPOSITES, read, _PIECE)
 
 
 def _cells(row: dict[str, Any], base: str) -> list[Any]:

@@ -12,15 +12,15 @@ from pydantic import BaseModel
 from observatory.storage import enhancements
 from observatory.storage.enhancements import EnhancementOutcome
 from observatory.storage.frame_keys import Key, Page
-from service import columns, examples
+from service import columns, examples, listing
 from service.context import Context, Here
 from service.described import list_answers
-from service.filters import EnhancementQuery, TimeRange, write_cursor
+from service.filters import EnhancementQuery, TimeRange
 from service.formats import chosen_format
-from service.paging import link_header, list_response, next_address
+from service.paging import list_response
 from service.problems import ParameterError
-from service.routes.quality import point_of
-from service.tables import Rows, Table, pages, table_response
+from service.series import bins_response
+from service.tables import Rows
 
 router = APIRouter(tags=["enhancement"])
 
@@ -78,7 +78,7 @@ def get_series(request: Request, here: Here, query: Annotated[EnhancementQuery, 
     if form != "json":
         return _table(request, here, query, form)
     rows, last = _page(here, query, query.after, query.limit or _PAGE)
-    following = _following(request, query, last)
+    following = listing.following(request, "enhancement", last, query.order)
     body = {"bin_s": None, "is_truncated": last is not None, "items": rows, "next": following}
     return list_response(request, body, following)
 
@@ -89,25 +89,15 @@ def _page(
     time = query.time or TimeRange()
     page = Page(limit + 1, after, query.order == "asc")
     rows = enhancements.series(here.db, query.instrument, time.start, time.end, query.outcome, page)
-    if len(rows) <= limit:
-        return rows, None
-    return rows[:limit], enhancements.key_of(rows[limit - 1])
-
-
-def _following(request: Request, query: EnhancementQuery, last: Key | None) -> str | None:
-    return None if last is None else next_address(request, "enhancement", write_cursor(*last, query.order))
+    return listing.page_of(rows, limit, enhancements.key_of)
 
 
 def _table(request: Request, here: Context, query: EnhancementQuery, form: str) -> Response:
-    def read(after: Key | None, limit: int = _PIECE) -> tuple[Rows, Key | None]:
+    def read(after: Key | None, limit: int) -> tuple[Rows, Key | None]:
         rows, last = _page(here, query, after, limit)
-        return [[row[column.name] for column in columns.ENHANCEMENTS] for row in rows], last
+        return listing.cells_of(rows, columns.ENHANCEMENTS), last
 
-    if query.limit is None:
-        return table_response(Table("enhancement", columns.ENHANCEMENTS, pages(read, query.after)), form)
-    rows, last = read(query.after, query.limit)
-    table = Table("enhancement", columns.ENHANCEMENTS, [rows], is_cut=last is not None)
-    return table_response(table, form, link_header(_following(request, query, last)))
+    return listing.table_of(request, query, form, "enhancement", columns.ENHANCEMENTS, read, _PIECE)
 
 
 def _bins(request: Request, here: Context, query: EnhancementQuery, bin_s: int, form: str) -> Response:
@@ -115,15 +105,10 @@ def _bins(request: Request, here: Context, query: EnhancementQuery, bin_s: int, 
         raise ParameterError("cursor", "bins have no pages", "without bin; or a shorter time")
     if query.outcome is not EnhancementOutcome.ENHANCED:
         raise ParameterError("outcome", f"frames {query.outcome} have no numbers to bin", "without bin")
-    time, limit = query.time or TimeRange(), query.limit or _PAGE
-    rows = enhancements.binned(here.db, query.instrument, time.start, time.end, bin_s=bin_s, limit=limit + 1)
-    is_truncated = len(rows) > limit
-    points = [point for row in rows[-limit:] if (point := point_of(row)) is not None]
-    if query.order == "desc":
-        points.reverse()
-    if form == "json":
-        body = {"bin_s": bin_s, "is_truncated": is_truncated, "items": points, "next": None}
-        return list_response(request, body)
-    chosen = columns.BINNED_ENHANCEMENTS
-    cells = [[point[column.name] for column in chosen] for point in points]
-    return table_response(Table("enhancement", chosen, [cells], is_cut=is_truncated), form)
+    time = query.time or TimeRange()
+
+    def read(limit: int) -> list[dict[str, Any]]:
+        return enhancements.binned(here.db, query.instrument, time.start, time.end, bin_s=bin_s, limit=limit)
+
+    limit, chosen = query.limit or _PAGE, columns.BINNED_ENHANCEMENTS
+    return bins_response(request, query, form, "enhancement", chosen, read, limit, bin_s)

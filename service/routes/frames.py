@@ -9,12 +9,12 @@ from fastapi.responses import Response
 
 from observatory.storage import catalogue, results
 from observatory.storage.frame_keys import Key
-from service import columns, examples
+from service import columns, examples, listing
 from service.context import Context, Here
 from service.described import list_answers, one_answer
-from service.filters import MAX_ID, FrameQuery, write_cursor
+from service.filters import MAX_ID, FrameQuery
 from service.formats import chosen_format
-from service.paging import base_of, link_header, list_response, next_address
+from service.paging import base_of, list_response
 from service.problems import NotFoundError, ParameterError
 from service.shapes import (
     FrameDetail,
@@ -24,7 +24,7 @@ from service.shapes import (
     json_response,
     product_as_json,
 )
-from service.tables import Rows, Table, pages, table_response
+from service.tables import Rows
 
 router = APIRouter(tags=["frames"])
 
@@ -55,11 +55,8 @@ def list_frames(request: Request, here: Here, query: Annotated[FrameQuery, Query
         after=query.after,
         is_ascending=query.order == "asc",
     )
-    following = None
-    if len(rows) > limit:
-        rows = rows[:limit]
-        cursor = write_cursor(rows[-1]["moment"], rows[-1]["id"], query.order)
-        following = next_address(request, "frames", cursor)
+    rows, last = listing.page_of(rows, limit, lambda row: (row["moment"], row["id"]))
+    following = listing.following(request, "frames", last, query.order)
     items = frames_as_json(here.db, rows, base_of(request), known_by)
     body = {"items": items, "next": following}
     return list_response(request, body, following)
@@ -68,17 +65,10 @@ def list_frames(request: Request, here: Here, query: Annotated[FrameQuery, Query
 def _table(request: Request, here: Context, query: FrameQuery, form: str) -> Response:
     wanted, is_ascending = query.as_filter, query.order == "asc"
 
-    def read(after: Key | None, limit: int = _PIECE) -> tuple[Rows, Key | None]:
+    def read(after: Key | None, limit: int) -> tuple[Rows, Key | None]:
         return catalogue.table(here.db, wanted, limit=limit, after=after, is_ascending=is_ascending)
 
-    if query.limit is None:
-        return table_response(Table("frames", columns.FRAMES, pages(read, query.after)), form)
-    rows, last = read(query.after, query.limit)
-    following = None
-    if last is not None:
-        following = next_address(request, "frames", write_cursor(*last, query.order))
-    table = Table("frames", columns.FRAMES, [rows], is_cut=last is not None)
-    return table_response(table, form, link_header(following))
+    return listing.table_of(request, query, form, "frames", columns.FRAMES, read, _PIECE)
 
 
 _NO_FRAME = "there is no frame 4711"

@@ -9,9 +9,10 @@ from fastapi.responses import Response
 
 from observatory.storage import night_catalogue
 from observatory.storage.frame_keys import Key
+from service import listing
 from service.context import Context, Here
 from service.described import file_answers, list_answers, one_answer
-from service.filters import MAX_ID, write_cursor
+from service.filters import MAX_ID
 from service.formats import chosen_format
 from service.night_shapes import (
     COLUMNS,
@@ -23,11 +24,11 @@ from service.night_shapes import (
     cells,
     night_as_json,
 )
-from service.paging import base_of, link_header, list_response, next_address
+from service.paging import base_of, list_response
 from service.problems import NotFoundError, ProblemError
 from service.ranges import RangedFile, has_it
 from service.shapes import json_response
-from service.tables import Rows, Table, pages, table_response
+from service.tables import Rows
 
 router = APIRouter(tags=["keograms"])
 
@@ -49,7 +50,7 @@ def list_nights(request: Request, here: Here, query: Annotated[NightQuery, Query
     if form != "json":
         return _table(request, here, query, form, base)
     rows, last = _page(here, query, query.after, query.limit or _PAGE)
-    following = _following(request, query, last)
+    following = listing.following(request, "keograms", last, query.order)
     items = [night_as_json(row, base) for row in rows]
     return list_response(request, {"items": items, "next": following}, following)
 
@@ -60,26 +61,15 @@ def _page(
     rows = night_catalogue.find(
         here.db, query.as_filter, limit=limit + 1, after=after, is_ascending=query.order == "asc"
     )
-    if len(rows) <= limit:
-        return rows, None
-    rows = rows[:limit]
-    return rows, (rows[-1]["start_at"], rows[-1]["id"])
-
-
-def _following(request: Request, query: NightQuery, last: Key | None) -> str | None:
-    return None if last is None else next_address(request, "keograms", write_cursor(*last, query.order))
+    return listing.page_of(rows, limit, lambda row: (row["start_at"], row["id"]))
 
 
 def _table(request: Request, here: Context, query: NightQuery, form: str, base: str) -> Response:
-    def read(after: Key | None, limit: int = _PIECE) -> tuple[Rows, Key | None]:
+    def read(after: Key | None, limit: int) -> tuple[Rows, Key | None]:
         rows, last = _page(here, query, after, limit)
         return [cells(row, base) for row in rows], last
 
-    if query.limit is None:
-        return table_response(Table("keograms", COLUMNS, pages(read, query.after)), form)
-    rows, last = read(query.after, query.limit)
-    table = Table("keograms", COLUMNS, [rows], is_cut=last is not None)
-    return table_response(table, form, link_header(_following(request, query, last)))
+    return listing.table_of(request, query, form, "keograms", COLUMNS, read, _PIECE)
 
 
 NightId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a night")]

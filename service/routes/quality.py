@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -17,12 +17,9 @@ from service.filters import QualityQuery, TimeRange
 from service.formats import chosen_format
 from service.paging import list_response
 from service.problems import ParameterError
-from service.tables import Table, table_response
+from service.series import newest_points, points_as_table
 
 router = APIRouter(tags=["quality"])
-
-_FIRST_S = int(datetime.min.replace(tzinfo=UTC).timestamp())
-_END_S = int(datetime.max.replace(tzinfo=UTC, microsecond=0).timestamp()) + 1
 
 
 class QualityPoint(BaseModel):
@@ -61,16 +58,14 @@ def get_series(request: Request, here: Here, query: Annotated[QualityQuery, Quer
     rows = catalogue.quality_series(
         here.db, query.instrument, time.start, time.end, bin_s=query.bin, limit=query.limit + 1
     )
-    is_truncated = len(rows) > query.limit
-    points = [point for row in rows[-query.limit :] if (point := point_of(row)) is not None]
+    points, is_truncated = newest_points(rows, query.limit)
     if query.as_of is not None:
         points = _as_known_by(here, query.as_of, points)
     if form == "json":
         body = {"bin_s": query.bin, "is_truncated": is_truncated, "items": points}
         return list_response(request, body)
     chosen = columns.SCORES if query.bin is None else columns.BINNED_SCORES
-    cells = [[point[column.name] for column in chosen] for point in points]
-    return table_response(Table("quality", chosen, [cells], is_cut=is_truncated), form)
+    return points_as_table(points, "quality", chosen, form, is_cut=is_truncated)
 
 
 def _as_known_by(here: Context, as_of: datetime, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -80,14 +75,3 @@ def _as_known_by(here: Context, as_of: datetime, points: list[dict[str, Any]]) -
     return [
         point | {name: known[point["id"]][name] for name in kept} for point in points if point["id"] in known
     ]
-
-
-def point_of(row: dict[str, Any]) -> dict[str, Any] | None:
-    """Shape a row; None for a bin that lies outside the calendar, where a broken header put it."""
-    point = {str(name): value for name, value in row.items()}  # the driver's names are no plain str
-    if "start" in point:
-        start = point.pop("start")  # NULL when SQLite rounds the last moment of 9999 up
-        if start is None or not _FIRST_S <= start < _END_S:
-            return None
-        point["time"] = datetime.fromtimestamp(start, UTC)
-    return point

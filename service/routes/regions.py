@@ -12,12 +12,12 @@ from fastapi.responses import Response
 from observatory.analysis import EventType
 from observatory.storage import region_catalogue, results
 from observatory.storage.frame_keys import Key
-from service import columns, examples, outlines
+from service import columns, examples, listing, outlines
 from service.context import Context, Here
 from service.described import list_answers, one_answer, problems
-from service.filters import MAX_ID, AreaQuery, RegionQuery, TimeRange, write_cursor
+from service.filters import MAX_ID, AreaQuery, RegionQuery, TimeRange
 from service.formats import MEDIA_TYPES, chosen_format
-from service.paging import base_of, link_header, list_response, next_address
+from service.paging import base_of, link_header, list_response
 from service.problems import NotFoundError, ParameterError
 from service.region_shapes import (
     AreaSeries,
@@ -27,8 +27,9 @@ from service.region_shapes import (
     region_as_json,
     track_as_json,
 )
+from service.series import points_as_table
 from service.shapes import json_response
-from service.tables import Column, Rows, Table, pages, table_response
+from service.tables import Column, Rows
 
 router = APIRouter(tags=["regions"])
 
@@ -59,7 +60,7 @@ def list_regions(request: Request, here: Here, query: Annotated[RegionQuery, Que
     if form != "json":
         return _file(request, here, query, form)
     rows, last = _page(here, query, query.after, query.limit or _PAGE)
-    following = _following(request, query, last)
+    following = listing.following(request, "regions", last, query.order)
     items = [region_as_json(row, base_of(request)) for row in rows]
     return list_response(request, {"items": items, "next": following}, following)
 
@@ -75,14 +76,7 @@ def _page(
         is_ascending=query.order == "asc",
         with_outlines=with_outlines,
     )
-    if len(rows) <= limit:
-        return rows, None
-    rows = rows[:limit]
-    return rows, (rows[-1]["moment"], rows[-1]["id"])
-
-
-def _following(request: Request, query: RegionQuery, last: Key | None) -> str | None:
-    return None if last is None else next_address(request, "regions", write_cursor(*last, query.order))
+    return listing.page_of(rows, limit, lambda row: (row["moment"], row["id"]))
 
 
 def _table(request: Request, here: Context, query: RegionQuery, form: str) -> Response:
@@ -90,16 +84,12 @@ def _table(request: Request, here: Context, query: RegionQuery, form: str) -> Re
     chosen = _outlined_columns() if is_outlined else columns.REGIONS
     piece = _OUTLINED_PIECE if is_outlined else _PIECE
 
-    def read(after: Key | None, limit: int = piece) -> tuple[Rows, Key | None]:
+    def read(after: Key | None, limit: int) -> tuple[Rows, Key | None]:
         rows, last = _page(here, query, after, limit, with_outlines=is_outlined)
         items = [region_as_json(row) for row in rows] if is_outlined else rows
-        return [[item[column.name] for column in chosen] for item in items], last
+        return listing.cells_of(items, chosen), last
 
-    if query.limit is None:
-        return table_response(Table("regions", chosen, pages(read, query.after)), form)
-    rows, last = read(query.after, query.limit)
-    table = Table("regions", chosen, [rows], is_cut=last is not None)
-    return table_response(table, form, link_header(_following(request, query, last)))
+    return listing.table_of(request, query, form, "regions", chosen, read, piece)
 
 
 def _outlined_columns() -> list[Column]:
@@ -122,7 +112,7 @@ def _file(request: Request, here: Context, query: RegionQuery, form: str) -> Res
             f"more than {_WHOLE} regions for one {form} file",
             "a shorter time, more filters, or a limit of 1 to 1000 and page by page",
         )
-    following = _following(request, query, cursor)
+    following = listing.following(request, "regions", cursor, query.order)
     items = [region_as_json(row, base_of(request)) for row in rows]
     suffix = {"ds9": "reg", "geojson": "geojson"}[form]
     headers = {
@@ -191,8 +181,7 @@ def get_series(request: Request, here: Here, query: Annotated[AreaQuery, Query()
     if form == "json":
         return list_response(request, {"bin_s": query.bin, "is_truncated": is_truncated, "items": points})
     chosen = columns.AREAS if query.bin is None else columns.BINNED_AREAS
-    cells = [[point[column.name] for column in chosen] for point in points]
-    return table_response(Table("areas", chosen, [cells], is_cut=is_truncated), form)
+    return points_as_table(points, "areas", chosen, form, is_cut=is_truncated)
 
 
 def _newest_of_each(rows: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:

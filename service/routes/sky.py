@@ -13,16 +13,16 @@ from observatory.sky import Site
 from observatory.storage import catalogue, skies, sky_series
 from observatory.storage.frame_keys import Key, Page
 from observatory.storage.sky_series import SkyChoice
-from service import columns, examples
+from service import columns, examples, listing
 from service.context import Context, Here
 from service.described import list_answers, problems
-from service.filters import MAX_ID, SkyQuery, TimeRange, write_cursor
+from service.filters import MAX_ID, SkyQuery, TimeRange
 from service.formats import chosen_format
-from service.paging import link_header, list_response, next_address
+from service.paging import list_response
 from service.problems import NotFoundError, ParameterError
-from service.routes.quality import point_of
+from service.series import bins_response
 from service.sky_shapes import FootprintShape, SkySeries
-from service.tables import Rows, Table, pages, table_response
+from service.tables import Rows
 
 router = APIRouter(tags=["sky"])
 
@@ -54,7 +54,7 @@ def get_series(request: Request, here: Here, query: Annotated[SkyQuery, Query()]
     if form != "json":
         return _table(request, here, query, form)
     rows, last = _page(here, query, query.after, query.limit or _PAGE)
-    following = _following(request, query, last)
+    following = listing.following(request, "sky", last, query.order)
     items = [_point(row) for row in rows]
     body = {"bin_s": None, "is_truncated": last is not None, "items": items, "next": following}
     return list_response(request, body, following)
@@ -73,25 +73,15 @@ def _page(
     time = query.time or TimeRange()
     page = Page(limit + 1, after, query.order == "asc")
     rows = sky_series.series(here.db, query.instrument, time.start, time.end, query.sky_class, page)
-    if len(rows) <= limit:
-        return rows, None
-    return rows[:limit], sky_series.key_of(rows[limit - 1])
-
-
-def _following(request: Request, query: SkyQuery, last: Key | None) -> str | None:
-    return None if last is None else next_address(request, "sky", write_cursor(*last, query.order))
+    return listing.page_of(rows, limit, sky_series.key_of)
 
 
 def _table(request: Request, here: Context, query: SkyQuery, form: str) -> Response:
-    def read(after: Key | None, limit: int = _PIECE) -> tuple[Rows, Key | None]:
+    def read(after: Key | None, limit: int) -> tuple[Rows, Key | None]:
         rows, last = _page(here, query, after, limit)
-        return [[row[column.name] for column in columns.SKIES] for row in rows], last
+        return listing.cells_of(rows, columns.SKIES), last
 
-    if query.limit is None:
-        return table_response(Table("sky", columns.SKIES, pages(read, query.after)), form)
-    rows, last = read(query.after, query.limit)
-    table = Table("sky", columns.SKIES, [rows], is_cut=last is not None)
-    return table_response(table, form, link_header(_following(request, query, last)))
+    return listing.table_of(request, query, form, "sky", columns.SKIES, read, _PIECE)
 
 
 def _bins(request: Request, here: Context, query: SkyQuery, bin_s: int, form: str) -> Response:
@@ -99,21 +89,15 @@ def _bins(request: Request, here: Context, query: SkyQuery, bin_s: int, form: st
         raise ParameterError("cursor", "bins have no pages", "without bin; or a shorter time")
     if query.sky_class is SkyChoice.NONE:
         raise ParameterError("sky_class", "skies that cannot be judged have no numbers to bin", "without bin")
-    time, limit = query.time or TimeRange(), query.limit or _PAGE
-    rows = sky_series.binned(
-        here.db, query.instrument, time.start, time.end, query.sky_class, bin_s=bin_s, limit=limit + 1
-    )
-    is_truncated = len(rows) > limit
-    points = [point for row in rows[-limit:] if (point := point_of(row)) is not None]
-    if query.order == "desc":
-        points.reverse()
-    if form == "json":
-        items = [{name: point[name] for name in _BIN} for point in points]
-        body = {"bin_s": bin_s, "is_truncated": is_truncated, "items": items, "next": None}
-        return list_response(request, body)
-    chosen = columns.BINNED_SKIES
-    cells = [[point[column.name] for column in chosen] for point in points]
-    return table_response(Table("sky", chosen, [cells], is_cut=is_truncated), form)
+    time = query.time or TimeRange()
+
+    def read(limit: int) -> list[dict[str, Any]]:
+        return sky_series.binned(
+            here.db, query.instrument, time.start, time.end, query.sky_class, bin_s=bin_s, limit=limit
+        )
+
+    limit, chosen = query.limit or _PAGE, columns.BINNED_SKIES
+    return bins_response(request, query, form, "sky", chosen, read, limit, bin_s, shown=_BIN)
 
 
 FrameId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a frame")]
