@@ -267,7 +267,8 @@ def _compare_simulated(
 
 
 def _draw_cases(folder: Path, cases: Sequence[Case]) -> None:
-    from models.aia_segmentation.figures import mosaic, outlined_tile
+    from models.aia_segmentation.figures import outlined_tile
+    from models.mosaic import mosaic
 
     folder.mkdir(parents=True, exist_ok=True)
     ranked = sorted(cases, key=lambda case: -case.compared.overlap.dice)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -205,38 +202,3 @@ def _hide(image: FloatArray, weight: FloatArray, random: np.random.Generator) ->
             planes[_LIGHT[0], is_hidden], planes[_LIGHT[1], is_hidden] = -1.0, 0.0
             planes[_CONTRAST : _POINTS + 1, is_hidden] = 0.0
             planes[_COLOURS[0] : _COLOURS[1] + 1, is_hidden] *= np.float32(0.3)
-
-
-def prefetch(make: Callable[[int], Batch], first: int, last: int, ahead: int = 4) -> Iterator[Batch]:
-    """Batches `first` to `last`, made by a thread beside the training."""
-    ready: queue.Queue[Batch | BaseException] = queue.Queue(ahead)
-    is_over = threading.Event()
-
-    def hand_over(item: Batch | BaseException) -> None:
-        while not is_over.is_set():
-            try:
-                ready.put(item, timeout=0.5)
-                return
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            for step in range(first, last):
-                hand_over(make(step))
-                if is_over.is_set():
-                    return
-        except BaseException as error:  # noqa: BLE001  handed on to the training, which raises it
-            hand_over(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        for _ in range(first, last):
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        is_over.set()
-        thread.join(timeout=5)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
 import shutil
 import tempfile
-import warnings
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 
+from models import exporting
 from models.aurora import data
 from models.aurora.agreement import Agreement, agreement
 from models.aurora.data import CLASSES
@@ -23,11 +20,10 @@ from models.aurora.network import Exported, NetworkConfig, SkyNetwork, count_ope
 from models.aurora.options import ExportOptions, TrainOptions
 from models.aurora.preparation import CHANNELS, GRID, SIDE
 from models.eight_bits import write_eight_bits
-from models.registry import sha256_of
 from models.runtime import Runtime
+from models.training import read_checkpoint
 from observatory.errors import ModelError
 
-OPSET = 17
 OUTPUTS = ("features", "probabilities", "cloud", "aurora")
 _ALWAYS_WRITTEN = ("samples", "preset", "steps", "batch", "learning_rate", "seed")
 _WITHOUT_EFFECT = ("threads", "device", "output", "resume", "install", "validate_every", "cache")
@@ -56,8 +52,7 @@ def export(options: ExportOptions) -> Path:
         plain = Path(name) / "plain.onnx"
         write_onnx(exported, plain)
         difference = parity(exported, plain)
-        if not difference < _PARITY:
-            raise ModelError(f"ONNX differs from torch by {difference:.2g}: export with another opset")
+        exporting.require_parity(difference, _PARITY, target.name)
         shutil.copyfile(plain, target)
         near = None if options.real else _in_eight_bits(plain, target, _calibrating(options, state))
     manifest = _manifest(options, target, network, state, difference, near)
@@ -99,33 +94,18 @@ def load_network(checkpoint: Path) -> tuple[SkyNetwork, dict[str, Any]]:
     ModelError
         When the file is missing or no checkpoint of this family.
     """
+    state = read_checkpoint(checkpoint)
     try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         network = SkyNetwork(NetworkConfig.from_dict(state["config"]))
         network.load_state_dict(state["averaged"])
-    except FileNotFoundError as error:
-        raise ModelError(f"{checkpoint} is missing: train first, or name another --checkpoint") from error
-    except (OSError, RuntimeError, KeyError, TypeError, EOFError, pickle.UnpicklingError) as error:
+    except (RuntimeError, KeyError, TypeError) as error:
         raise ModelError(f"{checkpoint} is no checkpoint of aurora: {error}") from error
     return network.eval(), state
 
 
 def write_onnx(exported: Exported, target: Path) -> None:
     """Write the network with a free batch axis."""
-    names = list(OUTPUTS)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter warns of its own successor
-        torch.onnx.export(
-            exported,
-            (torch.zeros(2, len(CHANNELS), SIDE, SIDE),),
-            str(target),
-            input_names=["image"],
-            output_names=names,
-            dynamic_axes={name: {0: "n"} for name in ("image", *names)},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    onnx.checker.check_model(onnx.load(target))
+    exporting.write_onnx(exported, torch.zeros(2, len(CHANNELS), SIDE, SIDE), target, "image", OUTPUTS)
 
 
 def parity(exported: Exported, target: Path, count: int = 4) -> float:
@@ -151,19 +131,20 @@ def _manifest(
     size, training = network.config.features, state["options"]
     classes = [str(name) for name in CLASSES]
     lines = [
-        "# Written by `heliowatch models export aurora`; edit nothing by hand.",
-        'name = "aurora"',
-        f'version = "{options.version}"',
-        f'file = "{target.name}"',
-        f'sha256 = "{sha256_of(target)}"',
-        f"opset = {OPSET}",
-        'licence = "BSD-3-Clause"',
-        "",
-        *_tensor("inputs", "image", ["n", len(CHANNELS), SIDE, SIDE], "-1 to 1", ", ".join(CHANNELS)),
-        *_tensor("outputs", "features", ["n", size], "none", "what the last layer but one says"),
-        *_tensor("outputs", "probabilities", ["n", len(classes)], "0 to 1, sum 1", ", ".join(classes)),
-        *_tensor("outputs", "cloud", ["n", GRID, GRID], "0 to 1", "cloud in each cell of the square"),
-        *_tensor("outputs", "aurora", ["n", GRID, GRID], "0 to 1", "aurora in each cell of the square"),
+        *exporting.heading("aurora", options.version, target),
+        *exporting.tensor(
+            "inputs", "image", ["n", len(CHANNELS), SIDE, SIDE], "-1 to 1", ", ".join(CHANNELS)
+        ),
+        *exporting.tensor("outputs", "features", ["n", size], "none", "what the last layer but one says"),
+        *exporting.tensor(
+            "outputs", "probabilities", ["n", len(classes)], "0 to 1, sum 1", ", ".join(classes)
+        ),
+        *exporting.tensor(
+            "outputs", "cloud", ["n", GRID, GRID], "0 to 1", "cloud in each cell of the square"
+        ),
+        *exporting.tensor(
+            "outputs", "aurora", ["n", GRID, GRID], "0 to 1", "aurora in each cell of the square"
+        ),
         "[training]",
         f'command = "{_command(training)}"',
         f"seed = {training['seed']}",
@@ -173,18 +154,11 @@ def _manifest(
         f"gmac = {count_operations(network) / 1e9:.3g}",
         "",
         *_numbers(near),
-        "[training.network]",
-        *(f"{name} = {_toml(value)}" for name, value in network.config.to_dict().items()),
-        "",
+        *exporting.table("training.network", network.config.to_dict()),
         "[training.calibration]",
         *(f"{name} = {value:.6g}" for name, value in state["calibration"].items()),
         "",
-        "[parameters]",
-        f"side = {SIDE}",
-        f"grid = {GRID}",
-        f"classes = {_toml(classes)}",
-        f"unsure = {_UNSURE}",
-        "",
+        *exporting.table("parameters", {"side": SIDE, "grid": GRID, "classes": classes, "unsure": _UNSURE}),
     ]
     return "\n".join(lines)
 
@@ -200,34 +174,10 @@ def _numbers(near: Agreement | None) -> list[str]:
         "same_cells": round(near.cells, 5),
         "probability_apart": round(near.probability, 5),
     }
-    return ["[training.eight_bits]", *(f"{name} = {_toml(value)}" for name, value in stated.items()), ""]
-
-
-def _tensor(kind: str, name: str, shape: list[Any], unit: str, meaning: str) -> list[str]:
-    stated = {"name": name, "shape": shape, "unit": unit, "meaning": meaning}
-    return [f"[[{kind}]]", *(f"{key} = {_toml(value)}" for key, value in stated.items()), ""]
+    return exporting.table("training.eight_bits", stated)
 
 
 def _command(options: Mapping[str, Any]) -> str:
-    """The command line that repeats a training: all that changes its result.
-
-    Folders and files are machines' own, so they stand as their option's name in capitals.
-    """
-    words = ["heliowatch models train aurora"]
-    for option in fields(TrainOptions):
-        name, stated = option.name, options.get(option.name, option.default)
-        is_plain = stated == option.default and name not in _ALWAYS_WRITTEN
-        if name in _WITHOUT_EFFECT or is_plain or stated in (None, "None"):
-            continue
-        flag = f"--{name.replace('_', '-')}"
-        if isinstance(stated, bool):
-            words.append(flag)
-            continue
-        words.append(f"{flag} {name.upper() if name in _PATHS else stated}")
-    return " ".join(words)
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(entry) for entry in value) + "]"
-    return f'"{value}"' if isinstance(value, str) else repr(value)
+    return exporting.training_command(
+        "aurora", options, TrainOptions, always=_ALWAYS_WRITTEN, idle=_WITHOUT_EFFECT, paths=_PATHS
+    )

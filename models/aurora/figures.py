@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from numpy.typing import NDArray
 from models.aurora.data import CLASSES, Skies, decode
 from models.aurora.measures import aurora_of, reliability, roc, softmax
 from models.aurora.preparation import CHANNELS
+from models.journal import draw_curves
+from models.mosaic import mosaic
 
 FloatArray = NDArray[np.floating]
 
@@ -23,7 +24,7 @@ _SHOWN = 24
 
 def draw_training(folder: Path, skies: Skies, logits: FloatArray, maps: FloatArray) -> None:
     """Curves of the run, and validation skies with what was found of them."""
-    draw_curves(folder / "metrics.csv", folder / "curves.png")
+    draw_curves(folder)
     probabilities = softmax(logits[:_SHOWN])
     cloud = 1 / (1 + np.exp(-maps[:_SHOWN, 0]))
     tiles = []
@@ -32,24 +33,7 @@ def draw_training(folder: Path, skies: Skies, logits: FloatArray, maps: FloatArr
         best = int(probabilities[number].argmax())
         title = f"{true} / {CLASSES[best]} {probabilities[number, best]:.2f}"
         tiles.append(tile(decode(skies.squares[number]), cloud[number], title))
-    cv2.imwrite(str(folder / "samples.jpg"), mosaic(tiles))
-
-
-def draw_curves(log: Path, output: Path) -> None:
-    """All logged numbers against the step."""
-    from matplotlib.figure import Figure
-
-    with log.open() as stored:
-        rows = list(csv.DictReader(stored))
-    names = [name for name in rows[0] if name != "step"]
-    figure = Figure(figsize=(4 * len(names), 3.2), layout="constrained")
-    axes = figure.subplots(1, len(names), squeeze=False).ravel()
-    steps = [float(row["step"]) for row in rows]
-    for axis, name in zip(axes, names, strict=True):
-        axis.plot(steps, [float(row[name] or "nan") for row in rows], marker=".")
-        axis.set_title(name, fontsize=9)
-        axis.set_xlabel("step", fontsize=8)
-    figure.savefig(output, dpi=80)
+    cv2.imwrite(str(folder / "samples.jpg"), mosaic(tiles, columns=6))
 
 
 def draw_confusion(matrix: NDArray[np.integer], names: Sequence[str], output: Path, title: str = "") -> None:
@@ -164,11 +148,3 @@ def tile(image: FloatArray, cloud: FloatArray | None, title: str) -> NDArray[np.
         shown = np.hstack([shown, beside])
     cv2.putText(shown, title, (3, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (90, 255, 255), 1, cv2.LINE_AA)
     return np.asarray(shown, np.uint8)
-
-
-def mosaic(tiles: Sequence[NDArray[np.uint8]], columns: int = 6) -> NDArray[np.uint8]:
-    """Tiles side by side."""
-    columns = min(columns, len(tiles))
-    rows = -(-len(tiles) // columns)
-    filled = [*tiles, *[np.zeros_like(tiles[0])] * (rows * columns - len(tiles))]
-    return np.vstack([np.hstack(filled[n * columns : (n + 1) * columns]) for n in range(rows)])

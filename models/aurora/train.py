@@ -18,10 +18,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.aurora import data, measures
-from models.aurora.augment import Augmentation, Batch, batch_of, plain_batch, prefetch, shares_of
+from models.aurora.augment import Augmentation, Batch, batch_of, plain_batch, shares_of
 from models.aurora.data import Skies
 from models.aurora.network import PRESETS, NetworkConfig, SkyNetwork
 from models.aurora.options import ExportOptions, TrainOptions
+from models.training import prefetch
 from observatory.errors import ModelError, UnusableInputError
 
 _OF_MAPS = "map_"  # beginning of the names of what gives the maps alone

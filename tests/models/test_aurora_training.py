@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: training ca
 from models.aurora import backbones, data, head, measures  # noqa: E402
 from models.aurora import export as exporting  # noqa: E402
 from models.aurora.agreement import Agreement, agreement  # noqa: E402
-from models.aurora.augment import NOTHING, Augmentation, augmented, batch_of, prefetch, shares_of  # noqa: E402
+from models.aurora.augment import NOTHING, Augmentation, augmented, batch_of, shares_of  # noqa: E402
 from models.aurora.data import CLASSES, Skies, decode, encode  # noqa: E402
 from models.aurora.evaluate import evaluate  # noqa: E402
 from models.aurora.export import export, load_network  # noqa: E402
@@ -228,14 +228,6 @@ def test_augmentation_by_nothing_changes_nothing_and_by_something_all_three_toge
     assert one.image.shape == (6, len(CHANNELS), SIDE, SIDE)
     assert np.isfinite(one.image).all()
     assert set(np.unique(one.weight)) <= {0.0, 1.0}
-
-
-def test_what_fails_while_making_a_batch_is_raised_by_the_training() -> None:
-    def broken(step: int) -> object:
-        raise ValueError(f"step {step}")
-
-    with pytest.raises(ValueError, match="step 4"):
-        list(prefetch(broken, 4, 6))  # type: ignore[arg-type]
 
 
 def test_skies_without_a_class_teach_the_maps_alone() -> None:
