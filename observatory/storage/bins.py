@@ -89,7 +89,7 @@ def _newest(
 
 
 def _from_newest(row: Mapping[str, Any]) -> tuple[int, str]:
-    return -(row["start"] or 0), row["instrument"]
+    return -(row["start"] or 0), row["instrument"] or ""
 
 
 def instruments_of(connection: Connection, name: ColumnElement[str]) -> list[str]:

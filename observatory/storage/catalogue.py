@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, func, select
 
-from observatory.storage.bins import bin_columns, bin_start
+from observatory.storage.bins import bin_columns, newest_bins
 from observatory.storage.frame_keys import FrameFilter, Key, Page, among, find_keys
 from observatory.storage.frames import Status, text_path
 from observatory.storage.schema import arrivals, causes, frames, results
@@ -190,7 +190,8 @@ def quality_series(
             conditions.append(frames.c.instrument.in_(names))  # then the index alone answers
         if bin_s is None:
             return _single_scores(connection, conditions, time_from, limit)
-        return _binned_scores(db, connection, conditions, time_from, bin_s, limit)
+        bins, moment = _bins(db, bin_s), frames.c.moment
+        return newest_bins(connection, bins, moment, conditions, time_from, bin_s=bin_s, limit=limit)
 
 
 def _single_scores(
@@ -207,39 +208,6 @@ def _single_scores(
         query = query.where(frames.c.moment >= time_from)
     query = query.order_by(frames.c.moment.desc(), frames.c.id.desc()).limit(limit)
     return [dict(row) for row in connection.execute(query).mappings()][::-1]
-
-
-def _binned_scores(
-    db: Database,
-    connection: Connection,
-    conditions: list[ColumnElement[bool]],
-    time_from: datetime | None,
-    bin_s: int,
-    limit: int,
-) -> list[dict[str, Any]]:
-    """Bins from the newest backwards, a window at a time, so that little more is read than is given."""
-    found: list[dict[str, Any]] = []
-    moment = frames.c.moment
-    end: datetime | None = None
-    bins = limit
-    while len(found) < limit:
-        older = select(moment).where(*conditions).order_by(moment.desc()).limit(1)
-        newest = connection.execute(older if end is None else older.where(moment < end)).scalar()
-        if newest is None or (time_from is not None and newest < time_from):
-            break
-        start = bin_start(newest, bin_s, bins)
-        first = start if time_from is None else max(start, time_from)
-        query = _bins(db, bin_s).where(*conditions, moment >= first)
-        if end is not None:
-            query = query.where(moment < end)
-        rows = [dict(row) for row in connection.execute(query).mappings()]
-        found += sorted(rows, key=_from_newest)[: limit - len(found)]
-        end, bins = first, 2 * bins  # where frames are sparse the windows grow
-    return sorted(found, key=_from_newest, reverse=True)
-
-
-def _from_newest(row: Mapping[Any, Any]) -> tuple[int, str]:
-    return -(row["start"] or 0), row["instrument"] or ""
 
 
 def _bins(db: Database, bin_s: int) -> Select[Any]:

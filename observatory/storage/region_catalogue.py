@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from observatory.analysis import EventType, Region
-from observatory.storage.bins import bin_columns, bin_start
+from observatory.storage.bins import bin_columns, newest_bins
 from observatory.storage.frame_keys import instruments_at
 from observatory.storage.schema import frames, regions, segmentations, track_events, tracks
 from observatory.storage.session import Database
@@ -329,26 +329,11 @@ def _binned_areas(
     bin_s: int,
     limit: int,
 ) -> list[dict[str, Any]]:
-    """Bins from the newest backwards, a window at a time, so that no more is read than is given."""
-    found: list[dict[str, Any]] = []
-    moment = segmentations.c.moment
-    end: datetime | None = None
-    while len(found) < limit:
-        older = select(moment).where(*conditions).order_by(moment.desc()).limit(1)
-        newest = connection.execute(older if end is None else older.where(moment < end)).scalar()
-        if newest is None or (time_from is not None and newest < time_from):
-            break
-        start = bin_start(newest, bin_s, limit - len(found))
-        first = start if time_from is None else max(start, time_from)
-        query = _bins(db, bin_s).where(*conditions, moment >= first)
-        if end is not None:
-            query = query.where(moment < end)
-        rows = [_plain(row) for row in connection.execute(query).mappings()]
-        for row in rows:
-            row["time"] = datetime.fromtimestamp(row.pop("start"), UTC)
-        found += rows
-        end = first
-    return sorted(found, key=lambda row: row["time"])[-limit:]
+    bins, moment = _bins(db, bin_s), segmentations.c.moment
+    found = newest_bins(connection, bins, moment, conditions, time_from, bin_s=bin_s, limit=limit)
+    for row in found:
+        row["time"] = datetime.fromtimestamp(row.pop("start"), UTC)
+    return found
 
 
 def _bins(db: Database, bin_s: int) -> Select[Any]:
