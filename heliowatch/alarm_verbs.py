@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from heliowatch.numbers import HIGHEST
+from heliowatch.options import Format, Lines
 
 if TYPE_CHECKING:
     from observatory.settings import Settings
-
-
-class ListFormat(StrEnum):
-    """How lists are printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
-
-
-Output = Annotated[ListFormat, typer.Option("--format", "-f", help="json is one object a line")]
 
 
 def add_to(alerts: typer.Typer, load_settings: Callable[..., Settings]) -> None:
@@ -46,7 +35,7 @@ def _add_list(alerts: typer.Typer, load_settings: Callable[..., Settings]) -> No
             str | None, typer.Option("--instrument", "-i", help="name of an instrument; default: all")
         ] = None,
         limit: Annotated[int, typer.Option(min=1, max=100_000, help="how many at most")] = 100,
-        output: Output = ListFormat.TABLE,
+        output: Lines = Format.TABLE,
     ) -> None:
         """List the alerts that fire, newest first."""
         from heliowatch.alarms import list_alerts
@@ -80,7 +69,7 @@ def _add_silence(alerts: typer.Typer, load_settings: Callable[..., Settings]) ->
         expire: Annotated[
             int | None, typer.Option("--expire", min=1, max=HIGHEST, help="end the silence of that number")
         ] = None,
-        output: Output = ListFormat.TABLE,
+        output: Lines = Format.TABLE,
     ) -> None:
         """Let nobody be told of certain alerts for a while; they fire and are listed all the same."""
         from heliowatch import alarms

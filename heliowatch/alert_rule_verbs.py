@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heliowatch.options import Format, Lines
+
 if TYPE_CHECKING:
     from observatory.settings import Settings
-
-
-class PastFormat(StrEnum):
-    """How alerts of the past are printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
 
 
 def add_to(app: typer.Typer, alerts: typer.Typer, load_settings: Callable[..., Settings]) -> None:
@@ -55,9 +48,7 @@ def add_to(app: typer.Typer, alerts: typer.Typer, load_settings: Callable[..., S
         instrument: Annotated[
             str | None, typer.Option("--instrument", "-i", help="name of an instrument; default: all")
         ] = None,
-        output: Annotated[
-            PastFormat, typer.Option("--format", "-f", help="json is one object a line")
-        ] = PastFormat.TABLE,
+        output: Lines = Format.TABLE,
     ) -> None:
         """Say which alerts rules would have raised over what is stored; nothing is written, nobody is told."""
         from heliowatch.alert_rules import try_rules

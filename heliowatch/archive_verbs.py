@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from heliowatch.numbers import HIGHEST
+from heliowatch.options import DataDir, Format, Lines, Time, in_folder
 
 if TYPE_CHECKING:
     from observatory.settings import Settings
-
-
-class ReportFormat(StrEnum):
-    """How reports are printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
-
-
-DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="a station's data folder; default: the settings'")
-]
-Time = Annotated[
-    str | None, typer.Option("--time", "-t", help="START/END (ISO 8601), END not included; .. is open")
-]
 
 
 def add_to(app: typer.Typer, load_settings: Callable[..., Settings]) -> None:
     """Give an app the verbs."""
 
     def settings_of(data_dir: Path | None) -> Settings:
-        return load_settings(**({} if data_dir is None else {"data_dir": data_dir}))
+        return load_settings(**in_folder(data_dir))
 
     @app.command()
     def reproduce(
@@ -52,9 +36,7 @@ def add_to(app: typer.Typer, load_settings: Callable[..., Settings]) -> None:
             typer.Option(min=0, help="largest difference of a number; default: 1e-6 on the CPU, else 1e-3"),
         ] = None,
         data_dir: DataDir = None,
-        output: Annotated[
-            ReportFormat, typer.Option("--format", "-f", help="json is one object a line")
-        ] = ReportFormat.TABLE,
+        output: Lines = Format.TABLE,
     ) -> None:
         """Compute stored results again, each by its own model and parameters, and compare every number."""
         from heliowatch.reproduce import run_reproduce

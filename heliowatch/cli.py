@@ -20,10 +20,13 @@ from heliowatch import (
     alert_rule_verbs,
     archive_verbs,
     coverage_verbs,
+    family_verbs,
+    key_verbs,
     model_verbs,
     remote_verbs,
     sky_verbs,
 )
+from heliowatch.options import DataDir, Format, Output, Time, in_folder
 
 if TYPE_CHECKING:
     from observatory.settings import Settings
@@ -49,14 +52,6 @@ app.add_typer(alerts_app, name="alerts")
 _HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:/?]*)(:\d*)?([/?]|$)")
 
 
-class Format(StrEnum):
-    """How answers are printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
-
-
 Files = Annotated[
     list[Path], typer.Argument(help="frames: FITS, PNG, JPEG, JPEG 2000, PGM, CDF, npz, tar; also packed")
 ]
@@ -64,7 +59,6 @@ Instrument = Annotated[
     str | None,
     typer.Option("--instrument", "-i", help="what the files are, when they do not tell themselves"),
 ]
-Output = Annotated[Format, typer.Option("--format", "-f", help="table, or json or csv for programs")]
 Folders = Annotated[list[Path] | None, typer.Argument(help="folders; default: those of the settings")]
 
 
@@ -215,9 +209,7 @@ def movie(
     instrument: Annotated[
         str | None, typer.Option("--instrument", "-i", help="name of an instrument, or composite")
     ] = None,
-    time: Annotated[
-        str | None, typer.Option("--time", "-t", help="START/END (ISO 8601), END not included; .. is open")
-    ] = None,
+    time: Time = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="the film: .mp4, .mov or .mkv")] = Path("film.mp4"),
     size: Annotated[
         int | None, typer.Option(min=64, max=8192, help="height in pixels; default: the settings'")
@@ -241,9 +233,7 @@ def movie(
     workers: Annotated[
         int | None, typer.Option(min=1, help="frames worked on at once; default: one a core")
     ] = None,
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="a station's data folder; default: the settings'")
-    ] = None,
+    data_dir: DataDir = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Make a film of stored frames or of files, with its time in the picture.
@@ -254,7 +244,7 @@ def movie(
     from heliowatch.sources import Request
     from heliowatch.spans import Span
 
-    settings = _settings(**({} if data_dir is None else {"data_dir": data_dir}))
+    settings = _settings(**in_folder(data_dir))
     span = Span() if time is None else Span.parse(time)
     request = Request(instrument, span, look, overlay is not None, skip_degraded, tolerance, reference)
     wanted = Wanted(out, size, crop, pad, fps, workers)
@@ -270,13 +260,9 @@ def keogram(
     instrument: Annotated[
         str | None, typer.Option("--instrument", "-i", help="what the files are, or whose stored nights")
     ] = None,
-    time: Annotated[
-        str | None, typer.Option("--time", "-t", help="START/END (ISO 8601), END not included; .. is open")
-    ] = None,
+    time: Time = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="folder for the pictures")] = Path("out"),
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="a station's data folder; default: the settings'")
-    ] = None,
+    data_dir: DataDir = None,
     output: Output = Format.TABLE,
 ) -> None:
     """Make keograms and ewograms, a pair for each night of each camera.
@@ -286,7 +272,7 @@ def keogram(
     from heliowatch.keogram import Request, run_keogram
     from heliowatch.spans import Span
 
-    settings = _settings(**({} if data_dir is None else {"data_dir": data_dir}))
+    settings = _settings(**in_folder(data_dir))
     request = Request(instrument, Span() if time is None else Span.parse(time), out)
     raise typer.Exit(run_keogram(settings, sources or [], request, output.value))
 
@@ -443,106 +429,6 @@ def db_current() -> None:
     raise typer.Exit(current(_settings()))
 
 
-@models_app.command("list")
-def models_list(
-    output: Output = Format.TABLE,
-    data_dir: Annotated[
-        Path | None, typer.Option("--data-dir", help="a station's data folder; default: the settings'")
-    ] = None,
-) -> None:
-    """List the models that are installed, and every version that stored results name."""
-    from heliowatch.families import print_list
-
-    print_list(output.value, _settings(**({} if data_dir is None else {"data_dir": data_dir})))
-
-
-@models_app.command("verify")
-def models_verify() -> None:
-    """Check every model file against its manifest."""
-    from heliowatch.families import verify
-
-    raise typer.Exit(verify())
-
-
-_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-Family = Annotated[str, typer.Argument(help="model family, such as halpha_quality")]
-
-
-@models_app.command("train", context_settings=_PASS_ON)
-def models_train(context: typer.Context, family: Family) -> None:
-    """Train a family: `heliowatch models train FAMILY --help` lists its options."""
-    from heliowatch.families import run
-
-    _settings()  # logs go to stderr
-    run("train", family, context.args)
-
-
-@models_app.command("evaluate", context_settings=_PASS_ON)
-def models_evaluate(context: typer.Context, family: Family) -> None:
-    """Measure a family on frames with known answers."""
-    from heliowatch.families import run
-
-    _settings()  # logs go to stderr
-    run("evaluate", family, context.args)
-
-
-@models_app.command("export", context_settings=_PASS_ON)
-def models_export(context: typer.Context, family: Family) -> None:
-    """Turn a checkpoint into ONNX, checked against torch."""
-    from heliowatch.families import run
-
-    _settings()  # logs go to stderr
-    run("export", family, context.args)
-
-
-@models_app.command("import", context_settings=_PASS_ON)
-def models_import(context: typer.Context, family: Family) -> None:
-    """Take weights that other software trained: `heliowatch models import hmi_enhancement FILE.hdf5`."""
-    from heliowatch.families import run
-
-    _settings()  # logs go to stderr
-    run("import", family, context.args)
-
-
-class KeyScope(StrEnum):
-    """What a key may allow."""
-
-    READ = "read"
-    WRITE = "write"
-    ADMIN = "admin"
-
-
-@keys_app.command("create")
-def keys_create(
-    name: Annotated[str, typer.Argument(help="whose it is, such as kso-camera")],
-    scope: Annotated[list[KeyScope], typer.Option("--scope", "-s", help="what it may; once for each")],
-    expires: Annotated[
-        str | None, typer.Option(help="after how long, such as 12h, 90d or 1y; default: never")
-    ] = None,
-) -> None:
-    """Make a key and print it, this once."""
-    from heliowatch.keys import create
-    from observatory.access import Scope
-
-    create(_settings(), name, [Scope(item.value) for item in scope], expires)
-
-
-@keys_app.command("list")
-def keys_list(as_json: Annotated[bool, typer.Option("--json", help="for programs")] = False) -> None:
-    """List all keys: names, prefixes, scopes, when they end and were last used."""
-    from heliowatch.keys import show
-
-    show(_settings(), as_json=as_json)
-
-
-@keys_app.command("revoke")
-def keys_revoke(key: Annotated[str, typer.Argument(help="name or prefix")]) -> None:
-    """Revoke a key; a service that runs refuses it within seconds."""
-    from heliowatch.keys import revoke
-
-    revoke(_settings(), key)
-
-
 class MarkWord(StrEnum):
     """A human's word."""
 
@@ -574,7 +460,9 @@ def doctor(
     raise typer.Exit(run_doctor(_settings(), as_json=as_json))
 
 
+family_verbs.add_to(models_app, _settings)
 model_verbs.add_to(models_app, _settings)
+key_verbs.add_to(keys_app, _settings)
 alarm_verbs.add_to(alerts_app, _settings)
 alert_rule_verbs.add_to(app, alerts_app, _settings)
 archive_verbs.add_to(app, _settings)

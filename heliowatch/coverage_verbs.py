@@ -9,17 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from heliowatch.numbers import HIGHEST
+from heliowatch.options import Format, Lines
 
 if TYPE_CHECKING:
     from observatory.settings import Settings
-
-
-class LedgerFormat(StrEnum):
-    """How the ledger is printed."""
-
-    TABLE = "table"
-    JSON = "json"
-    CSV = "csv"
 
 
 class Bin(StrEnum):
@@ -50,9 +43,7 @@ def _add_coverage(app: typer.Typer, load_settings: Callable[..., Settings]) -> N
         instrument: Name = None,
         bin_: Annotated[Bin | None, typer.Option("--bin", help="a line for each hour or day")] = None,
         gaps: Annotated[bool, typer.Option("--gaps", help="list the gaps instead")] = False,
-        output: Annotated[
-            LedgerFormat, typer.Option("--format", "-f", help="json is one object a line")
-        ] = LedgerFormat.TABLE,
+        output: Lines = Format.TABLE,
     ) -> None:
         """Print the completeness ledger: expected, received, usable, missing and excused frames."""
         from heliowatch.coverage import Wanted, run_coverage

@@ -8,17 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
+from heliowatch.options import DataDir, in_folder
+
 Name = Annotated[str, typer.Argument(help="name of a model, such as halpha_quality")]
-DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="a station's data folder; default: the settings'")
-]
 
 
 def add_to(app: typer.Typer, settings_of: Callable[..., Any]) -> None:
     """Add the verbs."""
 
     def settings(data_dir: Path | None) -> Any:
-        return settings_of(**({} if data_dir is None else {"data_dir": data_dir}))
+        return settings_of(**in_folder(data_dir))
 
     @app.command()
     def candidate(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from heliowatch.numbers import HIGHEST
+from heliowatch.options import Time
 
 if TYPE_CHECKING:
     from observatory.settings import Settings
@@ -32,11 +33,6 @@ class AnswerFormat(StrEnum):
     CSV = "csv"
     VOTABLE = "votable"
     PARQUET = "parquet"
-
-
-Time = Annotated[
-    str | None, typer.Option("--time", "-t", help="START/END (ISO 8601), END not included; .. is open")
-]
 
 
 def add_to(app: typer.Typer, load_settings: Callable[..., Settings]) -> None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from heliowatch.options import DataDir, Time, in_folder
+
 if TYPE_CHECKING:
     from heliowatch.feature_store import Features
     from observatory.settings import Settings
@@ -35,12 +37,6 @@ class ClusterMethod(StrEnum):
     AGGLOMERATIVE = "agglomerative"
 
 
-DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", help="a station's data folder; default: the settings'")
-]
-Time = Annotated[
-    str | None, typer.Option("--time", "-t", help="START/END (ISO 8601), END not included; .. is open")
-]
 Instrument = Annotated[str | None, typer.Option("--instrument", "-i", help="name of a camera")]
 Store = Annotated[
     Path | None,
@@ -67,7 +63,7 @@ def add_to(app: typer.Typer, load_settings: Callable[..., Settings]) -> None:
     sky.add_typer(disturbance, name="disturbance")
 
     def settings_of(data_dir: Path | None) -> Settings:
-        return load_settings(**({} if data_dir is None else {"data_dir": data_dir}))
+        return load_settings(**in_folder(data_dir))
 
     def rows_of(
         store: Path | None, instrument: str | None, time: str | None, data_dir: Path | None
