@@ -4,12 +4,14 @@ from alembic import context
 from sqlalchemy import text
 
 from observatory.storage import (  # noqa: F401, their tables join the others
+    alert_schema,
     model_schema,
     night_schema,
     notification_schema,
     sky_schema,
 )
-from observatory.storage.schema import UtcDateTime, metadata
+from observatory.storage.column_types import UtcDateTime
+from observatory.storage.schema import metadata
 from observatory.storage.session import Database, as_storage_error
 
 _LOCK_KEY = 0x6D696772  # "migr": two services that start together migrate one after the other

@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Select, exists, func, select
 
 from observatory.storage import acknowledgements, notifications, silences
+from observatory.storage.alert_schema import alerts
 from observatory.storage.notification_schema import acknowledgements as acknowledged
-from observatory.storage.schema import alerts
 from observatory.storage.session import Database
 from observatory.storage.silences import Silence
 

@@ -21,8 +21,8 @@ from observatory.alerts.states import AlertKey, AlertState, Watch
 from observatory.alerts.transitions import Kind, Transition
 from observatory.settings import Settings
 from observatory.storage import alert_facts, events, notifications
+from observatory.storage.alert_schema import alert_cursor, alert_memories, alert_states, alerts
 from observatory.storage.frames import plain_text
-from observatory.storage.schema import alert_cursor, alert_memories, alert_states, alerts
 from observatory.storage.session import Database
 
 _ID = 1

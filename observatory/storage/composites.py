@@ -14,12 +14,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, insert, literal, or_, select, update
 
 from observatory.storage import events, leases
+from observatory.storage.column_types import UtcDateTime
 from observatory.storage.frame_keys import Page
 from observatory.storage.frames import plain_text, text_path
 from observatory.storage.pairing import Arrange, Member, SetStatus, join, overdue
 from observatory.storage.results import NewProduct
 from observatory.storage.schema import (
-    UtcDateTime,
     composite_frames,
     composite_pictures,
     composites,

@@ -27,7 +27,8 @@ from sqlalchemy import (
 
 from observatory.frame import DateSource
 from observatory.storage import events, leases
-from observatory.storage.schema import UtcDateTime, arrivals, frames
+from observatory.storage.column_types import UtcDateTime
+from observatory.storage.schema import arrivals, frames
 from observatory.storage.session import Database
 
 

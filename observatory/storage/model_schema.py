@@ -5,28 +5,20 @@ A change here needs a migration.
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
-    JSON,
-    BigInteger,
     Boolean,
     Column,
     Float,
     ForeignKey,
     Index,
-    Integer,
     String,
     Table,
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
-from observatory.storage.schema import UtcDateTime, metadata
-
-_Key = BigInteger().with_variant(Integer, "sqlite")
-_Json: Any = JSON().with_variant(JSONB(), "postgresql")
+from observatory.storage.column_types import Json, Key, UtcDateTime
+from observatory.storage.schema import metadata
 
 
 def _only_one(role: str) -> Index:
@@ -43,7 +35,7 @@ def _only_one(role: str) -> Index:
 deployments = Table(
     "deployments",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     Column("model_name", String(64), nullable=False),
     Column("model_version", String(32), nullable=False),
     Column("model_sha256", String(64), nullable=False),
@@ -61,9 +53,9 @@ deployments = Table(
 deployment_steps = Table(
     "deployment_steps",
     metadata,
-    Column("id", _Key, primary_key=True, doc="grows with every change: what workers compare"),
+    Column("id", Key, primary_key=True, doc="grows with every change: what workers compare"),
     Column("model_name", String(64), nullable=False),
-    Column("deployment_id", _Key, ForeignKey("deployments.id"), doc="null: the network that ships"),
+    Column("deployment_id", Key, ForeignKey("deployments.id"), doc="null: the network that ships"),
     Column("step", String(16), nullable=False, doc="staged, refused, promoted, rolled_back or withdrawn"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("author", String(128), nullable=False),
@@ -73,8 +65,8 @@ deployment_steps = Table(
 shadow_results = Table(
     "shadow_results",
     metadata,
-    Column("deployment_id", _Key, ForeignKey("deployments.id"), primary_key=True),
-    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True),
+    Column("deployment_id", Key, ForeignKey("deployments.id"), primary_key=True),
+    Column("frame_id", Key, ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True),
     Column("live_sha256", String(64), nullable=False, doc="of the model that ran for the frame"),
     Column("agreement", Float, nullable=False, doc="0 to 1: how alike the two answers are"),
     Column("is_alike", Boolean, nullable=False, doc="whether the decisions are the same"),
@@ -89,7 +81,7 @@ shadow_results = Table(
 model_checks = Table(
     "model_checks",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     Column("kind", String(16), nullable=False, doc="golden or drift"),
     Column("model_name", String(64), nullable=False),
     Column("model_version", String(32), nullable=False),
@@ -100,7 +92,7 @@ model_checks = Table(
     Column("checked_at", UtcDateTime, doc="null: it is being looked at"),
     Column("ratio", Float, doc="share of right answers, or the drift, 0 to 1"),
     Column("is_good", Boolean),
-    Column("detail", _Json),
+    Column("detail", Json),
     Index(
         "ix_model_checks_newest",
         *("kind", "model_name", "model_sha256", "instrument", "provider", "id"),

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     Column,
@@ -20,17 +17,14 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
-from observatory.storage.schema import UtcDateTime, metadata
-
-_Key = BigInteger().with_variant(Integer, "sqlite")
-_Json: Any = JSON().with_variant(JSONB(), "postgresql")
+from observatory.storage.column_types import Json, Key, UtcDateTime
+from observatory.storage.schema import metadata
 
 nights = Table(
     "nights",
     metadata,
-    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("id", Key, primary_key=True, autoincrement=True),
     Column("instrument", String(64), nullable=False),
     Column("wavelength_nm", Float, nullable=False, doc="to a tenth; 0: no filter that is known"),
     Column("date", Date, nullable=False, doc="of its evening, local mean time"),
@@ -46,8 +40,8 @@ nights = Table(
 sky_slices = Table(
     "sky_slices",
     metadata,
-    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True),
-    Column("night_id", _Key, ForeignKey("nights.id", ondelete="CASCADE"), nullable=False),
+    Column("frame_id", Key, ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True),
+    Column("night_id", Key, ForeignKey("nights.id", ondelete="CASCADE"), nullable=False),
     Column("moment", UtcDateTime, nullable=False, doc="start of the exposure"),
     Column("is_oriented", Boolean, nullable=False, doc="whether north is north"),
     Column("north_south", LargeBinary, nullable=False, doc="181 times red, green, blue, 8 bits"),
@@ -58,8 +52,8 @@ sky_slices = Table(
 night_works = Table(
     "night_works",
     metadata,
-    Column("id", _Key, primary_key=True, autoincrement=True),
-    Column("night_id", _Key, ForeignKey("nights.id", ondelete="CASCADE"), nullable=False),
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("night_id", Key, ForeignKey("nights.id", ondelete="CASCADE"), nullable=False),
     Column("kind", String(16), nullable=False, doc="pictures or film"),
     Column("status", String(16), nullable=False, doc="waiting, working, done, failed"),
     Column("changes", Integer, nullable=False, doc="frames written to the night so far, anew ones too"),
@@ -72,7 +66,7 @@ night_works = Table(
     Column("attempts", Integer, nullable=False),
     Column("retry_at", UtcDateTime, doc="not to be done before, after a failure"),
     Column("reason", Text, doc="why it failed"),
-    Column("payload", _Json, doc="of the pictures: the night in numbers"),
+    Column("payload", Json, doc="of the pictures: the night in numbers"),
     Column("made_at", UtcDateTime),
     UniqueConstraint("night_id", "kind"),
     Index("ix_night_works_status_due_at", "status", "due_at"),
@@ -82,7 +76,7 @@ night_works = Table(
 night_pictures = Table(
     "night_pictures",
     metadata,
-    Column("night_id", _Key, ForeignKey("nights.id", ondelete="CASCADE"), primary_key=True),
+    Column("night_id", Key, ForeignKey("nights.id", ondelete="CASCADE"), primary_key=True),
     Column("kind", String(16), primary_key=True, doc="keogram, ewogram, film"),
     Column("media_type", String(64), nullable=False),
     Column("sha256", String(64), nullable=False, doc="of the bytes; names the file"),

@@ -22,10 +22,11 @@ from observatory.frame import Frame
 from observatory.keogram import LINE, SkySlices
 from observatory.nights import Night, NightSeries, night_of
 from observatory.storage import events, leases
+from observatory.storage.column_types import UtcDateTime
 from observatory.storage.frames import plain_text
 from observatory.storage.night_schema import night_pictures, night_works, nights, sky_slices
 from observatory.storage.regions import FrameFacts
-from observatory.storage.schema import UtcDateTime, frames
+from observatory.storage.schema import frames
 from observatory.storage.session import Database
 from observatory.storage.sky_schema import skies
 

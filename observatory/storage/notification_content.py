@@ -13,10 +13,10 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from observatory.storage import acknowledgements, silences
+from observatory.storage.alert_schema import alerts
 from observatory.storage.notification_schema import notification_alerts as members
 from observatory.storage.notification_schema import notifications
 from observatory.storage.notifications import Kind, Member, State, in_parts, new_row
-from observatory.storage.schema import alerts
 from observatory.storage.silences import Silence
 
 _TOLD = ("rule", "alert_key", "labels", "annotations", "starts_at", "ends_at")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     Column,
@@ -16,30 +13,28 @@ from sqlalchemy import (
     Table,
     Text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
-from observatory.storage.schema import UtcDateTime, metadata
-
-_Key = BigInteger().with_variant(Integer, "sqlite")
-_Json: Any = JSON().with_variant(JSONB(), "postgresql")
+from observatory.storage.alert_schema import alerts
+from observatory.storage.column_types import Json, Key, UtcDateTime
+from observatory.storage.schema import metadata
 
 notifications = Table(
     "notifications",
     metadata,
-    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("id", Key, primary_key=True, autoincrement=True),
     Column("idempotency_key", String(64), nullable=False, unique=True),
     Column("channel", String(64), nullable=False),
     Column("group_hash", String(64), nullable=False, doc="of the labels that its alerts share"),
-    Column("group_labels", _Json, nullable=False),
+    Column("group_labels", Json, nullable=False),
     Column("state", String(16), nullable=False, doc="waiting, sending, sent, failed, silenced, cancelled"),
     Column("is_planned", Boolean, nullable=False, doc="a repeat, an escalation, or after a silence"),
-    Column("silence_id", _Key, doc="silence whose end it waits for"),
+    Column("silence_id", Key, doc="silence whose end it waits for"),
     Column("due_at", UtcDateTime, nullable=False),
     Column("claimed_by", String(128)),
     Column("claimed_until", UtcDateTime),
     Column("attempts", Integer, nullable=False),
     Column("reason", Text, doc="why the last attempt failed"),
-    Column("payload", _Json, doc="the alerts as they are told, from the first attempt on"),
+    Column("payload", Json, doc="the alerts as they are told, from the first attempt on"),
     Column(
         "created_at", UtcDateTime, nullable=False, doc="of a planned one, once it is sent: when it was due"
     ),
@@ -52,26 +47,26 @@ notifications = Table(
 notification_alerts = Table(
     "notification_alerts",
     metadata,
-    Column("alert_id", _Key, ForeignKey("alerts.id", ondelete="CASCADE"), primary_key=True),
+    Column("alert_id", Key, ForeignKey(alerts.c.id, ondelete="CASCADE"), primary_key=True),
     Column("channel", String(64), primary_key=True),
     Column("kind", String(16), primary_key=True, doc="fired, resolved, repeat, escalation"),
     Column("number", Integer, primary_key=True, doc="of the repeat or the escalation's step; else 0"),
     Column(
         "notification_id",
-        _Key,
+        Key,
         ForeignKey("notifications.id", ondelete="CASCADE"),
         nullable=False,
         index=True,
     ),
     Column("dropped", String(16), doc="silenced or cancelled: not told with the others; else null"),
-    Column("facts", _Json, nullable=False, doc="rule, labels, annotations, times"),
+    Column("facts", Json, nullable=False, doc="rule, labels, annotations, times"),
 )
 
 silences = Table(
     "silences",
     metadata,
-    Column("id", _Key, primary_key=True, autoincrement=True),
-    Column("matchers", _Json, nullable=False, doc="label to glob; all must fit"),
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("matchers", Json, nullable=False, doc="label to glob; all must fit"),
     Column("starts_at", UtcDateTime, nullable=False),
     Column("ends_at", UtcDateTime, nullable=False, index=True),
     Column("comment", Text),
@@ -83,8 +78,8 @@ silences = Table(
 acknowledgements = Table(
     "acknowledgements",
     metadata,
-    Column("id", _Key, primary_key=True, autoincrement=True),
-    Column("alert_id", _Key, ForeignKey("alerts.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("alert_id", Key, ForeignKey(alerts.c.id, ondelete="CASCADE"), nullable=False, index=True),
     Column("note", Text),
     Column("author", String(128), nullable=False, doc="name of the key, or of the person at the shell"),
     Column("created_at", UtcDateTime, nullable=False),

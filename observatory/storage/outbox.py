@@ -28,6 +28,7 @@ from sqlalchemy import (
 )
 
 from observatory.storage import notification_content as content
+from observatory.storage.alert_schema import alerts
 from observatory.storage.notification_schema import notification_alerts as members
 from observatory.storage.notification_schema import notification_tallies, notifications
 from observatory.storage.notifications import (
@@ -39,7 +40,6 @@ from observatory.storage.notifications import (
     new_row,
     take_turn,
 )
-from observatory.storage.schema import alerts
 from observatory.storage.session import Database
 
 _CLOCK_SLACK = timedelta(minutes=1)

@@ -25,8 +25,9 @@ from sqlalchemy import ColumnElement, Connection, case, delete, func, insert, li
 
 from observatory.analysis import EventType, Region, Segmentation, Threshold
 from observatory.orientation import PreviewAffine
+from observatory.storage.column_types import UtcDateTime
 from observatory.storage.provenance import parameters_hash
-from observatory.storage.schema import UtcDateTime, regions, segmentations, track_events, tracks
+from observatory.storage.schema import regions, segmentations, track_events, tracks
 from observatory.storage.session import Database
 from observatory.storage.track_repair import APART, mend_tracks, take_back_merges, take_back_splits
 

@@ -6,16 +6,10 @@ column of theirs must drop it first and make it again.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
-
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     Column,
-    DateTime,
-    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -24,52 +18,14 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+
+from observatory.storage.column_types import Json, Key, PathText, UtcDateTime, partial_index
 
 SCHEMA_REVISION = "0011"
 """Head of the migrations that this software needs; a test compares it with Alembic's head."""
-
-
-class UtcDateTime(TypeDecorator[datetime]):
-    """Aware UTC in and out; SQLite, which has no time zones, keeps it naive."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive times; store UTC."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError(f"{value} has no time zone")
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give aware UTC back."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-_Key = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts only INTEGER keys by itself
-_Json: Any = JSON().with_variant(JSONB(), "postgresql")
-_Path = Text().with_variant(Text(collation="C"), "postgresql")  # folders are ranges of paths, byte by byte
-
-
-def _partial(name: str, *columns: Any, where: str, include: tuple[str, ...] = ()) -> Index:
-    """An index of some rows alone; Postgres keeps ``include`` beside its keys, SQLite knows no such thing."""
-    return Index(
-        name,
-        *columns,
-        postgresql_where=text(where),
-        postgresql_include=list(include),
-        sqlite_where=text(where),
-    )
 
 
 metadata = MetaData(
@@ -84,7 +40,7 @@ metadata = MetaData(
 frames = Table(
     "frames",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     Column("sha256", String(64), doc="of the file's bytes; null when they could not be read"),
     Column("frame_index", Integer, nullable=False, doc="0-based place inside the file"),
     Column("instrument", String(64), doc="null for a file of no recognised instrument"),
@@ -127,34 +83,38 @@ frames = Table(
     Index("ix_frames_status_moment_id", "status", "moment", "id"),
     Index("ix_frames_instrument_status_moment_id", "instrument", "status", "moment", "id"),
     Index("ix_frames_wavelength_nm_instrument_moment_id", "wavelength_nm", "instrument", "moment", "id"),
-    _partial("ix_frames_mark_moment_id", "mark", "moment", "id", where="mark IS NOT NULL"),
-    _partial("ix_frames_sky_class_moment_id", "sky_class", "moment", "id", where="sky_class IS NOT NULL"),
-    _partial(
+    partial_index("ix_frames_mark_moment_id", "mark", "moment", "id", where="mark IS NOT NULL"),
+    partial_index(
+        "ix_frames_sky_class_moment_id", "sky_class", "moment", "id", where="sky_class IS NOT NULL"
+    ),
+    partial_index(
         "ix_frames_instrument_sky_class_moment_id",
         *("instrument", "sky_class", "moment", "id"),
         where="sky_class IS NOT NULL",
     ),
-    _partial("ix_frames_quality_score", "quality_score", include=("id",), where="quality_score IS NOT NULL"),
-    _partial(
+    partial_index(
+        "ix_frames_quality_score", "quality_score", include=("id",), where="quality_score IS NOT NULL"
+    ),
+    partial_index(
         "ix_frames_scored",
         *("instrument", "moment", "id"),
         include=("quality_score", "is_degraded"),
         where="quality_score IS NOT NULL AND date_obs IS NOT NULL",
     ),
-    _partial(
+    partial_index(
         "ix_frames_waiting",
         *("family", "priority", "received_at"),
         include=("instrument", "status"),
         where="status IN ('received', 'processing')",
     ),
     # Scores in steps of 1/50, so that a range of them is a few runs in the lists' order.
-    _partial(
+    partial_index(
         "ix_frames_step_moment_id",
         *(text("floor(quality_score * 50)"), "moment", "id"),
         include=("quality_score",),
         where="quality_score IS NOT NULL",
     ).ddl_if(dialect="postgresql"),
-    _partial(
+    partial_index(
         "ix_frames_instrument_step_moment_id",
         *("instrument", text("floor(quality_score * 50)"), "moment", "id"),
         include=("quality_score",),
@@ -176,9 +136,9 @@ tallies = Table(
 arrivals = Table(
     "arrivals",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     Column("sha256", String(64), nullable=False, index=True),
-    Column("path", _Path, nullable=False),
+    Column("path", PathText, nullable=False),
     Column("bytes", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
@@ -188,16 +148,16 @@ arrivals = Table(
 results = Table(
     "results",
     metadata,
-    Column("id", _Key, primary_key=True),
-    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False),
+    Column("id", Key, primary_key=True),
+    Column("frame_id", Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False),
     Column("analysis", String(32), nullable=False, doc="quality, …"),
     Column("model_name", String(64), nullable=False),
     Column("model_version", String(32), nullable=False),
     Column("model_sha256", String(64), nullable=False),
     Column("parameters_hash", String(64), nullable=False),
-    Column("parameters", _Json, doc="what the hash was taken of; null in rows of before they were kept"),
+    Column("parameters", Json, doc="what the hash was taken of; null in rows of before they were kept"),
     Column("software_version", String(32), nullable=False),
-    Column("payload", _Json, nullable=False),
+    Column("payload", Json, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     # A history: no run that says the same again is written, but a former model may return.
     Index("ix_results_frame_id_id", "frame_id", "id"),
@@ -207,7 +167,7 @@ results = Table(
 causes = Table(
     "causes",
     metadata,
-    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True),
+    Column("frame_id", Key, ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True),
     Column("cause", String(32), primary_key=True),
     Column("probability", Float, nullable=False),
     Column("instrument", String(64), doc="the frame's, here for the indexes"),
@@ -219,8 +179,8 @@ causes = Table(
 products = Table(
     "products",
     metadata,
-    Column("id", _Key, primary_key=True),
-    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False),
+    Column("id", Key, primary_key=True),
+    Column("frame_id", Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False),
     Column("kind", String(32), nullable=False, doc="preview, region-map, …"),
     Column("media_type", String(64), nullable=False),
     Column("sha256", String(64), nullable=False, doc="of the product's bytes; names the file"),
@@ -235,7 +195,7 @@ products = Table(
 segmentations = Table(
     "segmentations",
     metadata,
-    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True),
+    Column("frame_id", Key, ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True),
     Column("event_type", String(8), primary_key=True, doc="HEK's code: CH, AR"),
     Column("instrument", String(64), nullable=False, doc="the frame's, here for the indexes"),
     Column("moment", UtcDateTime, nullable=False, doc="the frame's"),
@@ -251,11 +211,11 @@ segmentations = Table(
     Column("disk_fraction_conservative", Float),
     Column("disk_fraction_liberal", Float),
     Column("area_msh", Float, doc="sum of the regions', 10^-6 hemispheres"),
-    Column("preview_affine", _Json, doc="[a, b, c, d, e, f]: frame pixels to shares of the preview"),
+    Column("preview_affine", Json, doc="[a, b, c, d, e, f]: frame pixels to shares of the preview"),
     Index("ix_segmentations_instrument_event_type_moment", "instrument", "event_type", "moment"),
     Index("ix_segmentations_event_type_moment", "event_type", "moment"),
-    _partial("ix_segmentations_found", "event_type", "moment", "frame_id", where="regions > 0"),
-    _partial(
+    partial_index("ix_segmentations_found", "event_type", "moment", "frame_id", where="regions > 0"),
+    partial_index(
         "ix_segmentations_instrument_found",
         *("instrument", "event_type", "moment", "frame_id"),
         where="regions > 0",
@@ -265,13 +225,13 @@ segmentations = Table(
 tracks = Table(
     "tracks",
     metadata,
-    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("id", Key, primary_key=True, autoincrement=True),
     Column("event_type", String(8), nullable=False),
     Column("first_seen", UtcDateTime, nullable=False),
     Column("last_seen", UtcDateTime, nullable=False),
     Column("sightings", Integer, nullable=False, doc="frames in which it was seen"),
-    Column("parent_id", _Key, doc="track that it split from"),
-    Column("merged_into_id", _Key, doc="track that it merged into"),
+    Column("parent_id", Key, doc="track that it split from"),
+    Column("merged_into_id", Key, doc="track that it merged into"),
     Column("merged_at", UtcDateTime),
     Index("ix_tracks_event_type_last_seen", "event_type", "last_seen"),
     sqlite_autoincrement=True,  # a track's number is quoted elsewhere: it is never given twice
@@ -280,24 +240,24 @@ tracks = Table(
 track_events = Table(
     "track_events",
     metadata,
-    Column("id", _Key, primary_key=True),
+    Column("id", Key, primary_key=True),
     Column("kind", String(8), nullable=False, doc="split, merge or return"),
     Column("moment", UtcDateTime, nullable=False),
-    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("track_id", _Key, ForeignKey("tracks.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("other_id", _Key, index=True, doc="what it split from or merged into; null: it returned"),
+    Column("frame_id", Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("track_id", Key, ForeignKey("tracks.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("other_id", Key, index=True, doc="what it split from or merged into; null: it returned"),
 )
 
 regions = Table(
     "regions",
     metadata,
-    Column("id", _Key, primary_key=True),
-    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False),
+    Column("id", Key, primary_key=True),
+    Column("frame_id", Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False),
     Column("event_type", String(8), nullable=False),
     Column("number", Integer, nullable=False, doc="1 is the largest of its frame and type"),
     Column("instrument", String(64), nullable=False, doc="the frame's, here for the indexes"),
     Column("moment", UtcDateTime, nullable=False, doc="the frame's"),
-    Column("track_id", _Key, ForeignKey("tracks.id", ondelete="SET NULL"), doc="null: it has no coordinates"),
+    Column("track_id", Key, ForeignKey("tracks.id", ondelete="SET NULL"), doc="null: it has no coordinates"),
     Column("disk_fraction", Float, nullable=False, doc="area as seen, of the visible disk's"),
     Column("area_px", Float, nullable=False),
     Column("area_msh", Float, doc="foreshortening corrected, 10^-6 hemispheres"),
@@ -316,10 +276,10 @@ regions = Table(
     Column("stonyhurst_latitude_deg", Float),
     Column("carrington_longitude_deg", Float),
     Column("carrington_latitude_deg", Float),
-    Column("bounding_box_px", _Json, nullable=False),
-    Column("rings_px", _Json, nullable=False),
-    Column("rings_hpc_arcsec", _Json),
-    Column("rings_carrington_deg", _Json),
+    Column("bounding_box_px", Json, nullable=False),
+    Column("rings_px", Json, nullable=False),
+    Column("rings_hpc_arcsec", Json),
+    Column("rings_carrington_deg", Json),
     UniqueConstraint("frame_id", "event_type", "number"),
     Index("ix_regions_event_type_moment_id", "event_type", "moment", "id"),
     Index("ix_regions_instrument_event_type_moment_id", "instrument", "event_type", "moment", "id"),
@@ -332,7 +292,7 @@ regions = Table(
 composites = Table(
     "composites",
     metadata,
-    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("id", Key, primary_key=True, autoincrement=True),
     Column("look", String(64), nullable=False, doc="which channels, mixed how"),
     Column("date_obs", UtcDateTime, nullable=False, doc="the earliest frame's"),
     Column("status", String(16), nullable=False, doc="waiting, composing, done, failed, alone"),
@@ -343,7 +303,7 @@ composites = Table(
     Column("attempts", Integer, nullable=False),
     Column("retry_at", UtcDateTime, doc="not to be made before, after a failure"),
     Column("reason", Text, doc="why it failed"),
-    Column("payload", _Json, doc="levels, parameters, versions"),
+    Column("payload", Json, doc="levels, parameters, versions"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("made_at", UtcDateTime),
     Index("ix_composites_look_date_obs_id", "look", "date_obs", "id"),
@@ -355,10 +315,10 @@ composites = Table(
 composite_frames = Table(
     "composite_frames",
     metadata,
-    Column("composite_id", _Key, ForeignKey("composites.id", ondelete="CASCADE"), primary_key=True),
+    Column("composite_id", Key, ForeignKey("composites.id", ondelete="CASCADE"), primary_key=True),
     Column("channel", String(64), primary_key=True),
     Column("look", String(64), nullable=False, doc="the set's, here for the key"),
-    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False),
+    Column("frame_id", Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False),
     UniqueConstraint("look", "frame_id"),
     Index("ix_composite_frames_frame_id", "frame_id"),
 )
@@ -366,8 +326,8 @@ composite_frames = Table(
 composite_pictures = Table(
     "composite_pictures",
     metadata,
-    Column("id", _Key, primary_key=True, autoincrement=True),
-    Column("composite_id", _Key, ForeignKey("composites.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("id", Key, primary_key=True, autoincrement=True),
+    Column("composite_id", Key, ForeignKey("composites.id", ondelete="CASCADE"), nullable=False, index=True),
     Column("kind", String(32), nullable=False, doc="composite-1024, …"),
     Column("media_type", String(64), nullable=False),
     Column("sha256", String(64), nullable=False, doc="of the picture's bytes; names the file"),
@@ -382,11 +342,11 @@ composite_pictures = Table(
 events = Table(
     "events",
     metadata,
-    Column("seq", _Key, primary_key=True, autoincrement=True),
+    Column("seq", Key, primary_key=True, autoincrement=True),
     Column("type", String(16), nullable=False, doc="frame, result, alert, coverage, status"),
     Column("instrument", String(64)),
-    Column("frame_id", _Key),
-    Column("payload", _Json, nullable=False),
+    Column("frame_id", Key),
+    Column("payload", Json, nullable=False),
     Column("created_at", UtcDateTime, nullable=False, index=True),
     sqlite_autoincrement=True,  # a sequence number is never used twice, even after pruning
 )
@@ -398,14 +358,14 @@ workers = Table(
     Column("role", String(16), nullable=False, doc="worker or ingester"),
     Column("started_at", UtcDateTime, nullable=False),
     Column("seen_at", UtcDateTime, nullable=False),
-    Column("facts", _Json, nullable=False, doc="models, providers, version"),
+    Column("facts", Json, nullable=False, doc="models, providers, version"),
 )
 
 marks = Table(
     "marks",
     metadata,
-    Column("id", _Key, primary_key=True),
-    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False),
+    Column("id", Key, primary_key=True),
+    Column("frame_id", Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False),
     Column("mark", String(8), doc="good or bad; null takes the word before it back"),
     Column("note", Text),
     Column("author", String(128), nullable=False, doc="name of the key, or of the person at the shell"),
@@ -416,11 +376,11 @@ marks = Table(
 api_keys = Table(
     "api_keys",
     metadata,
-    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("id", Key, primary_key=True, autoincrement=True),
     Column("name", String(64), nullable=False),
     Column("prefix", String(16), nullable=False, unique=True, doc="public part, by which it is found"),
     Column("secret_sha256", String(64), nullable=False, doc="of the random part, which is kept nowhere"),
-    Column("scopes", _Json, nullable=False, doc="list of read, write, admin"),
+    Column("scopes", Json, nullable=False, doc="list of read, write, admin"),
     Column("created_at", UtcDateTime, nullable=False),
     Column("expires_at", UtcDateTime),
     Column("revoked_at", UtcDateTime),
@@ -431,24 +391,24 @@ api_keys = Table(
 audit = Table(
     "audit",
     metadata,
-    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("id", Key, primary_key=True, autoincrement=True),
     Column("at", UtcDateTime, nullable=False, index=True),
     Column("actor", String(128), nullable=False, doc="key's or person's name; anonymous"),
-    Column("key_id", _Key, doc="of the key that was shown"),
+    Column("key_id", Key, doc="of the key that was shown"),
     Column("address", String(64), doc="network address of the client"),
     Column("action", String(64), nullable=False, doc="method and route, or verb of the command line"),
     Column("target", Text, doc="what was written to"),
     Column("status", Integer, nullable=False, doc="HTTP status of the answer"),
-    Column("detail", _Json),
+    Column("detail", Json),
     sqlite_autoincrement=True,
 )
 
 reprocess_jobs = Table(
     "reprocess_jobs",
     metadata,
-    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("id", Key, primary_key=True, autoincrement=True),
     Column("author", String(128), nullable=False),
-    Column("filters", _Json, nullable=False, doc="which frames were asked for"),
+    Column("filters", Json, nullable=False, doc="which frames were asked for"),
     Column("model", String(64), doc="family that is run again; null: everything"),
     Column("status", String(16), nullable=False, doc="running, done, cancelled"),
     Column("frames", Integer, nullable=False, doc="how many there are"),
@@ -461,8 +421,8 @@ reprocess_jobs = Table(
 reprocess_frames = Table(
     "reprocess_frames",
     metadata,
-    Column("job_id", _Key, ForeignKey("reprocess_jobs.id", ondelete="CASCADE"), primary_key=True),
-    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True),
+    Column("job_id", Key, ForeignKey("reprocess_jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("frame_id", Key, ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True),
     Column("status", String(16), nullable=False, doc="waiting, working, done, failed"),
     Column("attempts", Integer, nullable=False),
     Column("claimed_by", String(128)),
@@ -477,7 +437,7 @@ reprocess_frames = Table(
 closures = Table(
     "closures",
     metadata,
-    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("id", Key, primary_key=True, autoincrement=True),
     Column("instrument", String(64), doc="null: all of them"),
     Column("start_at", UtcDateTime, nullable=False),
     Column("end_at", UtcDateTime, nullable=False, index=True),
@@ -499,7 +459,7 @@ open_gaps = Table(
 enhancements = Table(
     "enhancements",
     metadata,
-    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True),
+    Column("frame_id", Key, ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True),
     Column("instrument", String(64), nullable=False, doc="the frame's, here for the indexes"),
     Column("moment", UtcDateTime, nullable=False, doc="the frame's"),
     Column("is_dated", Boolean, nullable=False, doc="whether the moment is that of the exposure"),
@@ -513,7 +473,7 @@ enhancements = Table(
     Column("residual", Float, doc="rms of input minus result degraded again; quiet Sun, or kG"),
     Column("noise", Float, doc="rms of the input's, the same unit"),
     Column("trusted_fraction", Float),
-    Column("window_px", _Json, doc="[x0, y0, x1, y1]: first pixel and the one after the last"),
+    Column("window_px", Json, doc="[x0, y0, x1, y1]: first pixel and the one after the last"),
     Column("model_name", String(64), nullable=False),
     Column("model_version", String(32), nullable=False),
     Column("model_sha256", String(64), nullable=False),
@@ -533,10 +493,10 @@ enhancements = Table(
 cutouts = Table(
     "cutouts",
     metadata,
-    Column("id", _Key, primary_key=True, autoincrement=True),
+    Column("id", Key, primary_key=True, autoincrement=True),
     Column("request_sha256", String(64), nullable=False, unique=True, doc="of frame, window and networks"),
-    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False, index=True),
-    Column("field_of_view", _Json, nullable=False, doc="as it was asked for"),
+    Column("frame_id", Key, ForeignKey("frames.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("field_of_view", Json, nullable=False, doc="as it was asked for"),
     Column("author", String(128), nullable=False, doc="name of the key that asked first"),
     Column("status", String(16), nullable=False, doc="waiting, working, done, refused, lost, failed"),
     Column("attempts", Integer, nullable=False),
@@ -545,7 +505,7 @@ cutouts = Table(
     Column("published_at", UtcDateTime),
     Column("retry_at", UtcDateTime),
     Column("reason", Text, doc="why it was refused, or failed"),
-    Column("payload", _Json, doc="the numbers"),
+    Column("payload", Json, doc="the numbers"),
     Column("media_type", String(64)),
     Column("sha256", String(64), index=True, doc="of the file's bytes"),
     Column("path", Text, doc="below the product folder"),
@@ -555,63 +515,4 @@ cutouts = Table(
     Column("used_at", UtcDateTime, nullable=False, index=True, doc="when it was last asked for"),
     Index("ix_cutouts_status_id", "status", "id"),
     sqlite_autoincrement=True,  # addresses are cached for ever: a number never names other bytes
-)
-
-alert_cursor = Table(
-    "alert_cursor",
-    metadata,
-    Column("id", Integer, primary_key=True, doc="1: there is one engine"),
-    Column("event_seq", BigInteger, nullable=False, doc="last event that it has seen"),
-    Column("arrival_id", BigInteger, nullable=False, doc="last sighting of a file that it has seen"),
-    Column("now_at", UtcDateTime, nullable=False, doc="up to when it has thought"),
-    Column("awake_since", UtcDateTime, nullable=False, doc="from when on it has missed nothing"),
-    Column("rules", Text, nullable=False, doc="text of the last good rules"),
-    Column("revision", BigInteger, nullable=False, doc="counts the steps that wrote something"),
-    Column("holder", String(128), doc="process that does the watching"),
-    Column("leased_until", UtcDateTime),
-)
-
-alert_memories = Table(
-    "alert_memories",
-    metadata,
-    Column("instrument", String(64), primary_key=True),
-    Column("payload", _Json, nullable=False, doc="what the engine remembers of it between frames"),
-)
-
-alert_states = Table(
-    "alert_states",
-    metadata,
-    Column("rule", String(128), primary_key=True),
-    Column("alert_key", String(256), primary_key=True, doc="instrument=…, with cause or event_type"),
-    Column("payload", _Json, nullable=False, doc="pending, firing or clearing, since when, how many frames"),
-)
-
-alerts = Table(
-    "alerts",
-    metadata,
-    Column("id", _Key, primary_key=True, autoincrement=True),
-    Column("rule", String(128), nullable=False),
-    Column("alert_key", String(256), nullable=False),
-    Column("instrument", String(64), nullable=False),
-    Column("severity", String(32), nullable=False),
-    Column("labels", _Json, nullable=False),
-    Column("annotations", _Json, nullable=False),
-    Column("evidence", _Json, nullable=False, doc="cause, frames, worst and last frame"),
-    Column("since", UtcDateTime, nullable=False, doc="when its condition began to hold"),
-    Column("fired_at", UtcDateTime, nullable=False),
-    Column("updated_at", UtcDateTime, nullable=False),
-    Column("resolved_at", UtcDateTime, doc="null: it fires"),
-    Column("inhibited_by", String(128), doc="rule that keeps it quiet"),
-    # One that fires at a time: whatever two processes believe, an alert is never raised twice.
-    Index(
-        "uq_alerts_firing",
-        *("rule", "alert_key"),
-        unique=True,
-        postgresql_where=text("resolved_at IS NULL"),
-        sqlite_where=text("resolved_at IS NULL"),
-    ),
-    Index("ix_alerts_fired_at_id", "fired_at", "id"),
-    Index("ix_alerts_instrument_fired_at_id", "instrument", "fired_at", "id"),
-    Index("ix_alerts_resolved_at", "resolved_at"),
-    sqlite_autoincrement=True,  # idempotency keys quote the number
 )

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
-    JSON,
-    BigInteger,
     Boolean,
     Column,
     Float,
     ForeignKey,
     Index,
-    Integer,
     LargeBinary,
     String,
     Table,
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from observatory.analysis import SkyClass
-from observatory.storage.schema import UtcDateTime, metadata
-
-_Key = BigInteger().with_variant(Integer, "sqlite")
-_Json: Any = JSON().with_variant(JSONB(), "postgresql")
+from observatory.storage.column_types import Json, Key, UtcDateTime
+from observatory.storage.schema import metadata
 
 PROBABILITIES = tuple(f"probability_{name}" for name in SkyClass)
 """Columns of the six classes' probabilities, in the order of `SkyClass`."""
@@ -35,7 +27,7 @@ _IS_FELT = "disturbance_x_nt IS NOT NULL"
 skies = Table(
     "skies",
     metadata,
-    Column("frame_id", _Key, ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True),
+    Column("frame_id", Key, ForeignKey("frames.id", ondelete="CASCADE"), primary_key=True),
     Column("instrument", String(64), nullable=False, doc="the frame's, here for the indexes"),
     Column("moment", UtcDateTime, nullable=False, doc="the frame's"),
     Column("is_dated", Boolean, nullable=False, doc="whether the moment is that of the exposure"),
@@ -55,7 +47,7 @@ skies = Table(
     Column("latitude_deg", Float, doc="where the camera stands"),
     Column("longitude_deg", Float),
     Column("height_m", Float),
-    Column("geometry", _Json, doc="the lens on the detector, with the picture's width and height"),
+    Column("geometry", Json, doc="the lens on the detector, with the picture's width and height"),
     Column("disturbance_x_nt", Float, doc="of the geographic north component, told from the frame"),
     Column("disturbance_y_nt", Float, doc="east"),
     Column("disturbance_z_nt", Float, doc="down"),

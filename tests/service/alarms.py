@@ -12,7 +12,7 @@ from observatory.alerts.engine import Escalation, Kind, Transition
 from observatory.notification_settings import NotificationSettings
 from observatory.settings import Settings
 from observatory.storage import notifications
-from observatory.storage.schema import alerts
+from observatory.storage.alert_schema import alerts
 from observatory.storage.session import Database
 from service.notify.delivery import Delivery
 

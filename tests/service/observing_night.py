@@ -14,9 +14,9 @@ from sqlalchemy import select
 from observatory.analysis import Cause, CauseProbability, ModelIdentity, Quality
 from observatory.settings import Settings
 from observatory.storage import events, frames, notifications, results
+from observatory.storage.alert_schema import alerts
 from observatory.storage.frames import Arrival, NewFrame, Priority, Status
 from observatory.storage.results import NewResult
-from observatory.storage.schema import alerts
 from observatory.storage.session import Database
 from service.alerting import AlertEngine
 

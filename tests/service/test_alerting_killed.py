@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import migrations
-from observatory.storage.schema import alert_cursor
+from observatory.storage.alert_schema import alert_cursor
 from observatory.storage.session import Database
 from tests.servers import PostgresServer
 from tests.service.observing_night import Night, outbox, raised, told
