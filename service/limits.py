@@ -13,7 +13,7 @@ from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from limits.errors import StorageError
 
-from observatory.settings import RateLimitSettings
+from observatory.service_settings import RateLimitSettings
 from service.identity import Identity
 from service.problems import ProblemError
 

@@ -20,7 +20,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from observatory.access import Scope, with_implied
-from observatory.settings import OidcSettings
+from observatory.service_settings import OidcSettings
 from service.identity import Identity, Refusal
 
 _log = structlog.get_logger()

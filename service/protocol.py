@@ -11,7 +11,7 @@ from typing import Any, cast
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from observatory.settings import ServiceSettings
+from observatory.service_settings import ServiceSettings
 
 FAREWELL = "heliowatch.farewell"
 """Extension of the ASGI scope: ends an answer with last words, whether the client reads or not."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from observatory.settings import PublisherSettings
+from observatory.service_settings import PublisherSettings
 from observatory.storage.series import Column, DataSet, Kind
 from service.hapi.answers import envelope
 from service.hapi.names import TIME, name_of

@@ -13,7 +13,8 @@ from fastapi.testclient import TestClient
 
 from observatory.access import Scope
 from observatory.errors import QueryTooLongError
-from observatory.settings import RateLimitSettings, Settings
+from observatory.service_settings import RateLimitSettings
+from observatory.settings import Settings
 from observatory.storage import audit, keys
 from observatory.storage.audit import AuditFilter
 from observatory.storage.session import Database

@@ -16,7 +16,8 @@ from joserfc import jwt
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 
 from observatory.errors import SettingsError
-from observatory.settings import OidcSettings, Settings, load_settings
+from observatory.service_settings import OidcSettings
+from observatory.settings import Settings, load_settings
 from observatory.storage.session import Database
 from service.main import create_app
 from tests.service.access import bearer, with_service

@@ -23,7 +23,8 @@ from starlette.responses import StreamingResponse
 from structlog.testing import capture_logs
 
 from observatory.access import Scope
-from observatory.settings import ServiceSettings, Settings
+from observatory.service_settings import ServiceSettings
+from observatory.settings import Settings
 from observatory.storage import events, keys
 from observatory.storage.events import NewEvent
 from observatory.storage.session import Database
