@@ -6,13 +6,14 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import insert, update
+from sqlalchemy import insert, select, update
 
 from observatory.alerts.engine import Escalation, Kind, Transition
 from observatory.notification_settings import NotificationSettings
 from observatory.settings import Settings
-from observatory.storage import notifications
+from observatory.storage import alert_catalogue, notifications
 from observatory.storage.alert_schema import alerts
+from observatory.storage.notification_schema import notifications as rows
 from observatory.storage.session import Database
 from service.notify.delivery import Delivery
 
@@ -114,3 +115,18 @@ def empty(delivery: Delivery, timeout_s: float = 60.0) -> None:
 
 
 __all__ = ["Alarms", "Clock", "Escalation", "Kind", "empty", "transition", "webhook", "with_channels"]
+
+
+def told(db: Database, alert_id: int) -> list[tuple[str, str, str, int]]:
+    """Channel, kind, what became of it and attempts of an alert's notifications."""
+    alert = alert_catalogue.get(db, alert_id, datetime.now(UTC))
+    assert alert is not None
+    return [
+        (n["channel"], n["kind"], n["dropped"] or n["state"], n["attempts"]) for n in alert["notifications"]
+    ]
+
+
+def reasons(db: Database) -> list[str | None]:
+    """Why each notification was not sent."""
+    with db.read() as connection:
+        return list(connection.execute(select(rows.c.reason).order_by(rows.c.id)).scalars())

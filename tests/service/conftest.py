@@ -12,6 +12,9 @@ from observatory.settings import Settings
 from observatory.storage.files import ProductFiles
 from observatory.storage.session import Database
 from service.main import create_app
+from service.notify.delivery import Delivery
+from tests.service.alarms import Alarms, Clock, webhook, with_channels
+from tests.service.receivers import Receiver, web_server
 from tests.service.telescope import Telescope, in_thread
 
 
@@ -36,3 +39,29 @@ def address(app: FastAPI) -> Iterator[str]:
     """Address of the service, served for real."""
     with in_thread(app) as url:
         yield url
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with web_server(Receiver()) as server:
+        yield server
+
+
+@pytest.fixture
+def house(settings: Settings, receiver: Receiver) -> Settings:
+    return with_channels(settings, {"hook": webhook(receiver.url), "boss": webhook(receiver.url + "/boss")})
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def delivery(house: Settings, db: Database, clock: Clock) -> Delivery:
+    return Delivery(house, db, clock=clock)
+
+
+@pytest.fixture
+def alarms(house: Settings, db: Database) -> Alarms:
+    return Alarms(db, house)
