@@ -22,7 +22,7 @@ from models.aurora.augment import Augmentation, Batch, batch_of, plain_batch, sh
 from models.aurora.data import Skies
 from models.aurora.network import PRESETS, NetworkConfig, SkyNetwork
 from models.aurora.options import ExportOptions, TrainOptions
-from models.training import prefetch
+from models.training import check_device, cosine, descend, follow, prefetch, warmed, write_checkpoint
 from observatory.errors import ModelError, UnusableInputError
 
 _OF_MAPS = "map_"  # beginning of the names of what gives the maps alone
@@ -76,23 +76,10 @@ class Trainer:
             torch.from_numpy(batch.maps).to(self.device),
             torch.from_numpy(batch.weight).to(self.device),
         )
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
-        self.optimiser.step()
+        descend(loss, self.network, self.optimiser, most=2.0)
         self.step += 1
-        self._average()
+        follow(self.averaged, self.network, _AVERAGE, self.step)
         return float(loss.item())
-
-    def _average(self) -> None:
-        kept = min(_AVERAGE, self.step / (self.step + 10))
-        with torch.no_grad():
-            pairs = zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True)
-            for mean, new in pairs:
-                if mean.is_floating_point():
-                    mean.lerp_(new, 1 - kept)
-                else:
-                    mean.copy_(new)
 
     def logits(self, skies: Skies) -> tuple[np.ndarray, np.ndarray]:
         """Logits of classes (n, 6) and of maps (n, 2, 16, 16) by the averaged network."""
@@ -109,9 +96,7 @@ class Trainer:
             "averaged": self.averaged.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
-        temporary = path.with_suffix(".part")
-        torch.save(state, temporary)
-        temporary.replace(path)
+        write_checkpoint(path, state)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint of the same shape."""
@@ -141,8 +126,7 @@ def logits_of(network: SkyNetwork, skies: Skies, device: torch.device) -> tuple[
 
 def rate_factor(step: int, steps: int) -> float:
     """Warm-up over 100 steps, then a cosine to a hundredth."""
-    share = min(step / max(1, steps), 1.0)
-    return float(min(1.0, (step + 1) / 100) * (0.01 + 0.495 * (1 + np.cos(np.pi * share))))
+    return warmed(step, 100) * cosine(step / max(1, steps), 0.01)
 
 
 def sky_loss(logits: Tensor, maps: Tensor, classes: Tensor, covered: Tensor, weight: Tensor) -> Tensor:
@@ -200,8 +184,7 @@ def _check(options: TrainOptions) -> None:
         raise UnusableInputError(
             "--weights are a published backbone's: name it as --preset, such as resnet18"
         )
-    if options.device.startswith("cuda") and not torch.cuda.is_available():
-        raise UnusableInputError(f"torch sees no {options.device} here: give --device cpu")
+    check_device(options.device)
     if (options.images is None) != (options.labels is None):
         raise UnusableInputError("own pictures need both --images DIR and --labels CSV")
     if options.maps_only and not (options.resume and (options.output / _CHECKPOINT).exists()):
