@@ -6,7 +6,6 @@ internal record something came from are left out. A file from here says that it 
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from astropy.io import fits
 
+from models.simulate.packed_fits import override, write_image
 from observatory.coordinates import SunView
 
 if TYPE_CHECKING:
@@ -67,20 +67,11 @@ def write_aia_fits(
     if data.dtype != np.int16:
         data = np.clip(np.rint(np.nan_to_num(data, nan=BLANK)), -32768, 32767).astype(np.int16)
     header = _header(simulated, data, quality)
-    for keyword, value in (overrides or {}).items():
-        if value is None:
-            header.remove(keyword, ignore_missing=True)
-        else:
-            header[keyword] = value
+    override(header, overrides)
     image = fits.CompImageHDU(
         data, header, compression_type="RICE_1", tile_shape=(1, data.shape[1]), uint=False
     )
-    packed = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), image]).writeto(packed, output_verify="silentfix")
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(packed.getbuffer())
-    temporary.replace(path)
-    return path
+    return write_image(path, image)
 
 
 def _stamp(moment: datetime) -> str:

@@ -7,7 +7,6 @@ says that it is simulated.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from astropy.io import fits
 
 from models.simulate.hmi import SimulatedHmi
+from models.simulate.packed_fits import override, write_image
 from observatory.analysis import Quantity
 from observatory.coordinates import SunView
 
@@ -78,11 +78,7 @@ def write_hmi_fits(
         path = path / hmi_file_name(simulated.date_obs, simulated.quantity, simulated.cadence_s)
     physical = np.asarray(simulated.pixels if pixels is None else pixels, np.float32)
     header = _header(simulated, physical, quality)
-    for keyword, value in (overrides or {}).items():
-        if value is None:
-            header.remove(keyword, ignore_missing=True)
-        else:
-            header[keyword] = value
+    override(header, overrides)
     image = fits.CompImageHDU(
         _stored(physical, simulated.quantity),
         header,
@@ -95,12 +91,7 @@ def write_hmi_fits(
     # Set only now: astropy drops them from the header that it is given with whole numbers.
     for keyword, value in (("BSCALE", scale), ("BZERO", zero), ("BLANK", BLANK)):
         image.header[keyword] = value
-    packed = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), image]).writeto(packed, output_verify="silentfix")
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(packed.getbuffer())
-    temporary.replace(path)
-    return path
+    return write_image(path, image)
 
 
 def _stored(physical: np.ndarray, quantity: Quantity) -> np.ndarray:
