@@ -140,12 +140,7 @@ def _set_frame(row: Any) -> SetFrame:
 
 def _held(claimed: ClaimedSet) -> ColumnElement[bool]:
     """Whether this very claim still holds."""
-    return and_(
-        composites.c.id == claimed.id,
-        composites.c.claimed_by == claimed.worker,
-        composites.c.claimed_at == claimed.claimed_at,
-        composites.c.status == SetStatus.COMPOSING,
-    )
+    return and_(composites.c.id == claimed.id, leases.held(composites, claimed, SetStatus.COMPOSING))
 
 
 def finish(

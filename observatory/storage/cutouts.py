@@ -194,12 +194,7 @@ def claim(db: Database, cutout_id: int, worker: str, now: datetime) -> ClaimedCu
 
 def _held(claimed: ClaimedCutout) -> ColumnElement[bool]:
     """Whether this very claim still holds."""
-    return and_(
-        cutouts.c.id == claimed.id,
-        cutouts.c.status == CutoutStatus.WORKING,
-        cutouts.c.claimed_by == claimed.worker,
-        cutouts.c.claimed_at == claimed.claimed_at,
-    )
+    return and_(cutouts.c.id == claimed.id, leases.held(cutouts, claimed, CutoutStatus.WORKING))
 
 
 def finish(
@@ -243,35 +238,17 @@ def _ended(status: CutoutStatus, reason: str, now: datetime) -> dict[str, Any]:
 def give_back(db: Database, claimed: ClaimedCutout, retry_at: datetime, *, is_counted: bool) -> None:
     """Let a cut-out wait again after a failure; ``is_counted`` as with frames."""
     with db.write() as connection:
-        connection.execute(
-            update(cutouts)
-            .where(_held(claimed))
-            .values(
-                status=CutoutStatus.WAITING,
-                claimed_by=None,
-                published_at=None,
-                retry_at=retry_at,
-                attempts=cutouts.c.attempts if is_counted else cutouts.c.attempts - 1,
-            )
-        )
+        again = leases.waits_again(cutouts, CutoutStatus.WAITING, retry_at, is_counted=is_counted)
+        connection.execute(update(cutouts).where(_held(claimed)).values(again))
 
 
 def release_abandoned(db: Database, now: datetime, lease_s: float, max_attempts: int) -> int:
     """Take cut-outs back from workers that fell silent; return how many wait again."""
     abandoned = leases.abandoned(cutouts, CutoutStatus.WORKING, now, lease_s)
     reason = f"the worker died {max_attempts} times on this cut-out: look at its log"
+    failed = _ended(CutoutStatus.FAILED, reason, now)
     with db.write() as connection:
-        connection.execute(
-            update(cutouts)
-            .where(abandoned, cutouts.c.attempts >= max_attempts)
-            .values(**_ended(CutoutStatus.FAILED, reason, now))
-        )
-        back = connection.execute(
-            update(cutouts)
-            .where(abandoned)
-            .values(status=CutoutStatus.WAITING, claimed_by=None, published_at=None)
-        )
-    return back.rowcount
+        return leases.release(connection, cutouts, abandoned, CutoutStatus.WAITING, failed, max_attempts)
 
 
 def count_waiting(db: Database) -> int:

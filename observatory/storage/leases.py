@@ -6,11 +6,69 @@ The same for every table with the columns ``status``, ``claimed_by``, ``claimed_
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any, Protocol
 
-from sqlalchemy import ColumnElement, Table, and_, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, or_, select, update
 
 from observatory.storage.schema import workers
+
+
+class Claim(Protocol):
+    """What every claim tells of itself."""
+
+    @property
+    def worker(self) -> str:
+        """Who made it."""
+
+    @property
+    def claimed_at(self) -> datetime:
+        """When."""
+
+
+def held(table: Table, claim: Claim, working: str) -> ColumnElement[bool]:
+    """Whether a row is worked on under this very claim; which row, the caller says."""
+    return and_(
+        table.c.status == working,
+        table.c.claimed_by == claim.worker,
+        table.c.claimed_at == claim.claimed_at,
+    )
+
+
+def waits_again(table: Table, waiting: str, retry_at: datetime, *, is_counted: bool) -> dict[str, Any]:
+    """What becomes of a row that is given back after a failure; ``is_counted`` as with frames."""
+    return {
+        "status": waiting,
+        "claimed_by": None,
+        "published_at": None,
+        "retry_at": retry_at,
+        "attempts": table.c.attempts if is_counted else table.c.attempts - 1,
+    }
+
+
+def release(
+    connection: Connection,
+    table: Table,
+    abandoned: ColumnElement[bool],
+    waiting: str,
+    failed: Mapping[str, Any],
+    max_attempts: int,
+) -> int:
+    """Take rows back from workers that fell silent; return how many wait again.
+
+    Parameters
+    ----------
+    abandoned : condition
+        As `abandoned` gives it.
+    failed : mapping
+        What becomes of a row whose attempts are used up.
+    """
+    connection.execute(update(table).where(abandoned, table.c.attempts >= max_attempts).values(dict(failed)))
+    back = connection.execute(
+        update(table).where(abandoned).values(status=waiting, claimed_by=None, published_at=None)
+    )
+    return back.rowcount
 
 
 def abandoned(table: Table, working: str, now: datetime, lease_s: float) -> ColumnElement[bool]:

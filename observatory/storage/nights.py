@@ -294,13 +294,8 @@ def claim(db: Database, work_id: int, worker: str, now: datetime) -> ClaimedWork
 
 
 def _held(claimed: ClaimedWork) -> ColumnElement[bool]:
-    of = night_works.c
-    return and_(
-        of.id == claimed.id,
-        of.claimed_by == claimed.worker,
-        of.claimed_at == claimed.claimed_at,
-        of.status == WorkStatus.WORKING.value,
-    )
+    is_held = leases.held(night_works, claimed, WorkStatus.WORKING.value)
+    return and_(night_works.c.id == claimed.id, is_held)
 
 
 @dataclass(frozen=True)
@@ -415,19 +410,9 @@ def _failure(reason: str) -> dict[str, Any]:
 
 def give_back(db: Database, claimed: ClaimedWork, retry_at: datetime, *, is_counted: bool) -> None:
     """Let a work wait again after a failure; ``is_counted`` as with frames: a defect's try counts."""
-    of = night_works.c
+    again = leases.waits_again(night_works, WorkStatus.WAITING.value, retry_at, is_counted=is_counted)
     with db.write() as connection:
-        connection.execute(
-            update(night_works)
-            .where(_held(claimed))
-            .values(
-                status=WorkStatus.WAITING.value,
-                claimed_by=None,
-                published_at=None,
-                retry_at=retry_at,
-                attempts=of.attempts if is_counted else of.attempts - 1,
-            )
-        )
+        connection.execute(update(night_works).where(_held(claimed)).values(again))
 
 
 def release_abandoned(db: Database, now: datetime, lease_s: float, max_attempts: int) -> int:
@@ -436,19 +421,10 @@ def release_abandoned(db: Database, now: datetime, lease_s: float, max_attempts:
     with db.read() as connection:
         if connection.execute(select(night_works.c.id).where(abandoned).limit(1)).first() is None:
             return 0
-    reason = f"the worker died {max_attempts} times on this night: look at its log"
+    failed = _failure(f"the worker died {max_attempts} times on this night: look at its log")
+    waiting = WorkStatus.WAITING.value
     with db.write() as connection:
-        connection.execute(
-            update(night_works)
-            .where(abandoned, night_works.c.attempts >= max_attempts)
-            .values(_failure(reason))
-        )
-        done = connection.execute(
-            update(night_works)
-            .where(abandoned)
-            .values(status=WorkStatus.WAITING.value, claimed_by=None, published_at=None)
-        )
-    return done.rowcount
+        return leases.release(connection, night_works, abandoned, waiting, failed, max_attempts)
 
 
 def series(db: Database, night_id: int) -> NightSeries | None:

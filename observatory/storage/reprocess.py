@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, select, update
 
@@ -102,12 +103,7 @@ def _is(item: Item | ClaimedItem) -> ColumnElement[bool]:
 
 def _held(claimed: ClaimedItem) -> ColumnElement[bool]:
     """Whether this very claim still holds."""
-    return and_(
-        _is(claimed),
-        reprocess_frames.c.status == ItemStatus.WORKING,
-        reprocess_frames.c.claimed_by == claimed.worker,
-        reprocess_frames.c.claimed_at == claimed.claimed_at,
-    )
+    return and_(_is(claimed), leases.held(reprocess_frames, claimed, ItemStatus.WORKING))
 
 
 def finish(db: Database, claimed: ClaimedItem, run: NewRun) -> bool:
@@ -128,48 +124,29 @@ def refuse(db: Database, claimed: ClaimedItem, reason: str) -> None:
     """End a frame of a job as failed, with its reason; its old result stays."""
     with db.write() as connection:
         connection.execute(
-            update(reprocess_frames)
-            .where(_held(claimed))
-            .values(status=ItemStatus.FAILED, claimed_by=None, reason=plain_text(reason[:2000]))
+            update(reprocess_frames).where(_held(claimed)).values(_failure(plain_text(reason[:2000])))
         )
+
+
+def _failure(reason: str) -> dict[str, Any]:
+    return {"status": ItemStatus.FAILED, "claimed_by": None, "reason": reason}
 
 
 def give_back(db: Database, claimed: ClaimedItem, retry_at: datetime, *, is_counted: bool) -> None:
     """Let a frame of a job wait again after a failure; ``is_counted`` as with frames."""
-    attempts = reprocess_frames.c.attempts
+    again = leases.waits_again(reprocess_frames, ItemStatus.WAITING, retry_at, is_counted=is_counted)
     with db.write() as connection:
-        connection.execute(
-            update(reprocess_frames)
-            .where(_held(claimed))
-            .values(
-                status=ItemStatus.WAITING,
-                claimed_by=None,
-                published_at=None,
-                retry_at=retry_at,
-                attempts=attempts if is_counted else attempts - 1,
-            )
-        )
+        connection.execute(update(reprocess_frames).where(_held(claimed)).values(again))
 
 
 def release_abandoned(db: Database, now: datetime, lease_s: float, max_attempts: int) -> int:
     """Take frames of jobs back from workers that fell silent; return how many wait again."""
     abandoned = leases.abandoned(reprocess_frames, ItemStatus.WORKING, now, lease_s)
+    failed = _failure(f"the worker died {max_attempts} times on this frame: look at its log")
     with db.write() as connection:
-        connection.execute(
-            update(reprocess_frames)
-            .where(abandoned, reprocess_frames.c.attempts >= max_attempts)
-            .values(
-                status=ItemStatus.FAILED,
-                claimed_by=None,
-                reason=f"the worker died {max_attempts} times on this frame: look at its log",
-            )
+        return leases.release(
+            connection, reprocess_frames, abandoned, ItemStatus.WAITING, failed, max_attempts
         )
-        back = connection.execute(
-            update(reprocess_frames)
-            .where(abandoned)
-            .values(status=ItemStatus.WAITING, claimed_by=None, published_at=None)
-        )
-    return back.rowcount
 
 
 @dataclass(frozen=True)
