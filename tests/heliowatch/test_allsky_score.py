@@ -4,55 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import orjson
 import pytest
-import structlog
 
-from heliowatch import analyse, cli, logs, score
+from heliowatch import analyse, score
 from models.aurora.inference import AuroraModel
 from models.runtime import Runtime
 from observatory.analysis import AURORAL, SkyClass
 from observatory.instruments import Limits, read_file
 from observatory.sky_facts import facts_of
 from observatory.sky_view import circle_of, for_analysis
+from tests.heliowatch.ended import Run
 from tests.making import pgm_bytes, picture_bytes
 from tests.night_skies import night
 
 pytestmark = pytest.mark.usefixtures("settings")
 
 SAID = {"sky_class", "probabilities", "aurora_probability", "cloud_cover"}
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-
-    @property
-    def lines(self) -> list[dict]:
-        return [orjson.loads(line) for line in self.out.splitlines()]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    monkeypatch.setattr(logs, "configure", lambda _: None)
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory(), cache_logger_on_first_use=False)
-
-    def call(*arguments: object) -> Ended:
-        monkeypatch.setattr("sys.argv", ["heliowatch", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        return Ended(code, capsys.readouterr().out)
-
-    return call
 
 
 @pytest.fixture
@@ -63,7 +35,7 @@ def film(tmp_path: Path) -> Path:
     return path
 
 
-def test_every_image_of_a_film_has_a_line_with_its_sky(run: Callable[..., Ended], film: Path) -> None:
+def test_every_image_of_a_film_has_a_line_with_its_sky(run: Run, film: Path) -> None:
     lines = run("score", "--instrument", "allsky", film, "--format", "json").lines
     assert [line["frame"] for line in lines] == [0, 1, 2]
     for line in lines:
@@ -76,9 +48,7 @@ def test_every_image_of_a_film_has_a_line_with_its_sky(run: Callable[..., Ended]
         assert line["aurora_probability"] == pytest.approx(aurora, abs=1e-5)
 
 
-def test_a_sky_that_cannot_be_judged_has_no_class_and_says_why(
-    run: Callable[..., Ended], tmp_path: Path
-) -> None:
+def test_a_sky_that_cannot_be_judged_has_no_class_and_says_why(run: Run, tmp_path: Path) -> None:
     (tmp_path / "black.png").write_bytes(picture_bytes(np.zeros((200, 300, 3), np.uint8)))
     (tmp_path / "white.png").write_bytes(picture_bytes(np.full((200, 300, 3), 255, np.uint8)))
     ended = run("score", "-i", "allsky", tmp_path / "black.png", tmp_path / "white.png", "--format", "json")
@@ -89,7 +59,7 @@ def test_a_sky_that_cannot_be_judged_has_no_class_and_says_why(
     assert "overexposed" in white["reason"] and white["causes"][0]["cause"] == "overexposed"
 
 
-def test_tables_for_people_and_programs_say_what_the_sky_shows(run: Callable[..., Ended], film: Path) -> None:
+def test_tables_for_people_and_programs_say_what_the_sky_shows(run: Run, film: Path) -> None:
     table = run("score", "-i", "allsky", film).out
     assert "sky" in table.splitlines()[0] and "% cloud" in table
     rows = list(csv.DictReader(io.StringIO(run("score", "-i", "allsky", film, "--format", "csv").out)))

@@ -10,22 +10,19 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import orjson
 import pytest
-import structlog
 from PIL import Image
 
 import heliowatch
 import migrations
-from heliowatch import cli, logs
 from observatory.instruments import Limits, read_file
 from observatory.settings import Settings
 from observatory.storage.schema import SCHEMA_REVISION
+from tests.heliowatch.ended import Run
 from tests.making import fits_bytes, kso_frame, pgm_bytes, picture_bytes
 
 pytestmark = pytest.mark.usefixtures("settings")  # a folder of our own, an environment without ours
@@ -33,40 +30,6 @@ pytestmark = pytest.mark.usefixtures("settings")  # a folder of our own, an envi
 SAMPLES = Path(heliowatch.__file__).parent / "samples"
 CLEAR = SAMPLES / "bbso_halph_fl_20150801_174814.jpg"
 PROMISED = {"file", "frame", "instrument", "date_obs", "score", "is_degraded", "p_value", "causes", "model"}
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[dict]:
-        return [orjson.loads(line) for line in self.out.splitlines()]
-
-
-Run = Callable[..., Ended]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command line in this process; logging is left alone, as it outlives a test."""
-    monkeypatch.setattr(logs, "configure", lambda _: None)
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory(), cache_logger_on_first_use=False)
-
-    def call(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["heliowatch", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return Ended(code, captured.out, captured.err)
-
-    yield call
-    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -7,20 +7,15 @@ import hashlib
 import io
 import random
 import resource
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
-import orjson
 import pytest
-import structlog
 from PIL import Image
 
 import migrations
-from heliowatch import cli, logs
 from heliowatch.composite import _write_whole
 from heliowatch.shots import look_title
 from observatory.analysis import (
@@ -40,46 +35,13 @@ from observatory.storage.regions import NewSegmentation
 from observatory.storage.session import Database
 from tests.coronal import NOON, aia_file
 from tests.films import Film, needs_ffmpeg
+from tests.heliowatch.ended import Ended, Run
 from tests.making import kso_frame, picture_bytes
 
 pytestmark = pytest.mark.usefixtures("settings")  # a folder of our own, an environment without ours
 
 CHANNELS = (304, 171, 193)
 MODEL = ModelIdentity("m", "1", "0" * 64)
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def lines(self) -> list[dict]:
-        return [orjson.loads(line) for line in self.out.splitlines()]
-
-
-Run = Callable[..., Ended]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Run]:
-    """Run the command line in this process; logging is left alone, as it outlives a test."""
-    monkeypatch.setattr(logs, "configure", lambda _: None)
-    structlog.configure(logger_factory=structlog.ReturnLoggerFactory(), cache_logger_on_first_use=False)
-
-    def call(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["heliowatch", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        captured = capsys.readouterr()
-        return Ended(code, captured.out, captured.err)
-
-    yield call
-    structlog.reset_defaults()
 
 
 @pytest.fixture
