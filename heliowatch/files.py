@@ -140,6 +140,7 @@ class Desk:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or load_settings()
+        self._stations = self.settings.stations
         runtime = Runtime(
             device=self.settings.runtime.device.value,
             intra_op_threads=self.settings.runtime.threads,
@@ -172,12 +173,12 @@ class Desk:
     ) -> Iterator[FrameReport]:
         if instrument is not None:
             self._check(instrument)
-        with _beside_each_other(len(jobs)) as pool:
-            for reports in pool.map(lambda job: self._frames(job[0], job[1], instrument, is_whole), jobs):
+        with _beside_each_other(len(jobs)) as each:
+            for reports in each(lambda job: self._frames(job[0], job[1], instrument, is_whole), jobs):
                 yield from reports
 
     def _check(self, instrument: str) -> None:
-        if instrument not in self.settings.stations:
+        if instrument not in self._stations:
             kind_of(instrument)
 
     def _frames(
@@ -197,9 +198,7 @@ class Desk:
         ]
 
     def _open(self, path: Path, instrument: str | None) -> Opened:
-        return read_file(
-            path, self.settings.limits.as_limits, instrument=instrument, stations=self.settings.stations
-        )
+        return read_file(path, self.settings.limits.as_limits, instrument=instrument, stations=self._stations)
 
     def _guarded(self, name: str, index: int, work: Any) -> FrameReport:
         try:
@@ -222,15 +221,18 @@ class Desk:
 
 
 @contextmanager
-def _beside_each_other(jobs: int) -> Iterator[ThreadPoolExecutor]:
-    """A thread for each core that this process may use; OpenCV's own would only get in their way."""
+def _beside_each_other(jobs: int) -> Iterator[Callable[..., Iterator[list[FrameReport]]]]:
+    """A map with a thread for each core that this process may use; OpenCV's own would only get in their way."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     before = cv2.getNumThreads()
     if jobs > 1:
         cv2.setNumThreads(1)
     try:
-        with ThreadPoolExecutor(cores) as pool:
-            yield pool
+        if min(cores, jobs) > 1:
+            with ThreadPoolExecutor(cores) as pool:
+                yield pool.map
+        else:
+            yield map
     finally:
         cv2.setNumThreads(before)
 

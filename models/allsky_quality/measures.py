@@ -215,7 +215,9 @@ def _dead_share(frame: Frame, circle: Fisheye) -> float:
         part = pixels[first:last:step, max(0, x0) : max(0, x1)]
         if part.shape[0] < 8 or part.shape[1] < _LEAST_DEAD:
             continue
-        same = (part == part[:, :1]).all(axis=1) & (part[:, 0] < largest_of(part.dtype))  # burnt is not lost
+        same = (part[:, 0] == part[:, 1]) & (part[:, 0] < largest_of(part.dtype))  # burnt is not lost
+        if same.any():  # of nearly every line two pixels tell
+            same &= (part == part[:, :1]).all(axis=1)
         shares.append(float(same.mean()))
     # A frame of one value everywhere holds no sky, but nothing of it is missing.
     return max((share for share in shares if share < 0.95), default=0.0)

@@ -48,14 +48,16 @@ def subtract_and_sample(sharp, smooth, inner, places, taken):
 
     Parameters
     ----------
-    sharp, smooth, inner : float32 (pixels,)
+    sharp, smooth : float32 (pixels,)
         The first is overwritten by (sharp - smooth) * inner.
+    inner : uint8 (pixels,)
+        1 or 0.
     places : int (n,)
     taken : float32 (n,)
         Is overwritten: sizes of what is left at the places.
     """
     for n in range(len(sharp)):
-        sharp[n] = (sharp[n] - smooth[n]) * inner[n]
+        sharp[n] = (sharp[n] - smooth[n]) * np.float32(inner[n])
     for n in range(len(places)):
         taken[n] = abs(sharp[places[n]])
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -19,6 +20,9 @@ from observatory.errors import UnusableInputError
 from observatory.fisheye import Fisheye, Projection
 from observatory.frame import Frame
 from observatory.robust import median
+
+if TYPE_CHECKING:
+    from observatory.bilinear import Places
 
 FloatArray = NDArray[np.float32]
 BoolArray = NDArray[np.bool_]
@@ -34,6 +38,7 @@ _SPARE = 1.1  # a circle so much larger than the fine square is averaged first, 
 STOPS = 4.0
 """Of the sky's median that `brightness` tells apart, both ways."""
 _SURROUNDINGS = 6.0  # cells, of `contrast`
+_POINT, _AROUND_POINT = 0.6, 2.2  # fine cells, of `points`
 _LEAST_RADIUS_PX = 16.0  # below it there is no picture of a sky
 _HOT_NOISE = 20.0  # in units of the noise: fainter ones drown when cells are averaged
 _WING = 0.04  # of a point's light, in its brightest neighbour
@@ -79,7 +84,7 @@ class Masks:
         1 where a cell is known, else 0.
     share : ndarray, shape (128, 128), float32
         Known share of a cell's surroundings.
-    inner : ndarray, shape (256, 256), float32
+    inner : ndarray, shape (256, 256), uint8
         1 where a fine cell's nearest surroundings are known, else 0.
     sampled, finely_sampled : ndarray of int
         Flat places of the known cells, and of the fine ones, from which order statistics are taken.
@@ -94,7 +99,7 @@ class Masks:
     divisor: FloatArray
     known: FloatArray
     share: FloatArray
-    inner: FloatArray
+    inner: NDArray[np.uint8]
     sampled: NDArray[np.intp]
     finely_sampled: NDArray[np.intp]
     hidden: NDArray[np.intp]
@@ -115,7 +120,7 @@ class Masks:
             np.maximum(weight, np.float32(0.25)),
             known,
             np.maximum(share, np.float32(1e-3)),
-            (inner > 0).astype(np.float32),
+            inner,
             _thinned(is_known),
             _thinned(is_valid),
             np.flatnonzero(~is_valid),
@@ -204,7 +209,7 @@ def lay_out(pixels: np.ndarray, circle: Fisheye, sky_mask: BoolArray | None = No
             cv2.remap(seen, placed.map_x, placed.map_y, cv2.INTER_NEAREST, borderValue=0) > 0
         )
         masks = _known_masks(is_valid.tobytes())
-    laid = cv2.remap(window, placed.map_x, placed.map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    laid = _read(window, placed)
     if laid.dtype == np.uint8 and masks is not None:  # bits are cleared ten times as fast as floats
         laid = cv2.bitwise_and(laid, masks.shown if laid.ndim == 2 else masks.shown_in_colour)
     laid = laid.astype(np.float32, copy=False)
@@ -227,9 +232,24 @@ class _Placed:
     map_y: FloatArray
     is_valid: BoolArray
     masks: Masks
+    window: tuple[int, int]
+
+    @cached_property
+    def places(self) -> Places:
+        """The same for pictures of one plane."""
+        from observatory.bilinear import Places  # numba costs a quarter of a second
+
+        return Places.of(self.map_x, self.map_y, self.window)
 
 
-@lru_cache(maxsize=16)  # a megabyte each
+def _read(window: np.ndarray, placed: _Placed) -> np.ndarray:
+    """What a window holds at the fine square's cells; 8 bits stay 8 bits, of which OpenCV is fast."""
+    if window.ndim == 2 and window.dtype != np.uint8:
+        return placed.places.read(window)
+    return cv2.remap(window, placed.map_x, placed.map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+
+@lru_cache(maxsize=16)  # a megabyte or two each
 def _placed(circle: Fisheye, window: tuple[int, int, int, int], columns: int, rows: int) -> _Placed:
     left, right, top, bottom = window
     radius_x, radius_y = circle.radius_px, circle.radius_px * circle.aspect
@@ -242,7 +262,7 @@ def _placed(circle: Fisheye, window: tuple[int, int, int, int], columns: int, ro
         (circle.center_y_px - top + 0.5) * scale_y - 0.5
     )
     is_valid = (map_x >= -0.5) & (map_x <= columns - 0.5) & (map_y >= -0.5) & (map_y <= rows - 0.5)
-    return _Placed(map_x, map_y, is_valid, _known_masks(is_valid.tobytes()))
+    return _Placed(map_x, map_y, is_valid, _known_masks(is_valid.tobytes()), (rows, columns))
 
 
 @lru_cache(maxsize=16)
@@ -308,9 +328,9 @@ def _points(fine: FloatArray, masks: Masks, found: FloatArray) -> None:
     """What stands out from a cell's nearest surroundings: the largest of each two by two fine cells."""
     from models.aurora.points import largest_of_four, subtract_and_sample
 
-    apart = cv2.GaussianBlur(fine, (0, 0), 0.6)
+    apart = cv2.GaussianBlur(fine, (5, 5), _POINT)
     taken = np.empty(masks.finely_sampled.size, np.float32)
-    smooth = cv2.GaussianBlur(fine, (0, 0), 2.2)
+    smooth = cv2.GaussianBlur(fine, (0, 0), _AROUND_POINT)
     subtract_and_sample(apart.ravel(), smooth.ravel(), masks.inner.ravel(), masks.finely_sampled, taken)
     deviation = 1.4826 * median(taken)
     if deviation > 0.0:
