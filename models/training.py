@@ -80,7 +80,9 @@ def read_checkpoint(
 
 def of_another_network(path: Path) -> ModelError:
     """The error for a checkpoint whose network is not the one to train."""
-    return ModelError(f"{path} is of another network; give its options, or another output folder")
+    return ModelError(
+        f"{path} is of another network; give its options or another output folder, or start anew"
+    )
 
 
 def follow(mean: nn.Module, network: nn.Module, kept: float, step: int) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -134,36 +132,3 @@ def shares_of(samples: Sequence[Sample]) -> FloatArray:
         counts[sample.source] = counts.get(sample.source, 0) + 1
     chance = np.array([SOURCE_SHARES.get(s.source, 0.3) / counts[s.source] for s in samples])
     return np.asarray(chance / chance.sum())
-
-
-def prefetch(make: Callable[[int], Batch], first: int, last: int, ahead: int = 4) -> Iterator[Batch]:
-    """Batches `first` to `last`, made by a thread beside the training."""
-    ready: queue.Queue[Batch | BaseException] = queue.Queue(ahead)
-    is_over = threading.Event()
-
-    def work() -> None:
-        try:
-            for step in range(first, last):
-                made = make(step)
-                while not is_over.is_set():
-                    try:
-                        ready.put(made, timeout=0.5)
-                        break
-                    except queue.Full:
-                        continue
-                if is_over.is_set():
-                    return
-        except BaseException as error:  # noqa: BLE001  handed on to the training, which raises it
-            ready.put(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        for _ in range(first, last):
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        is_over.set()
-        thread.join(timeout=5)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import pickle
-import warnings
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
 
+from models import exporting
 from models.aia_segmentation.network import Exported, NetworkConfig, UNet, count_operations, count_parameters
 from models.aia_segmentation.options import ExportOptions, TrainOptions
 from models.aia_segmentation.preparation import EVENT_TYPES, HALF_WIDTH_RADII, PLANES
-from models.registry import sha256_of
 from models.runtime import Runtime
+from models.training import read_checkpoint
 from observatory.analysis import EventType, Threshold
 from observatory.errors import ModelError
 
-OPSET = 17
 _ALWAYS_WRITTEN = ("event_type", "preset", "simulated", "steps", "batch", "learning_rate", "seed")
 _WITHOUT_EFFECT = ("threads", "device", "output", "resume", "install")
 _PATHS = ("data", "images", "masks", "annotations", "boxes", "teacher")
@@ -45,8 +41,7 @@ def export(options: ExportOptions) -> Path:
     target = options.output / "aia_segmentation.onnx"
     write_onnx(network, target)
     difference = parity(network, target)
-    if not difference < _PARITY:
-        raise ModelError(f"{target} differs from torch by {difference:.2g}: export with another opset")
+    exporting.require_parity(difference, _PARITY, target.name)
     manifest = _manifest(options, target, network, state, difference, levels)
     (options.output / "manifest.toml").write_text(manifest, encoding="utf-8")
     return target
@@ -79,12 +74,7 @@ def load_network(checkpoint: Path) -> tuple[UNet, dict[str, Any]]:
     ModelError
         When it is missing or no checkpoint.
     """
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
-        raise ModelError(
-            f"{checkpoint} is no checkpoint that can be read ({error}): give the checkpoint.pt of a training"
-        ) from error
+    state = read_checkpoint(checkpoint)
     network = UNet(NetworkConfig.from_dict(state["config"]))
     network.load_state_dict(state["averaged"])
     return network.eval(), state
@@ -94,20 +84,7 @@ def write_onnx(network: UNet, target: Path) -> None:
     """Trace the network, batch norm folded, to ONNX with a free batch axis."""
     config = network.config
     example = torch.zeros(1, config.planes, config.side, config.side)
-    with warnings.catch_warnings():
-        # torch prefers its newer exporter, which needs onnxscript and writes the same graph larger.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            Exported(network).eval(),
-            (example,),
-            str(target),
-            input_names=["planes"],
-            output_names=["probability"],
-            dynamic_axes={"planes": {0: "n"}, "probability": {0: "n"}},
-            opset_version=OPSET,
-            dynamo=False,
-        )
-    onnx.checker.check_model(onnx.load(target))
+    exporting.write_onnx(Exported(network).eval(), example, target, "planes", ["probability"])
 
 
 def parity(network: UNet, target: Path, count: int = 4) -> float:
@@ -132,27 +109,15 @@ def _manifest(
 ) -> str:
     side, training = network.config.side, state["options"]
     learned = [kind for kind in EVENT_TYPES if training["event_type"] in ("both", str(kind))]
+    inputs: list[str | int] = ["n", len(PLANES), side, side]
+    outputs: list[str | int] = ["n", len(EVENT_TYPES), side, side]
+    given = "brightness against the median of the disk, mu, whether it is 171"
+    unit = "contrasts of the quiet Sun, -1.5 to 3; cosine, 0 to 1; 0 or 1"
+    kinds = f"{' and '.join(EVENT_TYPES)}, in this order"
     lines = [
-        "# Written by `heliowatch models export aia_segmentation`; edit nothing by hand.",
-        'name = "aia_segmentation"',
-        f'version = "{options.version}"',
-        f'file = "{target.name}"',
-        f'sha256 = "{sha256_of(target)}"',
-        f"opset = {OPSET}",
-        'licence = "BSD-3-Clause"',
-        "",
-        "[[inputs]]",
-        'name = "planes"',
-        f"shape = {_toml(['n', len(PLANES), side, side])}",
-        'unit = "contrasts of the quiet Sun, -1.5 to 3; cosine, 0 to 1; 0 or 1"',
-        'meaning = "brightness against the median of the disk, mu, whether it is 171"',
-        "",
-        "[[outputs]]",
-        'name = "probability"',
-        f"shape = {_toml(['n', len(EVENT_TYPES), side, side])}",
-        'unit = "0 to 1"',
-        f'meaning = "{" and ".join(EVENT_TYPES)}, in this order"',
-        "",
+        *exporting.heading("aia_segmentation", options.version, target),
+        *exporting.tensor("inputs", "planes", inputs, unit, given),
+        *exporting.tensor("outputs", "probability", outputs, "0 to 1", kinds),
         "[training]",
         f'command = "{_command(training)}"',
         f"seed = {training['seed']}",
@@ -162,13 +127,11 @@ def _manifest(
         f"gflop = {count_operations(network.config):.3g}",
         "",
         *_pictures(state.get("pictures")),
-        "[training.network]",
-        *(f"{name} = {_toml(value)}" for name, value in network.config.to_dict().items()),
-        "",
+        *exporting.table("training.network", network.config.to_dict()),
         "[parameters]",
         f"side = {side}",
         f"half_width_radii = {HALF_WIDTH_RADII}",
-        f"event_types = {_toml([str(kind) for kind in learned])}",
+        f"event_types = {exporting.toml([str(kind) for kind in learned])}",
         "",
     ]
     for kind in learned:
@@ -184,33 +147,12 @@ def _pictures(named: Mapping[str, list[str]] | None) -> list[str]:
         return []
     lines = ["[training.pictures]"]
     for source, names in named.items():
-        lines += [f"{source} = [", *(f"    {_toml(name)}," for name in names), "]"]
+        lines += [f"{source} = [", *(f"    {exporting.toml(name)}," for name in names), "]"]
     return [*lines, ""]
 
 
 def _command(options: Mapping[str, Any]) -> str:
-    """The command line that repeats a training: all that changes its result.
-
-    Folders and files are machines' own, so they stand as their option's name in capitals.
-    """
-    words = ["heliowatch models train aia_segmentation"]
-    for option in fields(TrainOptions):
-        name, stated = option.name, options.get(option.name, option.default)
-        flag = f"--{name.replace('_', '-')}"
-        is_plain = stated == option.default and name not in _ALWAYS_WRITTEN
-        is_idle = name == "validate_every" and not options.get("patience")
-        if name in _WITHOUT_EFFECT or is_plain or is_idle or stated in (None, "None"):
-            continue
-        if isinstance(stated, bool):
-            words.append(flag if stated else f"--no-{name.replace('_', '-')}")
-        else:
-            words.append(f"{flag} {name.upper() if name in _PATHS else stated}")
-    return " ".join(words)
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(entry) for entry in value) + "]"
-    return f'"{value}"' if isinstance(value, str) else repr(value)
+    idle = _WITHOUT_EFFECT if options.get("patience") else (*_WITHOUT_EFFECT, "validate_every")
+    return exporting.training_command(
+        "aia_segmentation", options, TrainOptions, always=_ALWAYS_WRITTEN, idle=idle, paths=_PATHS
+    )

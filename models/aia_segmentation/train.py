@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import copy
-import csv
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.nn import functional
 
 from models.aia_segmentation import border, data
-from models.aia_segmentation.augment import Augmentation, Batch, batch_of, plain_batch, prefetch, shares_of
+from models.aia_segmentation.augment import Augmentation, Batch, batch_of, plain_batch, shares_of
 from models.aia_segmentation.border import Border
 from models.aia_segmentation.data import Sample
 from models.aia_segmentation.network import PRESETS, NetworkConfig, UNet
@@ -25,11 +21,23 @@ from models.aia_segmentation.options import ExportOptions, TrainOptions
 from models.aia_segmentation.preparation import EVENT_TYPES
 from models.aia_segmentation.shared import SharedData
 from models.aia_segmentation.trained_on import names_by_source
+from models.journal import Journal
+from models.training import (
+    CHECKPOINT,
+    check_device,
+    cosine,
+    descend,
+    follow,
+    prefetch,
+    read_checkpoint,
+    stated,
+    warmed,
+    write_checkpoint,
+)
 from observatory.analysis import EventType
-from observatory.errors import ModelError, UnusableInputError
+from observatory.errors import UnusableInputError
 from observatory.settings import test_data_dir
 
-_CHECKPOINT = "checkpoint.pt"
 _AVERAGE = 0.98  # of the running mean of the weights, which is what is exported
 
 
@@ -73,12 +81,9 @@ class Trainer:
             group["lr"] = self.options.learning_rate * rate_factor(self.step, self.options.steps)
         planes, target, weight = self._tensors(batch)
         loss = segmentation_loss(self.network(planes), target, weight)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimiser.step()
+        descend(loss, self.network, self.optimiser, most=1.0)
         self.step += 1
-        self._average()
+        follow(self.averaged, self.network, _AVERAGE, self.step)
         return float(loss.item())
 
     def _tensors(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -87,16 +92,6 @@ class Trainer:
             torch.from_numpy(batch.target).to(self.device),
             torch.from_numpy(batch.weight).to(self.device),
         )
-
-    def _average(self) -> None:
-        kept = min(_AVERAGE, self.step / (self.step + 10))
-        with torch.no_grad():
-            pairs = zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True)
-            for mean, new in pairs:
-                if mean.is_floating_point():
-                    mean.lerp_(new, 1 - kept)
-                else:
-                    mean.copy_(new)
 
     def probabilities(self, samples: Sequence[Sample]) -> np.ndarray:
         """Probability maps (n, 2, side, side) of the averaged network."""
@@ -111,7 +106,7 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Write a checkpoint whole or not at all."""
         state = {
-            "options": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.options).items()},
+            "options": stated(self.options),
             "config": self.config.to_dict(),
             "pictures": self.pictures,
             "step": self.step,
@@ -122,15 +117,11 @@ class Trainer:
             "averaged": self.averaged.state_dict(),
             "optimiser": self.optimiser.state_dict(),
         }
-        temporary = path.with_suffix(".part")
-        torch.save(state, temporary)
-        temporary.replace(path)
+        write_checkpoint(path, state)
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint of the same shape."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["config"] != self.config.to_dict():
-            raise ModelError(f"{path} is of another network; give another output folder or --no-resume")
+        state = read_checkpoint(path, self.device, self.config.to_dict())
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -140,8 +131,7 @@ class Trainer:
 
 def rate_factor(step: int, steps: int) -> float:
     """Warm-up over 40 steps, then a cosine to a hundredth."""
-    share = min(step / max(1, steps), 1.0)
-    return float(min(1.0, (step + 1) / 40) * (0.01 + 0.495 * (1 + np.cos(np.pi * share))))
+    return warmed(step, 40) * cosine(step / max(1, steps), 0.01)
 
 
 def segmentation_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -180,7 +170,7 @@ def train(options: TrainOptions) -> Path:
     config = PRESETS[options.preset]
     training, validation = load_samples(options, config.side)
     trainer = Trainer(options, config, names_by_source(training))
-    checkpoint = options.output / _CHECKPOINT
+    checkpoint = options.output / CHECKPOINT
     if options.resume and checkpoint.exists():
         trainer.resume(checkpoint)
     _loop(trainer, training, validation)
@@ -200,8 +190,7 @@ def train(options: TrainOptions) -> Path:
 def _check(options: TrainOptions) -> None:
     if options.preset not in PRESETS or options.event_type not in ("both", *EVENT_TYPES):
         raise UnusableInputError(f"preset is one of {', '.join(PRESETS)}; event-type is both, CH or AR")
-    if options.device.startswith("cuda") and not torch.cuda.is_available():
-        raise UnusableInputError(f"torch sees no {options.device} here: give --device cpu")
+    check_device(options.device)
 
 
 def load_samples(options: TrainOptions, side: int) -> tuple[list[Sample], list[Sample]]:
@@ -307,12 +296,9 @@ def _restricted(sample: Sample, event_type: str) -> Sample:
 def _loop(trainer: Trainer, training: Sequence[Sample], validation: Sequence[Sample]) -> None:
     options = trainer.options
     shares, how = shares_of(training), Augmentation()
-    checkpoint, log = options.output / _CHECKPOINT, options.output / "metrics.csv"
-    writer = _tensorboard(options.output)
+    checkpoint = options.output / CHECKPOINT
     recent: list[float] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as progress:
-        task = progress.add_task("training", total=options.steps, completed=trainer.step)
+    with Journal(options.output, options.steps, trainer.step) as journal:
         batches = prefetch(
             lambda step: batch_of(training, shares, options.batch, how, (options.seed, step)),
             trainer.step,
@@ -320,15 +306,12 @@ def _loop(trainer: Trainer, training: Sequence[Sample], validation: Sequence[Sam
         )
         for batch in batches:
             recent.append(trainer.train_step(batch))
-            progress.advance(task)
+            journal.show(trainer.step)
             if trainer.step % options.validate_every and trainer.step != options.steps:
                 continue
-            row = {"step": float(trainer.step), "loss": float(np.mean(recent))}
+            row = {"step": float(trainer.step), "loss": float(np.mean(recent))} | _judge(trainer, validation)
             recent.clear()
-            row |= _judge(trainer, validation)
-            _write_row(log, row, writer)
-            described = " ".join(f"{k} {v:.3f}" for k, v in row.items() if k != "step")
-            progress.update(task, description=f"training ({described})")
+            journal.note(row)
             trainer.save(checkpoint)
             if options.patience and trainer.since_best >= options.patience:
                 break
@@ -377,25 +360,3 @@ def agreement(
             dice = 2 * both / either if either else 1.0
             result[str(kind)] = {"dice": dice, "iou": dice / (2 - dice)}
     return result
-
-
-def _write_row(log: Path, row: Mapping[str, float], writer: Any) -> None:
-    is_new = not log.exists()
-    with log.open("a", newline="") as file:
-        table = csv.DictWriter(file, fieldnames=list(row))
-        if is_new:
-            table.writeheader()
-        table.writerow(row)
-    if writer is not None:
-        for name, value in row.items():
-            writer.add_scalar(name, value, int(row["step"]))
-        writer.flush()
-
-
-def _tensorboard(folder: Path) -> Any:
-    """A writer where TensorBoard is installed, else None."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / "tensorboard"))
