@@ -24,6 +24,7 @@ from observatory.fisheye import Fisheye
 if TYPE_CHECKING:
     from models.simulate.allsky import SkyTruth
     from models.simulate.allsky_cameras import CameraKind
+    from models.simulate.allsky_scene import Scene
 
 FloatArray = NDArray[np.float32]
 
@@ -33,7 +34,7 @@ UNKNOWN = -1
 SHARD = 500  # skies in a file
 _SIGNED = np.array([name in ("brightness", "contrast", "green", "red") for name in CHANNELS])
 _OF_NIGHTS = 0.5  # of the skies to train on; the rest are single scenes, more even in their classes
-_MOONLIT_CLOUD, _MOONLIT_CIRRUS = 0.15, 0.15  # of the single scenes
+_MOONLIT_CLOUD, _MOONLIT_CIRRUS, _MOONLIT_CLEAR = 0.12, 0.3, 0.13  # of the single scenes
 _MISJUDGED, _TOO_WIDE = 0.3, (-0.02, 0.06)  # share of the circles that are not the lens's, and by how much
 _EVIDENT, _EVIDENT_BEHIND_CLOUD = 0.7, 1.5  # light of the aurora over the rest, in the best places
 _HAZE, _THICK = 0.1, 0.5  # share of the light that cloud stops
@@ -133,7 +134,6 @@ def simulated_shard(number: int, count: int, seed: int, size: int, is_testing: b
     """
     from models.simulate.allsky_cameras import TESTING_KINDS, TRAINING_KINDS
     from models.simulate.allsky_night import sample_of_nights
-    from models.simulate.allsky_sampling import sample
     from models.simulate.allsky_sites import TESTING_SITES, TRAINING_SITES
 
     random = np.random.default_rng([seed, number, int(is_testing)])
@@ -146,12 +146,7 @@ def simulated_shard(number: int, count: int, seed: int, size: int, is_testing: b
         if is_testing or random.random() < _OF_NIGHTS:
             pixels, circle, truth = sample_of_nights(random, across, (kind,), sites)
         else:
-            pixels, circle, truth = sample(random, across, (kind,))
-            chance = random.random()
-            if chance < _MOONLIT_CLOUD:
-                pixels, circle, truth = _moonlit_cloud(random, kind, across)
-            elif chance < _MOONLIT_CLOUD + _MOONLIT_CIRRUS:
-                pixels, circle, truth = _moonlit_cirrus(random, kind, across)
+            pixels, circle, truth = _single(random, kind, across)
         if not is_testing and random.random() < _MISJUDGED:
             # Circles that are found in pictures take some of the dark rim, seldom too little of the sky.
             circle = replace(circle, radius_px=circle.radius_px * (1 + random.uniform(*_TOO_WIDE)))
@@ -166,31 +161,35 @@ def simulated_shard(number: int, count: int, seed: int, size: int, is_testing: b
     return Skies(np.stack(squares), classes, np.stack(maps), np.stack(known), np.array(cameras))
 
 
-def _moonlit_cloud(
+def _single(
     random: np.random.Generator, kind: CameraKind, across: int
 ) -> tuple[NDArray[np.generic], Fisheye, SkyTruth]:
-    """A cloudy sky with the Moon behind it: single scenes have it seldom, real nights often."""
+    """A single scene, more often than nature has it one of those that are hard to tell apart under a Moon."""
     from models.simulate.allsky import photograph
     from models.simulate.allsky_cameras import draw_camera
+    from models.simulate.allsky_sampling import draw_moonlit_cirrus, draw_moonlit_clear, sample
+
+    chance = random.random() - _MOONLIT_CLOUD
+    if chance < 0:
+        scene = _moonlit_cloud(random)
+    elif chance < _MOONLIT_CIRRUS:
+        scene = draw_moonlit_cirrus(random)
+    elif chance < _MOONLIT_CIRRUS + _MOONLIT_CLEAR:
+        scene = draw_moonlit_clear(random)
+    else:
+        return sample(random, across, (kind,))
+    taken = photograph(scene, draw_camera(random, kind, across), random)
+    return taken.pixels, taken.circle, taken.truth
+
+
+def _moonlit_cloud(random: np.random.Generator) -> Scene:
+    """A cloudy sky with the Moon behind it: single scenes have it seldom, real nights often."""
     from models.simulate.allsky_sampling import draw_scene
     from models.simulate.allsky_scene import Moon
 
     scene, _ = draw_scene(random, SkyClass.CLOUD)
     moon = Moon(*(float(random.uniform(*bounds)) for bounds in ((5, 80), (0, 360), (0.4, 1.0))))
-    taken = photograph(replace(scene, moon=moon, forms=()), draw_camera(random, kind, across), random)
-    return taken.pixels, taken.circle, taken.truth
-
-
-def _moonlit_cirrus(
-    random: np.random.Generator, kind: CameraKind, across: int
-) -> tuple[NDArray[np.generic], Fisheye, SkyTruth]:
-    """Thin, fibrous cloud with the Moon on it."""
-    from models.simulate.allsky import photograph
-    from models.simulate.allsky_cameras import draw_camera
-    from models.simulate.allsky_sampling import draw_moonlit_cirrus
-
-    taken = photograph(draw_moonlit_cirrus(random), draw_camera(random, kind, across), random)
-    return taken.pixels, taken.circle, taken.truth
+    return replace(scene, moon=moon, forms=())
 
 
 def _is_evident(truth: SkyTruth) -> bool:

@@ -11,7 +11,7 @@ class follows from what was put into it and how much of that can be seen:
   across the sky, ``discrete`` for rayed, folded or broken ones, ``diffuse`` for glow and patches.
 - **cloud**: no aurora, and the clouds stop more than `CLOUDY` of the light of the sky (mean above 15 degrees).
   Cirrus counts by what shows more of it: light that it stops, or light of the Moon that it scatters; see
-  `models.simulate.allsky_cirrus.evidence`. Where it counts `VEILED` or more over `CLEAR` of the sky, the sky is
+  `models.simulate.allsky_cirrus.weight`. Where it counts `VEILED` or more over `CLEAR` of the sky, the sky is
   neither ``moon`` nor ``clear``.
 - **moon**: no aurora, less cloud than `CLEAR`, the Moon unhidden above the horizon, and its light the
   greater part of the sky's median.
@@ -67,14 +67,14 @@ class SkyTruth:
     sky_class : SkyClass or None
         None where no class is evident.
     cloud_map : ndarray, shape (height, width), float32
-        Share of the sky's light that cloud stops, 0 to 1, or as much as moonlit cirrus is as evident as;
-        0 where the sky is not seen.
+        Share of the sky's light that cloud stops, 0 to 1, or as much as cirrus is as evident as; see
+        `models.simulate.allsky_cirrus.evidence`. 0 where the sky is not seen.
     aurora_map : ndarray, shape (height, width), float32
         Light of the aurora over the rest of the light, as the camera feels it.
     is_sky : ndarray of bool, shape (height, width)
         Where the open sky is seen: not beyond the rim, behind a tree or under a mask.
     cloud_cover : float
-        Mean of the cloud map over the open sky above 15 degrees.
+        Over the open sky above 15 degrees, as the class counts it.
     aurora_contrast : float
         What `EVIDENT` and `ABSENT` are held against.
     sun_elevation_deg, moon_elevation_deg, moon_azimuth_deg, moon_illuminated : float or None
@@ -111,6 +111,7 @@ class _Light:
     rest: FloatArray
     aurora: FloatArray
     cloud: FloatArray
+    shown: FloatArray
     sky: NDArray[np.bool_]
     peaks: dict[SkyClass, float]
     veiled: float
@@ -161,7 +162,7 @@ def photograph(
         is_seen = is_seen and _above_noise(light, camera, view, aurora)
     truth = SkyTruth(
         sky_class=_named(scene, light, measured, limit, cover, is_seen=is_seen),
-        cloud_map=np.where(light.sky, light.cloud, 0).astype(np.float32),
+        cloud_map=np.where(light.sky, light.shown, 0).astype(np.float32),
         aurora_map=(aurora.sum(axis=0) / np.maximum(light.rest.sum(axis=0), 1e-6)).astype(np.float32),
         is_sky=light.sky,
         cloud_cover=cover,
@@ -212,17 +213,23 @@ def _light(scene: Scene, camera: Camera, view: View) -> _Light:
         underside += spectrum * (0.25 * town.level * (0.3 + np.sin(view.zenith) ** 2) * relief)
     rest = (above + dawn + lit_by_moon) * through + underside * cloud + towns * (1.0 + 1.2 * cloud)
     lit_by_moon = lit_by_moon * through
+    town_lit: FloatArray | None = None
     if ice is not None:
-        rest += cirrus.TOWN_LIT * towns * (1.0 - ice.through)
+        town_lit = cirrus.TOWN_LIT * towns * (1.0 - ice.through)
+        rest += town_lit
         through = through * ice.through
     white, warm = sources.draw_stars(scene.stars, view, through * air)
     rest += felt(sources.LAMP_WHITE) * white + felt(sources.TWILIGHT_RED) * warm
     stray = _moon_glare(scene, view, through, cloud, felt(sources.MOONLIGHT))
     rest += stray
+    shown = cloud
     cloud = 1.0 - through
     aurora, peaks = _aurora(scene, camera, view, through * air, cloud)
-    if change is not None:
-        cloud = np.maximum(cloud, cirrus.evidence(change, rest.sum(axis=0)))
+    if change is not None and ice is not None and town_lit is not None:
+        shown = _shown(camera, view, shown, ice, change + town_lit.sum(axis=0), rest)
+        cloud = np.maximum(cloud, cirrus.weight(change, rest.sum(axis=0)))
+    if scene.dome.rings:
+        rest = rest * (1.0 + _rings(scene, view))
     hidden = _skyline(scene.skyline, view)
     ground = np.float32(scene.skyline.glow) * rest.mean(axis=(1, 2), keepdims=True)
     rest, aurora = np.where(hidden, ground, rest), np.where(hidden, 0.0, aurora)
@@ -235,7 +242,19 @@ def _light(scene: Scene, camera: Camera, view: View) -> _Light:
     is_glaring = bool(sky.any()) and bool(np.percentile(seen[::5], 97) > GLARING * np.median(seen[::5]))
     high = sky & (view.zenith < np.radians(75))
     veiled = float((cloud[high] > VEILED).mean()) if high.any() else 0.0
-    return _Light(rest, aurora.astype(np.float32), cloud, sky, peaks, veiled, moon_share, is_glaring)
+    return _Light(rest, aurora.astype(np.float32), cloud, shown, sky, peaks, veiled, moon_share, is_glaring)
+
+
+def _shown(
+    camera: Camera, view: View, cloud: FloatArray, ice: cirrus.Ice, change: FloatArray, rest: FloatArray
+) -> FloatArray:
+    """Cloud as a viewer tells it: what the decks stop, and what shows the ice."""
+    seen = rest * lens_transmission(camera, view)
+    noise = noise_level(camera, seen, exposure_gain(camera, rest, view))
+    grain = np.sqrt(np.square(noise).sum(axis=0)) / np.maximum(seen.sum(axis=0), 1e-6)
+    stopped = 1.0 - (1.0 - cloud) * (1.0 - cirrus.HIDES * (1.0 - ice.through))
+    evident = cirrus.evidence(change, rest.sum(axis=0), np.minimum(grain, 10.0), view)
+    return np.asarray(np.maximum(stopped, evident), np.float32)
 
 
 def _through(scene: Scene, view: View) -> tuple[FloatArray, FloatArray]:
@@ -317,6 +336,20 @@ def _ghost(random: np.random.Generator, view: View) -> tuple[float, float, float
     """Where on the diameter (1 is the Moon), how wide in pixels, and what share of the stray light."""
     wide = view.circle.radius_px * random.uniform(0.01, 0.06)
     return float(random.uniform(-1.1, 0.9)), float(wide), float(10 ** random.uniform(-3.0, -1.7))
+
+
+def _rings(scene: Scene, view: View) -> FloatArray:
+    """Rings and crescents about the zenith that the surfaces throw back, as a share of the light."""
+    found = np.zeros(view.shape, np.float32)
+    random = np.random.default_rng((scene.dome.seed, 6))
+    for _ in range(scene.dome.rings):
+        place, wide = random.uniform(30.0, 88.0), np.exp(random.uniform(np.log(0.6), np.log(4.0)))
+        strong = np.exp(random.uniform(np.log(0.02), np.log(0.25)))
+        turn, ends = random.uniform(0, 2 * np.pi), random.uniform(0.0, 3.0)
+        across = np.exp(-np.square((np.degrees(view.zenith) - np.float32(place)) / np.float32(wide)))
+        along = np.maximum(0.5 + 0.5 * np.cos(view.azimuth - np.float32(turn)), 0.0) ** np.float32(ends)
+        found += np.float32(strong) * across * along
+    return found
 
 
 def _moon_share(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,8 +30,15 @@ _AIR_ABOVE = 0.3  # share of the moonlit air's light that comes from above the i
 _PASSED_ON = 0.85  # of the light that ice takes from its way, which still comes down somewhere
 TOWN_LIT = 0.35
 """Of a town's glow that opaque ice would add to it."""
-_SHOWS = 2.5
-"""A sheet that changes the light of the sky by a tenth or so is as evident as cloud that stops three tenths."""
+HIDES = 0.5
+"""Of the light that ice stops, in the cloud map: a magnitude less light from all stars is what a viewer misses."""
+_COUNTS = 2.5  # for the class, a change of the sky's light by an eighth is as much as three tenths stopped
+_VARIES = (
+    15.0  # for the map, fibres that vary the light by 2 % are as evident as cloud that stops three tenths
+)
+_BRIGHTENS = 0.6  # for the map, so is smooth ice that changes the light by half
+_FIBRES_DEG, _AROUND_DEG, _EYE_DEG = 6.0, 4.0, 1.0
+_OVER_NOISE = 2.0
 
 
 @dataclass(frozen=True)
@@ -126,8 +134,8 @@ def scattered_moonlight(sheet: Cirrus, moon: Moon, depth: FloatArray, view: View
     return np.asarray(light / _SPHERE_DEG2 * phase * (1.0 - np.exp(-depth)), np.float32)
 
 
-def evidence(change: FloatArray, rest: FloatArray) -> FloatArray:
-    """How evident a change of the sky's light is, 0 to 1, on the scale of the share that cloud stops.
+def weight(change: FloatArray, rest: FloatArray) -> FloatArray:
+    """How much a change of the sky's light counts for its class, 0 to 1, on the scale of what cloud stops.
 
     Parameters
     ----------
@@ -136,8 +144,55 @@ def evidence(change: FloatArray, rest: FloatArray) -> FloatArray:
     rest : ndarray
         All the light that is seen, the change in it; all of it in one unit.
     """
-    without = np.maximum(rest - change, 0.05 * rest) + np.float32(1e-6)
-    return np.asarray(np.clip(_SHOWS * np.abs(change) / without, 0.0, 1.0), np.float32)
+    return np.asarray(np.clip(_COUNTS * np.abs(_relative(change, rest)), 0.0, 1.0), np.float32)
+
+
+def evidence(change: FloatArray, rest: FloatArray, grain: FloatArray, view: View) -> FloatArray:
+    """How evident a sheet is to who looks at the picture, 0 to 1, on the scale of the share that cloud stops.
+
+    Fibres are what shows it: how much they vary the light about its mean over `_FIBRES_DEG` and along its
+    almucantar, where that is more than the noise. The faintest grating that an eye makes out varies the light by
+    0.7 % (a contrast of 1 %, Campbell & Robson 1968, Journal of Physiology 197, 551); twice as much is evident.
+    Smooth light tells of ice only where there is much of it, as about the Moon.
+
+    Parameters
+    ----------
+    change, rest : ndarray, shape (height, width)
+        As in `weight`.
+    grain : ndarray, shape (height, width)
+        Standard deviation of a pixel's noise over its light.
+    """
+    degrees_a_pixel = view.circle.max_zenith_deg / view.circle.radius_px
+    seen, fibres, around = (
+        max(width / degrees_a_pixel, 0.3) for width in (_EYE_DEG, _FIBRES_DEG, _AROUND_DEG)
+    )
+    # Stars are spread out first: ice dims them, which is no fibre.
+    relative = _relative(_blurred(change, seen), _blurred(rest, seen)) * view.is_inside
+    apart = relative - _along_almucantars(relative, view)
+    variance = _blurred(np.square(apart - _blurred(apart, fibres)), around)
+    averaged = 4.0 * np.pi * seen**2  # pixels under the eye's blur
+    noise = _blurred(np.square(grain), around) / np.float32(max(averaged, 1.0))
+    varied = np.sqrt(np.maximum(variance - np.float32(_OVER_NOISE**2) * noise, 0.0))
+    shown = np.maximum(_VARIES * varied, _BRIGHTENS * np.abs(relative))
+    return np.asarray(np.clip(shown, 0.0, 1.0), np.float32)
+
+
+def _along_almucantars(values: FloatArray, view: View) -> FloatArray:
+    """Mean of what has the same height above the horizon; 0 outside the picture, and about the zenith."""
+    ring = np.minimum(np.degrees(view.zenith) / 3.0, 63.0)[view.is_inside].astype(np.intp)
+    inside = values[view.is_inside]
+    means = np.bincount(ring, inside, 64) / np.maximum(np.bincount(ring, minlength=64), 1)
+    found = np.zeros_like(values)
+    found[view.is_inside] = means[ring]
+    return found * np.clip(np.degrees(view.zenith) / np.float32(20.0) - 1, 0, 1)
+
+
+def _relative(change: FloatArray, rest: FloatArray) -> FloatArray:
+    return np.asarray(change / (np.maximum(rest - change, 0.05 * rest) + np.float32(1e-6)), np.float32)
+
+
+def _blurred(values: FloatArray, sigma_px: float) -> FloatArray:
+    return np.asarray(cv2.GaussianBlur(values.astype(np.float32), (0, 0), sigma_px), np.float32)
 
 
 def _lobe(apart: FloatArray, asymmetry: float) -> FloatArray:

@@ -35,6 +35,7 @@ _SHARES = {
     SkyClass.MOON: 0.11,
     SkyClass.CLEAR: 0.16,
 }
+_RINGS = (0, 0, 1, 2, 3)
 _CIRRUS, _CIRRUS_ELSE = {SkyClass.CLOUD: 0.15, SkyClass.MOON: 0.15}, 0.08  # how often skies have some
 
 
@@ -285,6 +286,18 @@ def draw_moonlit_cirrus(random: np.random.Generator) -> Scene:
     return replace(scene, moon=moon if random.random() < 0.85 else None, cirrus=sheets, decks=decks, forms=())
 
 
+def draw_moonlit_clear(random: np.random.Generator) -> Scene:
+    """A cloudless sky without aurora under a Moon of any height, often with the Milky Way."""
+    scene, _ = draw_scene(random, SkyClass.CLEAR)
+    low = random.random() < 0.5
+    moon = Moon(
+        float(random.uniform(1, 20) if low else random.uniform(15, 75)),
+        float(random.uniform(0, 360)),
+        float(random.uniform(0.3, 1.0)),
+    )
+    return replace(scene, moon=moon, cirrus=(), decks=(), forms=())
+
+
 def _overcast(random: np.random.Generator) -> Deck:
     return _deck(random, 1.0, float(np.exp(random.uniform(np.log(0.9), np.log(6.0)))), 1.0)
 
@@ -376,13 +389,14 @@ def _skyline(random: np.random.Generator) -> Skyline:
 
 
 def _dome(random: np.random.Generator) -> Dome:
-    return Dome(
+    dome = Dome(
         snow=float(random.uniform(0.02, 0.4) if random.random() < 0.06 else 0.0),
         dew=float(random.uniform(0.05, 0.5) if random.random() < 0.05 else 0.0),
         dirt=float(np.exp(random.uniform(np.log(0.002), np.log(0.05)))),
         seed=int(random.integers(2**30)),
         ghosts=int(random.choice([1, 1, 2, 4])),
     )
+    return replace(dome, rings=_RINGS[dome.seed % len(_RINGS)])
 
 
 def _direction(random: np.random.Generator) -> tuple[float, float, float]:

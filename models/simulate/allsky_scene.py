@@ -283,7 +283,7 @@ class Dome:
     """The glass over the lens, and the lens.
 
     `snow` and `dew` cover 0 to 1; `dirt` is the share of light that strays, `ghosts` how many images of the Moon
-    the surfaces throw back.
+    the surfaces throw back, `rings` how many rings and crescents of the sky's light about the zenith.
     """
 
     snow: float = 0.0
@@ -291,6 +291,7 @@ class Dome:
     dirt: float = 0.005
     seed: int = 0
     ghosts: int = 1
+    rings: int = 0
 
 
 @dataclass(frozen=True)

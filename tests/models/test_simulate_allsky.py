@@ -16,7 +16,7 @@ from astropy.utils import iers
 
 from models.simulate.allsky import SimulatedSky, _light, photograph
 from models.simulate.allsky_cameras import STATION_KIND, TESTING_KINDS, TRAINING_KINDS, Camera
-from models.simulate.allsky_cirrus import scattered_moonlight, slant_depth
+from models.simulate.allsky_cirrus import evidence, scattered_moonlight, slant_depth
 from models.simulate.allsky_files import write_film, write_picture, write_sky_fits
 from models.simulate.allsky_night import Night, Weather, night_camera, sample_of_nights
 from models.simulate.allsky_sampling import draw_arc, draw_scene, sample
@@ -282,6 +282,28 @@ def test_the_moon_shows_cirrus_that_a_dark_sky_hides(camera: Camera) -> None:
     assert hidden.sky_class is SkyClass.CLEAR
     assert shown.sky_class is not SkyClass.MOON
     assert taken(dark(moon=moon), camera).truth.sky_class is SkyClass.MOON
+
+
+def test_fibres_are_evident_where_they_stand_out_of_the_noise_and_a_smooth_veil_is_not(
+    camera: Camera,
+) -> None:
+    view = View(camera.circle, camera.shape)
+    rest, quiet = np.ones(view.shape, np.float32), np.full(view.shape, 0.01, np.float32)
+    fibres = np.tile(0.05 * np.sin(np.arange(view.shape[1]) * 2 * np.pi / 9), (view.shape[0], 1))
+    fibres = fibres.astype(np.float32)
+    middle = view.zenith < np.radians(60)
+    assert evidence(fibres, rest, quiet, view)[middle].min() > 0.3
+    assert evidence(fibres, rest, 20 * quiet, view)[middle].max() < 0.1
+    assert evidence(0.1 * rest, rest, quiet, view)[middle].max() < 0.1
+    assert evidence(0.5 * rest, rest, quiet, view)[middle].min() > 0.5
+
+
+def test_the_map_shows_fibres_that_the_moon_lights_and_no_smooth_ice_low_in_the_dark(camera: Camera) -> None:
+    sheet = replace(FIBRES, depth=0.15, cover=0.99)
+    fibrous = taken(dark(moon=Moon(35.0, 120.0, 0.95), cirrus=(sheet,)), camera).truth
+    smooth = taken(dark(cirrus=(replace(sheet, texture=0.0),)), camera).truth
+    assert fibrous.cloud_map[fibrous.is_sky].mean() > 0.4
+    assert (smooth.cloud_map[smooth.is_sky] > 0.3).mean() < 0.15
 
 
 def test_moonlit_cirrus_is_brightest_towards_the_moon(camera: Camera) -> None:
