@@ -140,7 +140,7 @@ class Extractor:
         if self._shipped is not None:
             return self._shipped.session.run({"image": image}, ("features",))["features"]
         with torch.no_grad():
-            pooled: Tensor = self._trunk(torch.from_numpy(image))[1].mean(dim=(2, 3))
+            pooled: Tensor = self._trunk(torch.from_numpy(image))[2].mean(dim=(2, 3))
         return pooled.numpy()
 
     def _measured_cost(self) -> dict[str, float]:

@@ -32,6 +32,9 @@ class NetworkConfig:
     features : int
     dropout : float
         Of the features, in training.
+    map_widths : tuple of int
+        Channels, at 1/4 and 1/8 of the square, of the branch that the maps have for themselves beside the small
+        trunk; empty for none.
     """
 
     backbone: str = "small"
@@ -39,6 +42,7 @@ class NetworkConfig:
     blocks: tuple[int, ...] = (1, 1)
     features: int = 128
     dropout: float = 0.2
+    map_widths: tuple[int, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
@@ -51,15 +55,15 @@ class NetworkConfig:
 
 PRESETS = {
     "tiny": NetworkConfig(widths=(8, 12, 16, 24), features=32),
-    "small": NetworkConfig(),
+    "small": NetworkConfig(map_widths=(32, 48)),
     "full": NetworkConfig(widths=(48, 96, 160, 256), blocks=(3, 3), features=256),
     **{name: NetworkConfig(backbone=name) for name in backbones.BACKBONES},
 }
 
 
-def _unit(entering: int, leaving: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
+def _unit(entering: int, leaving: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(entering, leaving, kernel, stride, kernel // 2, bias=False),
+        nn.Conv2d(entering, leaving, 3, stride, dilation, dilation, bias=False),
         nn.BatchNorm2d(leaving),
         nn.ReLU(inplace=True),
     )
@@ -93,9 +97,10 @@ class SmallTrunk(nn.Module):
         )
         self.channels = (eighth, sixteenth)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        fine = self.fine(self.entry(image))
-        return fine, self.coarse(fine)
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        early = self.entry[0](image)
+        fine = self.fine(self.entry[1](early))
+        return early, fine, self.coarse(fine)
 
 
 class PictureTrunk(nn.Module):
@@ -108,10 +113,13 @@ class PictureTrunk(nn.Module):
         self.register_buffer("mean", torch.tensor(backbones.IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(backbones.IMAGENET_STD).view(1, 3, 1, 1))
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         picture = (picture_of(image) - self.mean) / self.std
         size = (backbones.SIDE, backbones.SIDE)
-        return self.backbone(functional.interpolate(picture, size, mode="bilinear", align_corners=False))
+        fine, coarse = self.backbone(
+            functional.interpolate(picture, size, mode="bilinear", align_corners=False)
+        )
+        return fine, fine, coarse
 
 
 def picture_of(image: Tensor) -> Tensor:
@@ -147,16 +155,24 @@ class SkyNetwork(nn.Module):
         self.map_context = nn.Linear(config.features, 48)
         self.map_fine = nn.Conv2d(fine, 48, 1)
         self.map_coarse = nn.Conv2d(coarse, 48, 1)
+        self.map_own: nn.Module | None = None
+        self.map_around: nn.Module | None = None
+        if config.map_widths:
+            finer, finest = config.map_widths[1], config.map_widths[0]
+            self.map_own = nn.Sequential(
+                _unit(config.widths[0], finest, 2), _unit(finest, finer, 2), nn.Conv2d(finer, 48, 1)
+            )
+            self.map_around = _unit(48, 48, dilation=2)
         self.map_out = nn.Sequential(_unit(48, 32), nn.Conv2d(32, len(MAPS), 1))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        fine, coarse = self.trunk(image)
+        early, fine, coarse = self.trunk(image)
         pooled = torch.cat([coarse.mean(dim=(2, 3)), coarse.amax(dim=(2, 3))], dim=1)
         features = functional.relu(self.embed(pooled))
         logits = self.head(self.dropout(features))
-        return features, logits, self._maps(fine, coarse, features)
+        return features, logits, self._maps(early, fine, coarse, features)
 
-    def _maps(self, fine: Tensor, coarse: Tensor, features: Tensor) -> Tensor:
+    def _maps(self, early: Tensor, fine: Tensor, coarse: Tensor, features: Tensor) -> Tensor:
         near, wide = self.map_fine(fine), self.map_coarse(coarse)
         if near.shape[2] != GRID:
             near = functional.interpolate(near, (GRID, GRID), mode="bilinear", align_corners=False)
@@ -165,7 +181,11 @@ class SkyNetwork(nn.Module):
         else:
             wide = functional.interpolate(wide, (GRID, GRID), mode="bilinear", align_corners=False)
         context = self.map_context(features)[:, :, None, None]
-        return self.map_out(functional.relu(near + wide + context))
+        joined = near + wide + context
+        if self.map_own is None or self.map_around is None:
+            return self.map_out(functional.relu(joined))
+        joined = functional.relu(joined + self.map_own(early))
+        return self.map_out(joined + self.map_around(joined))
 
 
 class Exported(nn.Module):

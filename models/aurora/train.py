@@ -6,7 +6,7 @@ import copy
 import csv
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,14 +101,18 @@ class Trainer:
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint of the same shape."""
         state = torch.load(path, map_location=self.device, weights_only=True)
-        if state["config"] != self.config.to_dict():
+        stated = NetworkConfig.from_dict(state["config"])
+        is_joined = self.options.maps_only and stated != self.config  # by the maps' own branch, begun here
+        if is_joined:
+            stated = replace(stated, map_widths=self.config.map_widths)
+        if stated != self.config:
             raise ModelError(f"{path} is of another network; give another output folder or --no-resume")
-        self.network.load_state_dict(state["network"])
-        self.averaged.load_state_dict(state["averaged"])
-        if bool(state["options"].get("maps_only")) == self.options.maps_only:
+        for network, name in ((self.network, "network"), (self.averaged, "averaged")):
+            network.load_state_dict(network.state_dict() | state[name] if is_joined else state[name])
+        if not is_joined and bool(state["options"].get("maps_only")) == self.options.maps_only:
             self.optimiser.load_state_dict(state["optimiser"])
         if self.options.maps_only:
-            self.network.load_state_dict(state["averaged"])
+            self.network.load_state_dict(self.averaged.state_dict())
         self.step, self.calibration = int(state["step"]), dict(state["calibration"])
 
 
@@ -215,7 +219,8 @@ def _loop(trainer: Trainer, training: Skies, validation: Skies, own: Skies | Non
     options, how = trainer.options, Augmentation()
     checkpoint, log = options.output / _CHECKPOINT, options.output / "metrics.csv"
     writer = _tensorboard(options.output)
-    shares = shares_of(training)
+    # Where maps alone are trained, all skies teach as much.
+    shares = np.full(len(training), 1.0 / len(training)) if options.maps_only else shares_of(training)
     recent: list[float] = []
 
     def make(step: int) -> Batch:

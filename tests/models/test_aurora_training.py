@@ -103,10 +103,12 @@ def test_a_run_of_another_network_is_not_gone_on_with(run: Path, monkeypatch: py
         train(options)
 
 
+@pytest.mark.parametrize("own_branch", [(), (8, 16)], ids=["as it is", "with a branch of their own"])
 def test_maps_alone_are_trained_on_where_classes_and_features_must_stay(
-    run: Path, skies: Skies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Path, skies: Skies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_branch: tuple[int, ...]
 ) -> None:
     monkeypatch.setattr(data, "SHARD", SHARD)
+    monkeypatch.setitem(PRESETS, "tiny", replace(PRESETS["tiny"], map_widths=own_branch))
     options = TrainOptions(
         cache=run.parent / "skies",
         samples=40,
@@ -125,6 +127,7 @@ def test_maps_alone_are_trained_on_where_classes_and_features_must_stay(
     (tmp_path / "checkpoint.pt").write_bytes((run / "checkpoint.pt").read_bytes())
     train(options)
     (before, _), (after, _) = (load_network(folder / "checkpoint.pt") for folder in (run, tmp_path))
+    assert after.config.map_widths == own_branch
     image = torch.from_numpy(decode(skies.squares[:6]))
     with torch.no_grad():
         first, second = before(image), after(image)
