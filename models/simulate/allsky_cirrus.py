@@ -167,8 +167,8 @@ def evidence(change: FloatArray, rest: FloatArray, grain: FloatArray, view: View
         max(width / degrees_a_pixel, 0.3) for width in (_EYE_DEG, _FIBRES_DEG, _AROUND_DEG)
     )
     # Stars are spread out first: ice dims them, which is no fibre.
-    relative = _relative(_blurred(change, seen), _blurred(rest, seen)) * view.is_inside
-    apart = relative - _along_almucantars(relative, view)
+    relative = _relative(_blurred(change, seen), _blurred(rest, seen))
+    apart = (relative - _along_almucantars(relative, view)) * view.is_inside
     variance = _blurred(np.square(apart - _blurred(apart, fibres)), around)
     averaged = 4.0 * np.pi * seen**2  # pixels under the eye's blur
     noise = _blurred(np.square(grain), around) / np.float32(max(averaged, 1.0))
@@ -178,13 +178,14 @@ def evidence(change: FloatArray, rest: FloatArray, grain: FloatArray, view: View
 
 
 def _along_almucantars(values: FloatArray, view: View) -> FloatArray:
-    """Mean of what has the same height above the horizon; 0 outside the picture, and about the zenith."""
+    """Mean of what has the same height above the horizon; that of the whole sky outside, and about the zenith."""
     ring = np.minimum(np.degrees(view.zenith) / 3.0, 63.0)[view.is_inside].astype(np.intp)
     inside = values[view.is_inside]
     means = np.bincount(ring, inside, 64) / np.maximum(np.bincount(ring, minlength=64), 1)
-    found = np.zeros_like(values)
+    mean = np.float32(inside.mean())
+    found = np.full_like(values, mean)
     found[view.is_inside] = means[ring]
-    return found * np.clip(np.degrees(view.zenith) / np.float32(20.0) - 1, 0, 1)
+    return mean + (found - mean) * np.clip(np.degrees(view.zenith) / np.float32(20.0) - 1, 0, 1)
 
 
 def _relative(change: FloatArray, rest: FloatArray) -> FloatArray:
