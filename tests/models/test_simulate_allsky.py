@@ -289,8 +289,8 @@ def test_fibres_are_evident_where_they_stand_out_of_the_noise_and_a_smooth_veil_
 ) -> None:
     view = View(camera.circle, camera.shape)
     rest, quiet = np.ones(view.shape, np.float32), np.full(view.shape, 0.01, np.float32)
-    fibres = np.tile(0.05 * np.sin(np.arange(view.shape[1]) * 2 * np.pi / 9), (view.shape[0], 1))
-    fibres = fibres.astype(np.float32)
+    waves = 0.05 * np.sin(np.arange(view.shape[1], dtype=np.float32) * np.float32(2 * np.pi / 9))
+    fibres = np.tile(np.asarray(waves, np.float32), (view.shape[0], 1))
     middle = view.zenith < np.radians(60)
     assert evidence(fibres, rest, quiet, view)[middle].min() > 0.3
     assert evidence(fibres, rest, 20 * quiet, view)[middle].max() < 0.1
