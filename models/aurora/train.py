@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import copy
-import csv
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,11 +17,23 @@ from models.aurora.augment import Augmentation, Batch, batch_of, plain_batch, sh
 from models.aurora.data import Skies
 from models.aurora.network import PRESETS, NetworkConfig, SkyNetwork
 from models.aurora.options import ExportOptions, TrainOptions
-from models.training import check_device, cosine, descend, follow, prefetch, warmed, write_checkpoint
-from observatory.errors import ModelError, UnusableInputError
+from models.journal import Journal
+from models.training import (
+    CHECKPOINT,
+    check_device,
+    cosine,
+    descend,
+    follow,
+    of_another_network,
+    prefetch,
+    read_checkpoint,
+    stated,
+    warmed,
+    write_checkpoint,
+)
+from observatory.errors import UnusableInputError
 
 _OF_MAPS = "map_"  # beginning of the names of what gives the maps alone
-_CHECKPOINT = "checkpoint.pt"
 _AVERAGE = 0.995  # of the running mean of the weights, which is what is exported
 _SMOOTHING = 0.04  # of the labels: classes pass into one another
 _MAP_WEIGHTS = (1.0, 0.5)  # of cloud and aurora, against 1 for the classes
@@ -88,7 +95,7 @@ class Trainer:
     def save(self, path: Path) -> None:
         """Write a checkpoint whole or not at all."""
         state = {
-            "options": {k: str(v) if isinstance(v, Path) else v for k, v in asdict(self.options).items()},
+            "options": stated(self.options),
             "config": self.config.to_dict(),
             "step": self.step,
             "calibration": self.calibration,
@@ -100,13 +107,13 @@ class Trainer:
 
     def resume(self, path: Path) -> None:
         """Go on from a checkpoint of the same shape."""
-        state = torch.load(path, map_location=self.device, weights_only=True)
-        stated = NetworkConfig.from_dict(state["config"])
-        is_joined = self.options.maps_only and stated != self.config  # by the maps' own branch, begun here
+        state = read_checkpoint(path, self.device)
+        before = NetworkConfig.from_dict(state["config"])
+        is_joined = self.options.maps_only and before != self.config  # by the maps' own branch, begun here
         if is_joined:
-            stated = replace(stated, map_widths=self.config.map_widths)
-        if stated != self.config:
-            raise ModelError(f"{path} is of another network; give another output folder or --no-resume")
+            before = replace(before, map_widths=self.config.map_widths)
+        if before != self.config:
+            raise of_another_network(path)
         for network, name in ((self.network, "network"), (self.averaged, "averaged")):
             network.load_state_dict(network.state_dict() | state[name] if is_joined else state[name])
         if not is_joined and bool(state["options"].get("maps_only")) == self.options.maps_only:
@@ -164,7 +171,7 @@ def train(options: TrainOptions) -> Path:
     _check(options)
     options.output.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(options, PRESETS[options.preset])
-    checkpoint = options.output / _CHECKPOINT
+    checkpoint = options.output / CHECKPOINT
     if options.resume and checkpoint.exists():
         trainer.resume(checkpoint)
     training, validation, own = load_skies(options)
@@ -191,9 +198,9 @@ def _check(options: TrainOptions) -> None:
     check_device(options.device)
     if (options.images is None) != (options.labels is None):
         raise UnusableInputError("own pictures need both --images DIR and --labels CSV")
-    if options.maps_only and not (options.resume and (options.output / _CHECKPOINT).exists()):
+    if options.maps_only and not (options.resume and (options.output / CHECKPOINT).exists()):
         raise UnusableInputError(
-            f"--maps-only goes on from a trained network: put its {_CHECKPOINT} into {options.output}"
+            f"--maps-only goes on from a trained network: put its {CHECKPOINT} into {options.output}"
         )
     if min(options.samples, options.validation, options.steps, options.batch) < 1:
         raise UnusableInputError("samples, validation, steps and batch must be 1 or more")
@@ -217,8 +224,6 @@ def load_skies(options: TrainOptions) -> tuple[Skies, Skies, Skies | None]:
 
 def _loop(trainer: Trainer, training: Skies, validation: Skies, own: Skies | None) -> None:
     options, how = trainer.options, Augmentation()
-    checkpoint, log = options.output / _CHECKPOINT, options.output / "metrics.csv"
-    writer = _tensorboard(options.output)
     # Where maps alone are trained, all skies teach as much.
     shares = np.full(len(training), 1.0 / len(training)) if options.maps_only else shares_of(training)
     recent: list[float] = []
@@ -226,22 +231,16 @@ def _loop(trainer: Trainer, training: Skies, validation: Skies, own: Skies | Non
     def make(step: int) -> Batch:
         return _mixed(training, own, shares, how, options, step)
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
-    with Progress(
-        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True)
-    ) as progress:
-        task = progress.add_task("training", total=options.steps, completed=trainer.step)
+    with Journal(options.output, options.steps, trainer.step) as journal:
         for batch in prefetch(make, trainer.step, options.steps):
             recent.append(trainer.train_step(batch))
-            progress.advance(task)
+            journal.show(trainer.step)
             if trainer.step % options.validate_every and trainer.step != options.steps:
                 continue
             row = {"step": float(trainer.step), "loss": float(np.mean(recent))} | _judge(trainer, validation)
             recent.clear()
-            _write_row(log, row, writer)
-            described = " ".join(f"{k} {v:.3f}" for k, v in row.items() if k != "step")
-            progress.update(task, description=f"training ({described})")
-            trainer.save(checkpoint)
+            journal.note(row)
+            trainer.save(options.output / CHECKPOINT)
 
 
 def _mixed(
@@ -288,25 +287,3 @@ def _judge(trainer: Trainer, validation: Skies) -> dict[str, float]:
             np.mean(cloud == (data.map_targets(validation.maps)[:, 0][validation.is_known] >= 0.5))
         ),
     }
-
-
-def _write_row(log: Path, row: Mapping[str, float], writer: Any) -> None:
-    is_new = not log.exists()
-    with log.open("a", newline="") as file:
-        table = csv.DictWriter(file, fieldnames=list(row))
-        if is_new:
-            table.writeheader()
-        table.writerow(row)
-    if writer is not None:
-        for name, value in row.items():
-            writer.add_scalar(name, value, int(row["step"]))
-        writer.flush()
-
-
-def _tensorboard(folder: Path) -> Any:
-    """A writer where TensorBoard is installed, else None."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder / "tensorboard"))
