@@ -30,6 +30,7 @@ _LEAST_VISIBLE = 0.3  # share of a sector that must be seen for it to be judged
 _MOON_DOWN_DEG = -1.0  # its radius, refraction, and the error of a site that is known to a degree
 _FINE = 64  # cells along a side that sectors are summed over: the cloud map's own are as wide as a sector
 _LEAST_SUM = 1e-6
+_SETTLED = 0.5  # more likely than all other classes together
 _QUARTER_TURNS = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_90_COUNTERCLOCKWISE)
 
 NO_CIRCLE = "the circle of the sky was not found in the picture: give the camera's geometry in its settings"
@@ -169,11 +170,10 @@ class AuroraModel:
         total = np.log(np.maximum(first, _LEAST_SUM))
         total += self._logarithms(given, cv2.ROTATE_180)
         found = _mean_of(total, 2)
-        rest = np.flatnonzero(found.max(axis=1) <= 0.5)
+        rest = np.flatnonzero(found.max(axis=1) <= _SETTLED)
         if rest.size:
-            turned = given[rest]
-            quarters = (self._logarithms(turned, turn) for turn in _QUARTER_TURNS)
-            found[rest] = _mean_of(total[rest] + sum(quarters), 4)
+            quarters = sum(self._logarithms(given[rest], turn) for turn in _QUARTER_TURNS)
+            found[rest] = _mean_of(total[rest] + quarters, 4)
         return found
 
     def _logarithms(self, given: FloatArray, turn: int) -> FloatArray:
