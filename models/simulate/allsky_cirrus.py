@@ -33,10 +33,9 @@ TOWN_LIT = 0.35
 HIDES = 0.5
 """Of the light that ice stops, in the cloud map: a magnitude less light from all stars is what a viewer misses."""
 _COUNTS = 2.5  # for the class, a change of the sky's light by an eighth is as much as three tenths stopped
-_VARIES = (
-    15.0  # for the map, fibres that vary the light by 2 % are as evident as cloud that stops three tenths
-)
-_BRIGHTENS = 0.6  # for the map, so is smooth ice that changes the light by half
+# For the map, fibres that vary the light by 2 %, and smooth ice that changes it by half, are as evident as cloud
+# that stops three tenths.
+_VARIES, _BRIGHTENS = 15.0, 0.6
 _FIBRES_DEG, _AROUND_DEG, _EYE_DEG = 6.0, 4.0, 1.0
 _OVER_NOISE = 2.0
 
@@ -152,7 +151,7 @@ def evidence(change: FloatArray, rest: FloatArray, grain: FloatArray, view: View
 
     Fibres are what shows it: how much they vary the light about its mean over `_FIBRES_DEG` and along its
     almucantar, where that is more than the noise. The faintest grating that an eye makes out varies the light by
-    0.7 % (a contrast of 1 %, Campbell & Robson 1968, Journal of Physiology 197, 551); twice as much is evident.
+    0.7 % (a contrast of 1 %, Campbell & Robson 1968, Journal of Physiology 197, 551); three times as much is evident.
     Smooth light tells of ice only where there is much of it, as about the Moon.
 
     Parameters

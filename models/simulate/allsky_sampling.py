@@ -272,15 +272,20 @@ def draw_cirrus(random: np.random.Generator) -> Cirrus:
     )
 
 
-def draw_moonlit_cirrus(random: np.random.Generator) -> Scene:
-    """A sky of cirrus, without aurora, that mostly a Moon of any height shines on."""
-    scene, _ = draw_scene(random, SkyClass.MOON)
+def _moon_of_any_height(random: np.random.Generator) -> Moon:
+    """Every second one is low."""
     low = random.random() < 0.5
-    moon = Moon(
+    return Moon(
         float(random.uniform(1, 20) if low else random.uniform(15, 75)),
         float(random.uniform(0, 360)),
         float(random.uniform(0.3, 1.0)),
     )
+
+
+def draw_moonlit_cirrus(random: np.random.Generator) -> Scene:
+    """A sky of cirrus, without aurora, that mostly a Moon of any height shines on."""
+    scene, _ = draw_scene(random, SkyClass.MOON)
+    moon = _moon_of_any_height(random)
     sheets = tuple(draw_cirrus(random) for _ in range(1 + int(random.random() < 0.35)))
     decks = () if random.random() < 0.8 else (_broken(random, random.uniform(0.03, 0.3)),)
     return replace(scene, moon=moon if random.random() < 0.85 else None, cirrus=sheets, decks=decks, forms=())
@@ -289,12 +294,7 @@ def draw_moonlit_cirrus(random: np.random.Generator) -> Scene:
 def draw_moonlit_clear(random: np.random.Generator) -> Scene:
     """A cloudless sky without aurora under a Moon of any height, often with the Milky Way."""
     scene, _ = draw_scene(random, SkyClass.CLEAR)
-    low = random.random() < 0.5
-    moon = Moon(
-        float(random.uniform(1, 20) if low else random.uniform(15, 75)),
-        float(random.uniform(0, 360)),
-        float(random.uniform(0.3, 1.0)),
-    )
+    moon = _moon_of_any_height(random)
     return replace(scene, moon=moon, cirrus=(), decks=(), forms=())
 
 
