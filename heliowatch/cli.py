@@ -53,7 +53,8 @@ _HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:/?]*)(:\d*)?([/?]|$)")
 
 
 Files = Annotated[
-    list[Path], typer.Argument(help="frames: FITS, PNG, JPEG, JPEG 2000, PGM, CDF, npz, tar; also packed")
+    list[Path],
+    typer.Argument(help="frames: FITS, PNG, JPEG, JPEG 2000, PGM, CDF, HDF5, npz, tar; also packed"),
 ]
 Instrument = Annotated[
     str | None,

@@ -5,12 +5,29 @@ from __future__ import annotations
 import io
 import struct
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from observatory.camera import Camera, Stations
+from observatory.instruments import Limits, Opened, open_bytes
 from tests.making import pgm_bytes
+
+LIMITS = Limits()
+FILM = "20140310_0600_gill_themis19_full.pgm"
+
+
+def opened(data: bytes, name: str = FILM, camera: Camera | None = None) -> Opened:
+    """A file as it would be opened, under some camera's settings."""
+    stations = None if camera is None else Stations({"cam": "allsky"}, {"cam": camera})
+    return open_bytes(data, name, LIMITS, instrument="cam" if camera else None, stations=stations)
+
+
+def usable(film: Opened) -> list[int]:
+    """Numbers of the images that are not known to be broken."""
+    return [index for index in range(film.count) if film.container.fault(index) is None]
 
 
 def sky_picture(width: int = 96, height: int = 96, *, seed: int = 1, depth: int = 16) -> np.ndarray:
@@ -87,6 +104,30 @@ def npz_bytes(**arrays: np.ndarray) -> bytes:
     """An .npz archive."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def hdf5_bytes(
+    images: np.ndarray,
+    times: Sequence[str],
+    *,
+    facts: Mapping[str, str] | None = None,
+    libver: str = "earliest",
+    **storage: Any,
+) -> bytes:
+    """A film of shape (height, width, channels, n) as TREx's colour cameras write them."""
+    import h5py  # type: ignore[import-untyped]
+
+    known = {"project_unique_id": "trex", "imager_unique_id": "rgb-09", "site_unique_id": "gill"}
+    buffer = io.BytesIO()
+    with h5py.File(buffer, "w", libver=libver) as file:
+        file.create_dataset("data/images", data=images, **storage)
+        file["data/timestamp"] = np.array(times, dtype="S30")
+        file.create_group("metadata/file").attrs.update(known | dict(facts or {}))
+        for number, time in enumerate(times):
+            frame = file.create_dataset(f"metadata/frame/frame{number}", data=np.zeros(1, np.uint8))
+            frame.attrs["image_request_start_timestamp"] = time
+            frame.attrs["subframe_requested_exposure"] = "43.000 ms"
     return buffer.getvalue()
 
 

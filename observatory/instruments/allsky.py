@@ -42,6 +42,7 @@ _WAVELENGTHS_NM = {"rego": 630.0, "trex-nir": 844.6, "trex-blue": 427.8}
 _NETWORK_TIME = re.compile(r"^(\d{8})_(\d{4})(\d{2})?_(?:(\d{6})_)?")
 _FILTER = re.compile(r"_(\d{4})(?:bg)?_0*(\d+)ms", re.IGNORECASE)  # angstrom and exposure: NASCAM
 _EXPOSURE = re.compile(r"_(\d+)ms(?:_|\.)", re.IGNORECASE)
+_TREX_EXPOSURE = "SUBFRAME REQUESTED EXPOSURE"  # "43.000 ms"
 # What NASCAM's cameras write into their pictures' description.
 _TOLD_TIME = re.compile(r"EXPOSURE_AT \w{3} (\w{3} \d{2} \d\d:\d\d:\d\d) UTC (\d{4})")
 _TOLD_PLACE = re.compile(r"GDLAT\s+([\d.]+)\s+([NS])\s+GDLON\s+([\d.]+)\s+([EW])")
@@ -243,7 +244,9 @@ def _exposure_s(header: Mapping[str, Any], file_name: str) -> float | None:
     told = _first(header, ("EXPTIME", "EXPOSURE", "EXIF-EXPOSURE"))
     if told is not None and told >= 0:
         return told
-    option = re.search(r"MSEC=([\d.]+)", str(header.get("EXPOSURE OPTIONS", "")))
+    option = re.search(r"MSEC=([\d.]+)", str(header.get("EXPOSURE OPTIONS", ""))) or re.match(
+        r"([\d.]+) *ms$", str(header.get(_TREX_EXPOSURE, ""))
+    )
     written = _FILTER.search(file_name)
     milliseconds = option[1] if option else written[2] if written else None
     if milliseconds is None and (plain := _EXPOSURE.search(file_name)):

@@ -26,7 +26,7 @@ from tests.making import (
     tiled_fits_bytes,
 )
 from tests.observatory.bad_files import BAD, LIMITS
-from tests.skies import cdf_bytes, npz_bytes, tar_bytes
+from tests.skies import cdf_bytes, hdf5_bytes, npz_bytes, tar_bytes
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -150,6 +150,7 @@ def test_a_file_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest
 # -- mutations --------------------------------------------------------------------------------
 
 SMALL = sun().pixels[64:128, 64:128]
+RGB = np.stack([np.stack([SMALL] * 3, axis=2)] * 2, axis=3)
 SEEDS: dict[str, bytes] = {
     "fits": fits_bytes(SMALL, KSO_CARDS | {"BLANK": -1, "CTYPE1": "HPLN-TAN", "CDELT1": 1.0, "CRPIX1": 3.0}),
     "rice": tiled_fits_bytes(SMALL, KSO_CARDS, tile_shape=(16, 16)),
@@ -163,6 +164,8 @@ SEEDS: dict[str, bytes] = {
     "npz": npz_bytes(frames=np.stack([SMALL, SMALL]), times=np.array(["2014-03-10T06:00:00"] * 2)),
     "cdf": cdf_bytes(np.stack([SMALL, SMALL]), np.array([6.2e13, 6.2e13])),
     "packed cdf": cdf_bytes(np.stack([SMALL, SMALL]), np.array([6.2e13, 6.2e13]), is_compressed=True),
+    "hdf5": hdf5_bytes(RGB, ["2023-02-24 06:15:00 UTC"] * 2),
+    "packed hdf5": hdf5_bytes(RGB, ["2023-02-24 06:15:00 UTC"] * 2, compression="gzip", shuffle=True),
     "tar": tar_bytes({f"{n}.png": picture_bytes((SMALL // 16).astype(np.uint8)) for n in range(2)}),
 }
 

@@ -125,7 +125,7 @@ def _opener(data: bytes) -> Callable[[bytes, Limits], Container]:
         if magic.match(data):
             return opener
     raise UnreadableFileError(
-        "the format is not recognised: FITS, PNG, JPEG, JPEG 2000, TIFF, PGM, npz, CDF and tar of these "
+        "the format is not recognised: FITS, PNG, JPEG, JPEG 2000, TIFF, PGM, npz, CDF, HDF5 and tar of these "
         "pictures are read, also inside gzip or bzip2"
     )
 
@@ -142,6 +142,12 @@ def _member(data: bytes, limits: Limits) -> Container:
 
 def _archive(data: bytes, limits: Limits) -> Container:
     return TarContainer(data, limits, _member)
+
+
+def _hdf5(data: bytes, limits: Limits) -> Container:
+    from observatory.instruments.formats.hdf5 import Hdf5Container  # costs a tenth of a second that few need
+
+    return Hdf5Container(data, limits)
 
 
 def _peek_gzipped_fits(data: bytes, limits: Limits) -> FitsContainer | None:
@@ -170,6 +176,7 @@ _OPENERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes, Limits], Container]], 
     (re.compile(rb"P5\s"), PgmContainer),
     (re.compile(rb"PK\x03\x04"), NpzContainer),
     (re.compile(rb"\xcd\xf3\x00\x01|\xcd\xf2\x60\x02"), CdfContainer),
+    (re.compile(rb"\x89HDF\r\n\x1a\n"), _hdf5),
     (re.compile(rb"(?s).{257}ustar"), _archive),
 )
 _PICTURES = 6  # of them may be members of an archive
