@@ -46,7 +46,8 @@ RUN groupadd --gid 10001 heliowatch \
     && install -d -o 10001 -g 10001 -m 0750 /var/lib/heliowatch \
     && install -d -o 10001 -g 10001 -m 0755 /secrets/heliowatch /secrets/postgres /secrets/redis /secrets/grafana
 
-# Films are coded by ffmpeg.
+# Films are coded by ffmpeg. Its version is Debian's: mirrors keep the newest alone, and a pin would soon not build.
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends ffmpeg \
     && rm -rf /var/lib/apt/lists/*
