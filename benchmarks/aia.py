@@ -40,6 +40,7 @@ from models.simulate.aia import AiaSun, AiaTelescope, write_aia_fits
 from observatory.frame import Frame
 from observatory.instruments import Limits, read_file
 from observatory.instruments.formats.rice import compile_decoder
+from workers.memory import keep_memory
 from workers.pipelines.aia import AiaPipeline
 from workers.pipelines.base import Stopwatch
 
@@ -157,7 +158,8 @@ def main() -> None:
     if arguments.decoder == "c":
         sys.modules["numba"] = None  # type: ignore[assignment]  # as if it were not installed
     is_compiled = compile_decoder()
-    cv2.setNumThreads(1)  # as in the worker: one thread a frame
+    keep_memory()  # as in the worker, like one thread a frame
+    cv2.setNumThreads(1)
     runtime = Runtime(intra_op_threads=1)
     model, pipeline = AiaSegmentation(runtime), AiaPipeline(runtime)
     with tempfile.TemporaryDirectory(prefix="heliowatch-bench-") as name:

@@ -15,6 +15,7 @@ import numpy as np
 from observatory.fisheye import Fisheye
 from observatory.sky import Site
 
+_STRIP_ROWS = 128
 _FEW_COUNTS = 128  # half of them at least: then rounding is a four-hundredth of what is there
 _AVERAGED_TYPES = (np.uint8, np.int16, np.uint16, np.float32)  # what OpenCV resizes
 
@@ -152,5 +153,16 @@ def _averaged_by_two(pixels: np.ndarray) -> np.ndarray | None:
     if not is_even or pixels.dtype not in _AVERAGED_TYPES or not pixels.dtype.isnative:
         return None
     if pixels.dtype in (np.int16, np.uint16) and np.median(pixels[::64, ::64]) < _FEW_COUNTS:
-        pixels = pixels.astype(np.float32)
+        return _averaged_as_reals(pixels)
     return np.asarray(cv2.resize(pixels, (width // 2, height // 2), interpolation=cv2.INTER_AREA))
+
+
+def _averaged_as_reals(pixels: np.ndarray) -> np.ndarray:
+    """Means of two by two whole numbers, float32; strip by strip, so that the reals stay in the cache."""
+    height, width = pixels.shape[:2]
+    means = np.empty((height // 2, width // 2, *pixels.shape[2:]), np.float32)
+    for first in range(0, height, _STRIP_ROWS):
+        strip = pixels[first : first + _STRIP_ROWS].astype(np.float32)
+        into = means[first // 2 : (first + len(strip)) // 2]
+        cv2.resize(strip, into.shape[1::-1], dst=into, interpolation=cv2.INTER_AREA)
+    return means

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import multiprocessing
 import os
 import socket
@@ -25,11 +23,10 @@ from observatory.storage.session import Database
 from workers import embedded_queue, metrics, tasks
 from workers.app import make_app, queue_names
 from workers.context import Heartbeat
+from workers.memory import keep_memory
 from workers.model_watch import ModelWatch, model_facts
 from workers.pipelines import Pipelines
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
-_KEPT_BYTES = 1 << 28
 _AWAIT_PARENT_TRIES = 20  # of a tenth of a second each
 
 log = structlog.get_logger(__name__)
@@ -58,7 +55,7 @@ def start_desk(settings: Settings) -> Life:
     ModelError
         When a model file is missing or altered.
     """
-    _keep_memory()
+    keep_memory()
     # Frames run beside each other: threads within one only get in their way. BLAS's spin while they wait.
     cv2.setNumThreads(1)
     threadpool_limits(1, "blas")
@@ -72,18 +69,6 @@ def start_desk(settings: Settings) -> Life:
     watch.start()
     log.info("worker_ready", worker=desk.name, **facts)
     return Life(heartbeat, watch)
-
-
-def _keep_memory() -> None:
-    """Tell glibc to keep freed memory for the next frame; other C libraries are left as they are.
-
-    A frame takes tens of megabytes in a few pieces; by default each goes back to the kernel and is
-    cleared page by page when it is taken again: an eighth of the throughput (measured).
-    """
-    with contextlib.suppress(OSError, AttributeError):
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
-        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def run_worker(settings: Settings, queues: list[str] | None = None) -> int:
