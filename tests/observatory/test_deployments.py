@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
+from sqlalchemy import Connection, text
 
 from observatory.alerts.facts import DriftTold
 from observatory.analysis import ModelIdentity, Sky, SkyClass, SkyFacts
-from observatory.storage import alert_facts, deployments, model_checks, past_facts, shadows
+from observatory.storage import alert_facts, deployments, events, model_checks, past_facts, shadows
 from observatory.storage.deployments import Deployment, NoSuchDeploymentError, Role, Step
 from observatory.storage.model_checks import Check, CheckKind, Subject
 from observatory.storage.session import Database
 from observatory.storage.shadows import ShadowResult
+from tests.meeting import meet
 from tests.service.conftest import telescope
-from tests.service.telescope import MODEL, Telescope
+from tests.service.telescope import MODEL, Telescope, on_postgres
 
 __all__ = ["telescope"]  # a fixture
 
@@ -169,3 +172,28 @@ def test_features_of_skies_are_among_the_answers_and_ephemerides_are_not(
     assert found["arc"].tolist() == [0.9] and found["cloud_cover"].tolist() == [0.25]
     assert found["feature 3"].tolist() == [3.0]
     assert not any("sun" in name or "moon_" in name for name in found)
+
+
+def hold_events(connection: Connection) -> None:
+    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": events._LOCK_KEY})
+
+
+@on_postgres
+def test_two_who_promote_at_once_make_one_step_and_one_way_back(
+    db: Database, eventually: Callable[..., None]
+) -> None:
+    stage(db, "a")
+    promotions = [lambda: deployments.promote(db, NAME, "somebody", NOW)] * 2
+    first, second = meet(db, hold_events, promotions, eventually)
+    assert isinstance(first, Deployment) and isinstance(second, NoSuchDeploymentError)
+    assert deployments.roll_back(db, NAME, "somebody", NOW) is None and live(db) == []
+
+
+@on_postgres
+def test_of_two_candidates_given_at_once_the_later_one_stays(
+    db: Database, eventually: Callable[..., None]
+) -> None:
+    given = [lambda sha256=sha256: stage(db, sha256) for sha256 in ("a", "b")]
+    made = meet(db, hold_events, given, eventually)
+    assert [one.model_sha256 for one in made] == ["a", "b"]
+    assert [one.model_sha256 for one in deployments.line(db).candidates] == ["b"]
