@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Row, and_, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, func, insert, select, text, update
 
 from observatory.analysis import ModelIdentity
 from observatory.storage import events
@@ -23,6 +23,7 @@ from observatory.storage.schema import frames, results
 from observatory.storage.session import Database
 from observatory.storage.sky_schema import skies
 
+_LOCK_KEY = 0x636865636B73  # "checks"
 _PATIENCE = timedelta(minutes=10)  # a check that was claimed and never ended is made again
 _PART = 500  # results a question
 REFERENCE, RECENT = 1000, 300
@@ -78,6 +79,7 @@ class Check:
 def claim(db: Database, subject: Subject, now: datetime, good_for: timedelta) -> int | None:
     """Claim a check; None where one was made lately, or is being made."""
     with db.write() as connection:
+        _take_turn(db, connection)
         newest = connection.execute(
             select(model_checks).where(*_about(subject)).order_by(model_checks.c.id.desc()).limit(1)
         ).one_or_none()
@@ -99,6 +101,12 @@ def claim(db: Database, subject: Subject, now: datetime, good_for: timedelta) ->
         return int(
             connection.execute(insert(model_checks).values(row).returning(model_checks.c.id)).scalar_one()
         )
+
+
+def _take_turn(db: Database, connection: Connection) -> None:
+    """Let claims be made one after the other: processes look at the same time when they started together."""
+    if not db.is_sqlite:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
 
 
 def finish(db: Database, number: int, check: Check) -> None:

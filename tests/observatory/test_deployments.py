@@ -197,3 +197,17 @@ def test_of_two_candidates_given_at_once_the_later_one_stays(
     made = meet(db, hold_events, given, eventually)
     assert [one.model_sha256 for one in made] == ["a", "b"]
     assert [one.model_sha256 for one in deployments.line(db).candidates] == ["b"]
+
+
+@on_postgres
+def test_a_check_that_is_due_for_two_processes_at_once_is_made_by_one(
+    db: Database, eventually: Callable[..., None]
+) -> None:
+    subject = Subject(CheckKind.GOLDEN, ModelIdentity(NAME, "1", "a"), provider="CPU")
+
+    def hold(connection: Connection) -> None:
+        connection.execute(text("LOCK TABLE model_checks IN SHARE MODE"))  # read it, but write nothing
+
+    claims = [lambda: model_checks.claim(db, subject, NOW, timedelta(days=1))] * 2
+    numbers = meet(db, hold, claims, eventually)
+    assert [number is None for number in numbers] == [False, True]
