@@ -29,7 +29,8 @@ def bin_columns(
     """
     if db.is_sqlite:
         epoch: Any = func.unixepoch(moment)
-        start = epoch - epoch % text(str(int(bin_s)))
+        width = text(str(int(bin_s)))
+        start = epoch - (epoch % width + width) % width  # what is left of a time before 1970 is negative
         return start, start.label("start")
     step = text(f"interval '{int(bin_s)} seconds'")
     place: Any = func.date_bin(step, moment, text("timestamp with time zone 'epoch'"))

@@ -221,6 +221,16 @@ def test_the_quality_series_is_in_order_and_its_bins_add_up(db: Database):
     assert [row["time"].second for row in newest] == [55, 56, 57, 58, 59]
 
 
+def test_bins_before_1970_are_as_wide_as_all_others(db: Database):
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    for number, second in enumerate((-301, -300, -1, 0, 299)):  # digitised plates
+        (task,) = frames.register(db, [new_frame(number, date_obs=epoch + timedelta(seconds=second))], [])
+        frames.claim(db, task.frame_id, "w", NOON)
+        finish(db, task.frame_id)
+    binned = catalogue.quality_series(db, "kso-halpha", None, None, bin_s=300, limit=10)
+    assert [(row["start"], row["frames"]) for row in binned] == [(-600, 1), (-300, 2), (0, 2)]
+
+
 def test_summaries_know_every_instrument_and_its_counts(db: Database):
     done(db, range(3))
     frames.register(db, [new_frame(7, instrument="aia-193", family="aia")], [])
