@@ -138,6 +138,8 @@ def by_pattern(clock: Clock, file_name: str) -> datetime | None:
         day = datetime(year, part.get("month", 1), part.get("day", 1), tzinfo=UTC)
         if "day_of_year" in part:
             day = datetime(year, 1, 1, tzinfo=UTC) + timedelta(days=part["day_of_year"] - 1)
+            if day.year != year:
+                return None  # day 0, or day 366 of a year that has none
         moment = day.replace(
             hour=part["hour"], minute=part["minute"], second=part.get("second", 0), microsecond=fraction
         )

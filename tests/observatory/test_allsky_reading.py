@@ -104,6 +104,12 @@ def test_a_cameras_own_pattern_tells_the_time_in_its_zone(
     assert facts.date_obs_source is DateSource.FILE_NAME
 
 
+@pytest.mark.parametrize(("name", "day"), [("2024366", "2024-12-31"), ("2023366", None), ("2023000", None)])
+def test_a_day_that_its_year_does_not_have_is_no_day(name: str, day: str | None):
+    found = by_pattern(Clock("%Y%j_%H%M.jpg"), f"{name}_0415.jpg")
+    assert found == (None if day is None else datetime.fromisoformat(f"{day}T04:15"))
+
+
 def test_the_hour_that_comes_twice_is_told_by_when_the_file_was_written():
     clock = Clock("%Y%m%d%H%M%S.jpg", "Europe/Oslo")
     moment = by_pattern(clock, "20261025023000.jpg")
