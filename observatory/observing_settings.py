@@ -89,9 +89,14 @@ class MaintenanceSettings(BaseModel, extra="forbid"):
         if not isinstance(value, str):  # YAML reads 12:30 as a number of minutes
             raise ValueError('write the time of day in quotes, such as at: "12:30"')
         try:
-            dt.time.fromisoformat(value)
+            clock = dt.time.fromisoformat(value)
         except ValueError as error:
             raise ValueError(f'{value[:20]!r} is no time of day: write it such as "12:30"') from error
+        if clock.utcoffset():
+            there = dt.datetime.combine(dt.date(2000, 1, 2), clock)
+            utc = there.astimezone(UTC)
+            day = {-1: " of the day before", 1: " of the day after"}.get(utc.day - there.day, "")
+            raise ValueError(f'{value[:20]!r}: write it in UTC, which is "{utc:%H:%M}"{day}')
         return value
 
     @field_validator("every")

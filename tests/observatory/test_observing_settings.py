@@ -73,6 +73,7 @@ def test_known_instruments_bring_their_sites_and_orbits() -> None:
         ("    maintenance: [{every: tusday, at: '09:00', minutes: 5}]", "tusday.*monday"),
         ("    maintenance: [{every: day, at: 12:30, minutes: 5}]", "in quotes"),
         ("    maintenance: [{every: day, at: noon, minutes: 5}]", "no time of day"),
+        ("    maintenance: [{every: day, at: '12:30+02:00', minutes: 5}]", "in UTC.*10:30"),
         ("    maintenance: [{time: 2026-01-01/2026-01-02, minutes: 5}]", "either time"),
         ("    closures: [{time: 2026-01-02/2026-01-01}]", "the end is not after the start"),
         ("    closures: [{time: '2026-01-02'}]", "no span of time: write START/END"),
