@@ -137,6 +137,12 @@ def header_date(header: Mapping[str, Any], *keys: str) -> datetime | None:
     MissingKeywordError
         When a keyword is there but cannot be read as a time.
     """
+    found = _time_text(header, keys)
+    return None if found is None else parse_time(*found)
+
+
+def _time_text(header: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[str, str] | None:
+    """What the first keyword that is there says, with the clock where another one has it; and its name."""
     for key in keys or ("DATE-OBS", "DATE_OBS"):
         value = header.get(key)
         if value in (None, ""):
@@ -145,8 +151,11 @@ def header_date(header: Mapping[str, Any], *keys: str) -> datetime | None:
         clock = str(header.get("TIME-OBS", header.get("TIME_OBS", ""))).strip()
         if "T" not in text and "_" not in text and " " not in text and clock:
             text = f"{text}T{clock}"
-        return parse_time(text, key)
+        return text, key
     return None
+
+
+_DAY_ALONE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{2}/\d{2}/\d{2}")
 
 
 @lru_cache(maxsize=1024)  # of an image asked for several times
@@ -211,14 +220,25 @@ def name_time(file_name: str) -> NameTime:
 
 
 def dated(header: Mapping[str, Any], file_name: str, *keys: str) -> tuple[datetime | None, DateSource]:
-    """Start of the exposure by header, else by file name."""
+    """Start of the exposure by header, else by file name.
+
+    A header that tells the day alone leaves the moment to the name, where that is of the same day: midnight
+    would be the time of all frames of the day.
+    """
     time = header_date(header, *keys)
     if time is None and isinstance(header.get("EXIF-DATE"), str):
         time = parse_time(str(header["EXIF-DATE"]), "EXIF-DATE")
-    if time is not None:
+    if time is not None and not _is_day_alone(header, keys):
         return time, DateSource.HEADER
     moment = name_time(file_name).moment
-    return (moment, DateSource.FILE_NAME) if moment else (None, DateSource.NONE)
+    if moment is not None and (time is None or moment.date() == time.date()):
+        return moment, DateSource.FILE_NAME
+    return (None, DateSource.NONE) if time is None else (time, DateSource.HEADER)
+
+
+def _is_day_alone(header: Mapping[str, Any], keys: tuple[str, ...]) -> bool:
+    found = _time_text(header, keys)
+    return found is not None and _DAY_ALONE.fullmatch(found[0]) is not None
 
 
 def number(header: Mapping[str, Any], *keys: str) -> float | None:

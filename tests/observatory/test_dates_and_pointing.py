@@ -108,6 +108,16 @@ def test_an_empty_keyword_says_nothing_and_the_name_is_asked():
     assert dated({"DATE-OBS": ""}, "x_20240508_120001.png")[1] is DateSource.FILE_NAME
 
 
+def test_a_header_with_the_day_alone_leaves_the_moment_to_the_name():
+    day, name = "2024-05-08", "x_20240508_120001.png"
+    moment = datetime(2024, 5, 8, 12, 0, 1, tzinfo=UTC)
+    assert dated({"DATE-OBS": day}, name) == (moment, DateSource.FILE_NAME)
+    midnight = moment.replace(hour=0, second=0)
+    assert dated({"DATE-OBS": f"{day}T00:00:00"}, name) == (midnight, DateSource.HEADER)
+    for other in ("x_20240509_120001.png", "x.png"):  # another day's, or none: the day is what is known
+        assert dated({"DATE-OBS": day}, other) == (midnight, DateSource.HEADER)
+
+
 @pytest.mark.parametrize(
     ("name", "moment"),
     [
