@@ -160,10 +160,10 @@ def _facts(
     if event.type == "frame":
         if event.payload["status"] not in _ENDED:
             return []
-        ended = row.get("processed_at")
-        refused = _judged(event, row, name, number, ended or received, received)
-        # What was refused as it came has no event of its own for that.
-        return [refused] if ended else [Arrived(name, received, number, observed), refused]
+        refused = _judged(event, row, name, number, row.get("processed_at") or received, received)
+        # What was refused as it came, before any worker had it, has no event of its own for that.
+        was_claimed = row.get("claimed_at") is not None
+        return [refused] if was_claimed else [Arrived(name, received, number, observed), refused]
     judged = _judged(event, row, name, number, row.get("processed_at") or now, received)
     return [replace(judged, **shown.of(number))]
 
@@ -209,6 +209,7 @@ _FRAME = (
     frames.c.id,
     frames.c.priority,
     frames.c.received_at,
+    frames.c.claimed_at,
     frames.c.processed_at,
     frames.c.sky_class,
 )

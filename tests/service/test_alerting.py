@@ -16,11 +16,12 @@ from sqlalchemy import delete
 
 from heliowatch import alert_rules
 from observatory import sdo
+from observatory.alerts.facts import Sighted
 from observatory.analysis import Cause
 from observatory.settings import InstrumentSettings, Settings
+from observatory.storage import alert_facts, events, frames, marks, notifications, schema
 from observatory.storage import alerts as storage
 from observatory.storage import coverage as ledger
-from observatory.storage import events, marks, notifications, schema
 from observatory.storage.coverage import OpenGap
 from observatory.storage.session import Database
 from service.main import create_app
@@ -298,6 +299,18 @@ def test_files_that_nothing_recognises_are_told_by_a_rule_that_says_so(
     night.come(status=Status.REJECTED, reason="empty")
     engine.turn()
     assert told(db) == [("Unrecognised", "fired"), ("Refused", "fired")]
+
+
+@on_sqlite
+def test_a_file_that_is_refused_as_it_comes_has_come_once_whoever_refuses_it(night: Night, db: Database):
+    start = night.clock.now
+    night.come(status=Status.REJECTED, reason="empty", processed_at=start)  # by the ingester
+    frame_id = night.come()
+    assert frame_id is not None and frames.claim(db, frame_id, "w", start)
+    frames.refuse(db, frame_id, "w", Status.REJECTED, "damaged", start)
+    facts = alert_facts.after(db, 0, 0, 500, start).facts
+    kinds = [type(fact).__name__ for fact in facts if not isinstance(fact, Sighted)]
+    assert sorted(kinds) == ["Arrived", "Arrived", "Judged", "Judged"]
 
 
 # -- what raises nothing ------------------------------------------------------------------------
