@@ -84,8 +84,11 @@ def title_of(instrument: str, wavelength_nm: float, date: dt.date, *, is_simulat
 def _make_pictures(at: Desk, claimed: ClaimedWork) -> str:
     series = nights.series(at.db, claimed.night_id)
     if series is None:
-        insist(lambda: nights.remove_empty(at.db, claimed.night_id))
-        return "empty"
+        if insist(lambda: nights.remove_empty(at.db, claimed.night_id)):
+            return "empty"
+        now = datetime.now(UTC)  # a frame came just now: the next look finds it
+        insist(lambda: nights.give_back(at.db, claimed, now, is_counted=False))
+        return "retried"
     found = onsets(series)
     summary = summarised(series)
     is_simulated = nights.holds_simulated(at.db, claimed.night_id)

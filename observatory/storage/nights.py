@@ -127,7 +127,8 @@ def _night_id(
     mine = select(of.id).where(
         of.instrument == instrument, of.wavelength_nm == wavelength_nm, of.date == night.date
     )
-    found = connection.execute(mine).scalar_one_or_none()
+    # Held until the frame's line is there: whoever takes the night for empty waits for it.
+    found = connection.execute(mine.with_for_update(read=True, key_share=True)).scalar_one_or_none()
     if found is not None:
         return int(found)
     row = {
@@ -468,9 +469,14 @@ def _series(rows: Sequence[Any]) -> NightSeries:
 
 
 def remove_empty(db: Database, night_id: int) -> bool:
-    """Remove a night that has no frames any more: they were told to belong to another one."""
+    """Remove a night that has no frames any more: they were told to belong to another one.
+
+    Returns False, and leaves it, when a frame has come to it meanwhile.
+    """
     holds = select(func.count()).select_from(sky_slices).where(sky_slices.c.night_id == night_id)
     with db.write() as connection:
+        # First, so that frames that are coming to it are there when they are counted.
+        connection.execute(select(nights.c.id).where(nights.c.id == night_id).with_for_update())
         if connection.execute(holds).scalar_one():
             return False
         connection.execute(delete(nights).where(nights.c.id == night_id))

@@ -1,10 +1,10 @@
 """The database: one engine a process, short transactions, one kind of error when it is gone.
 
 Writers that take several locks take them in one order, so that none waits for one that waits for it. The
-end of a frame takes the frame's row, then those of its night's works, then the turns of its types of event
-in the order of their names, then that of the events; the pairing of frames takes the look's turn, then the
-composite's row; a change of the networks that run takes the turn of those; the end of a composite, or of a
-night's work, takes its row, then the turn of the events, which is always the last.
+end of a frame takes the frame's row, then its night's, then those of the night's works, then the turns of its
+types of event in the order of their names, then that of the events; the pairing of frames takes the look's
+turn, then the composite's row; a change of the networks that run takes the turn of those; the end of a
+composite, or of a night's work, takes its row, then the turn of the events, which is always the last.
 """
 
 from __future__ import annotations

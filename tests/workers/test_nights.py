@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Barrier, Thread
 
@@ -12,17 +14,20 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 import migrations
 from observatory.alerts.facts import OnsetTold
 from observatory.analysis import SkyClass
 from observatory.settings import Settings, load_settings
 from observatory.storage import alert_facts, events, nights, past_facts, queues
-from observatory.storage.night_schema import night_pictures, night_works
+from observatory.storage.night_schema import night_pictures, night_works, sky_slices
 from observatory.storage.night_schema import nights as night_table
 from observatory.storage.nights import WorkKind
-from tests.workers.nights import EVENING, take
+from observatory.storage.regions import FrameFacts
+from observatory.storage.session import Database
+from tests.meeting import meet
+from tests.workers.nights import EVENING, lines, take
 from workers.app import make_app
 from workers.nights import NightSweep, title_of, work
 from workers.tasks import Desk
@@ -218,9 +223,6 @@ def test_what_a_picture_replaced_is_kept_for_one_making_and_then_removed(at: Des
 
 
 def test_a_night_that_lost_its_frames_to_another_goes(at: Desk, tmp_path: Path):
-    from observatory.storage.regions import FrameFacts
-    from tests.workers.nights import lines
-
     frame_id = take(at, tmp_path, 0, longitude_deg=0.0)
     facts = FrameFacts(frame_id, "kho", EVENING, EVENING)
     moved = nights.NewSlices(lines(), longitude_deg=-170.0)
@@ -229,6 +231,49 @@ def test_a_night_that_lost_its_frames_to_another_goes(at: Desk, tmp_path: Path):
     assert sorted(str(work(at, work_id)) for work_id in due(at)) == ["done", "empty"]
     with at.db.read() as connection:
         assert len(connection.execute(select(night_table.c.id)).all()) == 1
+
+
+def moved_to(at: Desk, frame_id: int, longitude_deg: float, connection: Connection) -> None:
+    """Let the lines of a frame belong to the night of a camera that stands elsewhere."""
+    facts = FrameFacts(frame_id, "kho", EVENING, EVENING)
+    nights.write(at.db, connection, facts, nights.NewSlices(lines(), longitude_deg), datetime.now(UTC))
+
+
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+def test_a_night_that_looks_empty_keeps_the_frame_that_comes_to_it_meanwhile(
+    at: Desk, tmp_path: Path, eventually: Callable[..., None]
+):
+    first, second = take(at, tmp_path, 0, longitude_deg=0.0), take(at, tmp_path, 1, longitude_deg=-170.0)
+    with at.db.write() as connection:
+        (night_id,) = connection.execute(
+            select(sky_slices.c.night_id).where(sky_slices.c.frame_id == first)
+        ).scalars()
+        moved_to(at, first, -170.0, connection)
+    hold = partial(moved_to, at, second, 0.0)
+    (is_removed,) = meet(at.db, hold, [lambda: nights.remove_empty(at.db, night_id)], eventually)
+    assert is_removed is False
+    assert [row["id"] for row in nights.film_frames(at.db, night_id)] == [second]
+
+
+def test_a_night_whose_frame_comes_while_it_is_taken_for_empty_is_made(
+    at: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    first, second = take(at, tmp_path, 0, longitude_deg=0.0), take(at, tmp_path, 1, longitude_deg=-170.0)
+    series = nights.series
+
+    def looked_too_early(db: Database, night_id: int):
+        found = series(db, night_id)
+        if found is None:
+            with db.write() as connection:
+                moved_to(at, second, 0.0, connection)
+        return found
+
+    with at.db.write() as connection:
+        moved_to(at, first, -170.0, connection)
+    monkeypatch.setattr(nights, "series", looked_too_early)
+    assert "retried" in [work(at, work_id) for work_id in due(at)]
+    monkeypatch.undo()
+    assert [work(at, work_id) for work_id in due(at)] == ["done"]
 
 
 def test_a_defect_is_tried_again_and_a_night_that_failed_begins_anew_with_its_next_frame(
