@@ -229,7 +229,12 @@ class AlertEngine:
         if self._knows_gaps or not is_caught_up:
             return []
         self._knows_gaps = True
-        opened = ledger.gaps_open(self._db)
+        # The first frame ends a gap here at once, in the ledger with its next look.
+        opened = {
+            name: gap
+            for name, gap in ledger.gaps_open(self._db).items()
+            if ledger.first_after(self._db, name, gap.last_at, now) is None
+        }
         known = {name for name, memory in watch.memories.items() if memory.gap_start is not None}
         new = [GapTold(name, now, opened[name].start_at) for name in sorted(opened.keys() - known)]
         return new + [GapTold(name, now, None) for name in sorted(known - opened.keys())]

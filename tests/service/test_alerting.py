@@ -239,7 +239,7 @@ def test_more_than_fits_one_transaction_is_taken_in_pieces(settings: Settings, t
 def test_a_gap_that_was_open_before_anybody_watched_is_told(ruled: Settings, night: Night, db: Database):
     night.see()
     since = night.clock.now - MINUTE
-    gap = OpenGap(KSO, since, since, since)
+    gap = OpenGap(KSO, night.clock.now, since, since)
     assert ledger.open_gap(db, gap, {"state": "open"})
     engine = engine_of(ruled, db, night.clock)
     engine.turn()
@@ -253,6 +253,28 @@ def test_a_gap_that_was_open_before_anybody_watched_is_told(ruled: Settings, nig
     night.clock.now += timedelta(seconds=30)
     engine_of(ruled, db, night.clock).turn()
     assert told(db)[-1] == ("Gap", "resolved")
+
+
+@on_sqlite
+def test_a_gap_that_a_frame_has_ended_is_not_told_again_by_whoever_takes_over(
+    ruled: Settings, night: Night, db: Database
+):
+    night.see()
+    begun = night.clock.now
+    first = engine_of(ruled, db, night.clock)
+    first.turn()
+    night.clock.now += 10 * MINUTE
+    gap = OpenGap(KSO, begun - timedelta(seconds=2), begun + MINUTE, night.clock.now)
+    payload = {"state": "open", "gap": {"start": gap.start_at}}
+    assert ledger.open_gap(db, gap, payload)
+    first.turn()
+    night.see()  # the ledger looks every ten seconds alone
+    first.turn()
+    assert told(db) == [("Gap", "fired"), ("Gap", "resolved")]
+    first._let_go()
+    night.clock.now += timedelta(seconds=1)
+    engine_of(ruled, db, night.clock).turn()
+    assert told(db) == [("Gap", "fired"), ("Gap", "resolved")]
 
 
 @on_sqlite
