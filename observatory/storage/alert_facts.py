@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from sqlalchemy import Connection, and_, func, select
@@ -116,7 +117,8 @@ def after(db: Database, event_seq: int, arrival_id: int, limit: int, now: dateti
             unreadable.append(event.seq)
     if len(found) == limit:  # sightings do not run ahead of events that wait
         until = max((fact.at for fact in facts), default=None)
-        sighted = [item for item in sighted if until is not None and item[2] <= until]
+        # In their order: what stands behind one that waits, waits with it, or that would be passed over.
+        sighted = list(takewhile(lambda item: until is not None and item[2] <= until, sighted))
     # A sighting is not numbered among the events; its place is told by its time alone.
     seen = [fact for _, fact, _ in sighted if fact is not None]
     both = sorted([*facts, *seen], key=lambda fact: fact.at) if seen else facts

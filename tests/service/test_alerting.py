@@ -278,6 +278,22 @@ def test_a_gap_that_a_frame_has_ended_is_not_told_again_by_whoever_takes_over(
 
 
 @on_sqlite
+def test_no_sighting_is_passed_over_for_one_that_was_written_later(night: Night, db: Database):
+    start = night.clock.now
+    night.clock.now = start + MINUTE
+    night.come(received_at=start)
+    night.clock.now = start  # another ingester's, who wrote it later
+    night.come()
+    seen: list[datetime] = []
+    place, is_last = (0, 0), False
+    while not is_last:
+        batch = alert_facts.after(db, *place, 2, start + MINUTE)
+        seen += [fact.at for fact in batch.facts if isinstance(fact, Sighted)]
+        place, is_last = (batch.event_seq, batch.arrival_id), batch.is_last
+    assert sorted(seen) == [start, start + MINUTE]
+
+
+@on_sqlite
 def test_an_event_that_cannot_be_read_stops_nothing(ruled: Settings, night: Night, db: Database):
     engine = engine_of(ruled, db, night.clock)
     engine.turn()
