@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -63,7 +64,7 @@ class NewProduct:
 
 
 def quality_payload(quality: Quality) -> dict[str, Any]:
-    """Quality as JSON, the names of the public face."""
+    """Quality as JSON, the names of the public face; measures that are no numbers are left out."""
     return {
         "score": round(quality.score, 6),
         "is_degraded": quality.is_degraded,
@@ -72,7 +73,8 @@ def quality_payload(quality: Quality) -> dict[str, Any]:
             {"cause": item.cause.value, "probability": round(item.probability, 4)} for item in quality.causes
         ],
         "model": quality.model.label,
-        "measures": {name: float(value) for name, value in quality.measures.items()},
+        # Of pixels as large as 1e38 sums are infinite, which neither JSON nor Postgres can hold.
+        "measures": {name: float(value) for name, value in quality.measures.items() if math.isfinite(value)},
         "region_extent_px": quality.region_extent_px,
     }
 

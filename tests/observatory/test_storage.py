@@ -21,7 +21,7 @@ from observatory.storage.catalogue import FrameFilter
 from observatory.storage.events import NewEvent
 from observatory.storage.files import ProductFiles, StoredFile
 from observatory.storage.frames import Arrival, NewFrame, Priority, Status, path_text, text_path
-from observatory.storage.results import NewProduct, NewResult
+from observatory.storage.results import NewProduct, NewResult, quality_payload
 from observatory.storage.session import Database
 
 NOON = datetime(2024, 5, 8, 12, tzinfo=UTC)
@@ -219,6 +219,19 @@ def test_the_quality_series_is_in_order_and_its_bins_add_up(db: Database):
     assert binned[0]["score"] == pytest.approx(0.9)
     newest = catalogue.quality_series(db, "kso-halpha", None, None, bin_s=None, limit=5)
     assert [row["time"].second for row in newest] == [55, 56, 57, 58, 59]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_measure_that_is_no_number_is_left_out_and_its_frame_can_be_read(db: Database, value: float):
+    said = Quality(0.3, True, None, (), MODEL, {"strongest": value, "spikes": 0.5})
+    (task,) = frames.register(db, [new_frame(1)], [])
+    frames.claim(db, task.frame_id, "w", NOON)
+    assert finish(db, task.frame_id, said=said, made=[NewResult("quality", MODEL, quality_payload(said))])
+    assert results.newest_payloads(db, [task.frame_id], "quality")[task.frame_id]["measures"] == {
+        "spikes": 0.5
+    }
+    (row,), _ = catalogue.table(db, FrameFilter(), limit=5)
+    assert row[catalogue.TABLE_COLUMNS.index("score")] == 0.3
 
 
 def test_bins_before_1970_are_as_wide_as_all_others(db: Database):
