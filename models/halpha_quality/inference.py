@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,8 @@ from observatory.sun import LimbFit, compare_pointing, fit_limb, single_plane
 FloatArray = NDArray[np.floating]
 
 _NOT_SEEN = 0.35  # share of the disk without data beyond which the rest is not judged
-
+_NOT_NAMED = -10.0  # logit of a cause of which the network said nothing
+_BEYOND = 60.0  # badness of pixels so large that their squares are no numbers any more
 
 #: How sure the head must be of a cause where a fact has already disturbed what it sees.
 _DOUBT = {
@@ -173,6 +175,8 @@ class HalphaQuality:
         badness = -4.0  # nothing that could be judged speaks against it
         if reading.judged:
             badness = self.badness(reading)
+            if not math.isfinite(badness):
+                badness = _BEYOND
         probabilities: dict[Cause, float] = {}
         if reading.cause_logits is not None:
             probabilities = self._cause_probabilities(reading, degraded=badness > 0)
@@ -195,8 +199,8 @@ class HalphaQuality:
     def _logits(self, reading: Reading) -> FloatArray:
         """Logits of the head's causes, shifted as calibrated."""
         if reading.cause_logits is None:
-            return np.full(len(self._causes), -10.0)
-        return np.asarray(reading.cause_logits + self._cause_offsets)
+            return np.full(len(self._causes), _NOT_NAMED)
+        return np.nan_to_num(np.asarray(reading.cause_logits + self._cause_offsets), nan=_NOT_NAMED)
 
     def _cause_probabilities(self, reading: Reading, *, degraded: bool) -> dict[Cause, float]:
         """Causes that the head names: of a degraded frame, and of one whose cloud can be seen.
@@ -251,7 +255,7 @@ class HalphaQuality:
             p_value=conformal.p_value(badness, self._calibration),
             causes=tuple(CauseProbability(cause, value) for cause, value in ordered),
             model=self.identity,
-            measures=measures,
+            measures={name: value for name, value in measures.items() if math.isfinite(value)},
             region_map=reading.region,
             region_extent_px=extent,
         )

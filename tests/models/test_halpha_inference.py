@@ -126,6 +126,16 @@ def test_a_wrong_header_is_told(model: HalphaQuality, clean):
     assert not quality.is_degraded
 
 
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+@pytest.mark.parametrize("count", [50, 5000])
+def test_pixels_beyond_all_counts_make_a_bad_frame(model: HalphaQuality, clean, count: int):
+    pixels = clean.pixels.astype(np.float32)
+    pixels.flat[np.random.default_rng(1).integers(0, pixels.size, count)] = 3e38  # what stands for no value
+    quality = model.analyse(Frame(pixels, "halpha", RowOrder.BOTTOM, pointing=clean.pointing))
+    assert quality.score < 0.1 and quality.is_degraded and quality.causes
+    assert all(np.isfinite(value) for value in quality.measures.values())
+
+
 @settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 10_000), quarter=st.integers(1, 3), mirrored=st.booleans())
 def test_turning_or_mirroring_a_picture_hardly_moves_its_score(
