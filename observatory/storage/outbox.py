@@ -195,7 +195,10 @@ def note_sent(db: Database, claimed: Claimed, owner: str, now: datetime) -> bool
 def note_failed(
     db: Database, claimed: Claimed, owner: str, reason: str, now: datetime, retry_at: datetime | None
 ) -> None:
-    """Write down why an attempt failed; ``retry_at`` None gives the notification up."""
+    """Write down why an attempt failed; ``retry_at`` None gives the notification up.
+
+    Those of its alerts that a rule repeats are told again all the same when their time has come.
+    """
     values: dict[str, Any] = {"reason": reason[:_LONGEST_REASON], "claimed_by": None, "claimed_until": None}
     if retry_at is None:
         values |= {"state": State.FAILED.value, "finished_at": now}
@@ -203,14 +206,19 @@ def note_failed(
         values |= {"state": State.WAITING.value, "due_at": retry_at}
     with db.write() as connection:
         take_turn(connection)
-        connection.execute(
+        done = connection.execute(
             update(notifications).where(notifications.c.id == claimed.id, _is_mine(owner)).values(values)
         )
+        if done.rowcount and retry_at is None:
+            _plan_repeats(connection, claimed, now)
         count(connection, claimed.channel, "failed" if retry_at is None else "retried")
 
 
 def _plan_repeats(connection: Connection, claimed: Claimed, now: datetime) -> None:
-    """Tell those alerts again that still fire and that nobody has acknowledged, where their rule says so."""
+    """Tell those alerts again that still fire and that nobody has acknowledged, where their rule says so.
+
+    Also after a notification that did not arrive: what refused it may have been mended by then.
+    """
     rows = connection.execute(
         select(members)
         .join(alerts, alerts.c.id == members.c.alert_id)

@@ -93,6 +93,22 @@ def test_a_receiver_that_refuses_for_good_or_points_elsewhere_is_given_up_with_i
 
 
 @on_sqlite
+def test_an_alert_whose_message_was_given_up_is_repeated_as_its_rule_says(
+    alarms: Alarms, delivery: Delivery, receiver: Receiver, db: Database, clock: Clock
+) -> None:
+    receiver.answer = lambda _: 401
+    (number,) = alarms.fire(repeat=timedelta(hours=1))
+    empty(delivery)
+    clock.advance(minutes=59)
+    empty(delivery)
+    assert told(db, number)[0] == ("hook", "fired", "failed", 1) and len(receiver.posts) == 1
+    receiver.answer = lambda _: 200  # the token was mended
+    clock.advance(minutes=2)
+    empty(delivery)
+    assert ("hook", "repeat", "sent", 1) in told(db, number)
+
+
+@on_sqlite
 def test_receivers_that_hang_delay_no_other(
     settings: Settings, receiver: Receiver, db: Database, eventually: Callable[..., None]
 ) -> None:
