@@ -124,23 +124,19 @@ def _night_id(
     db: Database, connection: Connection, instrument: str, wavelength_nm: float, night: Night, now: datetime
 ) -> int:
     of = nights.c
-    mine = select(of.id).where(
+    mine = select(of.id, of.longitude_deg).where(
         of.instrument == instrument, of.wavelength_nm == wavelength_nm, of.date == night.date
     )
+    place = {"longitude_deg": night.longitude_deg, "start_at": night.start, "end_at": night.end}
     # Held until the frame's line is there: whoever takes the night for empty waits for it.
-    found = connection.execute(mine.with_for_update(read=True, key_share=True)).scalar_one_or_none()
+    found = connection.execute(mine.with_for_update(read=True, key_share=True)).one_or_none()
     if found is not None:
-        return int(found)
-    row = {
-        "instrument": instrument,
-        "wavelength_nm": wavelength_nm,
-        "date": night.date,
-        "longitude_deg": night.longitude_deg,
-        "start_at": night.start,
-        "end_at": night.end,
-    }
+        if found.longitude_deg == 0.0 != night.longitude_deg:  # nobody knew where the camera stands
+            connection.execute(update(nights).where(of.id == found.id).values(place))
+        return int(found.id)
+    row = {"instrument": instrument, "wavelength_nm": wavelength_nm, "date": night.date, **place}
     db.insert_new(connection, nights, [row])
-    night_id = int(connection.execute(mine).scalar_one())
+    night_id = int(connection.execute(mine).one().id)
     works = [
         {
             "night_id": night_id,

@@ -276,6 +276,16 @@ def test_a_night_whose_frame_comes_while_it_is_taken_for_empty_is_made(
     assert [work(at, work_id) for work_id in due(at)] == ["done"]
 
 
+def test_a_night_knows_where_its_camera_stands_once_that_is_told(at: Desk, tmp_path: Path):
+    frame_id = take(at, tmp_path, 0, longitude_deg=0.0)
+    with at.db.write() as connection:
+        moved_to(at, frame_id, -60.0, connection)
+    with at.db.read() as connection:
+        (row,) = connection.execute(select(night_table)).all()
+    assert (row.longitude_deg, row.start_at) == (-60.0, datetime(2026, 11, 20, 16, tzinfo=UTC))
+    assert row.end_at == row.start_at + timedelta(days=1)
+
+
 def test_a_defect_is_tried_again_and_a_night_that_failed_begins_anew_with_its_next_frame(
     at: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
