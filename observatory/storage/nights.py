@@ -91,9 +91,13 @@ class NewSlices:
 def write(db: Database, connection: Connection, frame: FrameFacts, new: NewSlices, now: datetime) -> None:
     """Write the lines of a frame and wake its night's works, inside the caller's transaction.
 
-    Frames without a time belong to no night. Call it before the events are appended.
+    Frames without a time belong to no night, and one that turns out to be of the day leaves the night that it was
+    put to. Call it before the events are appended.
     """
-    if frame.date_obs is None or new.is_daylight:
+    if frame.date_obs is None:
+        return
+    if new.is_daylight:
+        _leave(connection, frame.id, now)
         return
     night = night_of(frame.date_obs, new.longitude_deg)
     night_id = _night_id(db, connection, frame.instrument, new.wavelength_nm, night, now)
@@ -112,6 +116,13 @@ def write(db: Database, connection: Connection, frame: FrameFacts, new: NewSlice
     _wake(connection, night_id, max(night.end, now + _FILM_RESTS))
     if former is not None and former != night_id:  # the camera's place was told meanwhile
         _wake(connection, former, now + _FILM_RESTS)
+
+
+def _leave(connection: Connection, frame_id: int, now: datetime) -> None:
+    """Take the lines of a frame away: where the Sun stood was told after they were written."""
+    mine = delete(sky_slices).where(sky_slices.c.frame_id == frame_id).returning(sky_slices.c.night_id)
+    for night_id in connection.execute(mine).scalars().all():
+        _wake(connection, night_id, now + _FILM_RESTS)
 
 
 def _as_bytes(line: NDArray[np.uint8]) -> bytes:

@@ -286,6 +286,18 @@ def test_a_night_knows_where_its_camera_stands_once_that_is_told(at: Desk, tmp_p
     assert row.end_at == row.start_at + timedelta(days=1)
 
 
+def test_a_frame_that_turns_out_to_be_of_the_day_leaves_its_night(at: Desk, tmp_path: Path):
+    frame_id = take(at, tmp_path, 0)
+    take(at, tmp_path, 1)
+    by_day = nights.NewSlices(lines(), 15.0, is_daylight=True)
+    with at.db.write() as connection:
+        nights.write(
+            at.db, connection, FrameFacts(frame_id, "kho", EVENING, EVENING), by_day, datetime.now(UTC)
+        )
+    assert [work(at, work_id) for work_id in due(at)] == ["done"]
+    assert payload(at)["frames"] == 1
+
+
 def test_a_defect_is_tried_again_and_a_night_that_failed_begins_anew_with_its_next_frame(
     at: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
