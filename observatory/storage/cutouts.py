@@ -310,15 +310,11 @@ def forget(db: Database, unused_since: datetime, limit: int = 100) -> Removed | 
     more when it is asked for.
     """
     with db.write() as connection:
-        old = (
-            select(cutouts.c.id)
-            .where(cutouts.c.used_at < unused_since, cutouts.c.status.not_in(UNDER_WAY))
-            .order_by(cutouts.c.used_at)
-            .limit(limit)
-        )
+        is_old = and_(cutouts.c.used_at < unused_since, cutouts.c.status.not_in(UNDER_WAY))
+        old = select(cutouts.c.id).where(is_old).order_by(cutouts.c.used_at).limit(limit)
         gone = connection.execute(
             delete(cutouts)
-            .where(cutouts.c.id.in_(old))
+            .where(cutouts.c.id.in_(old), is_old)  # once more: somebody may ask for one at this moment
             .returning(cutouts.c.frame_id, cutouts.c.sha256, cutouts.c.path)
         ).all()
         files = {row.path: row for row in gone if row.path is not None}

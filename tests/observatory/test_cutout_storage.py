@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, update
 
 from observatory.field_of_view import FieldOfView, FieldUnit
 from observatory.storage import cutouts, frames, queues
@@ -14,7 +16,10 @@ from observatory.storage.cutouts import CutoutStatus, Wanted
 from observatory.storage.files import StoredFile
 from observatory.storage.frames import NewFrame
 from observatory.storage.results import NewProduct
+from observatory.storage.schema import cutouts as table
 from observatory.storage.session import Database
+from tests.meeting import meet
+from tests.service.telescope import on_postgres
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FIELD = FieldOfView(10, 20, 64, 32, FieldUnit.PIXEL)
@@ -168,3 +173,18 @@ def test_what_nobody_asks_for_is_removed_and_shared_files_stay(db: Database, fra
     assert (status(db, waiting), status(db, fresh)) == ("waiting", "done")
     assert cutouts.forget(db, NOW + timedelta(days=30)) is None
     assert ask(db, frame_id, networks=["a"])["id"] > fresh  # a number never names other bytes
+
+
+@on_postgres
+def test_a_cutout_that_is_asked_for_while_old_ones_are_removed_stays(
+    db: Database, frame_id: int, eventually: Callable[..., None]
+) -> None:
+    old = ask(db, frame_id)["id"]
+    finish(db, old)
+
+    def hold(connection: Connection) -> None:
+        again = NOW + timedelta(days=31)
+        connection.execute(update(table).where(table.c.id == old).values(used_at=again))
+
+    meet(db, hold, [lambda: cutouts.forget(db, NOW + timedelta(days=30))], eventually)
+    assert status(db, old) == "done"
