@@ -145,6 +145,11 @@ class _Cells:
         # has its margin already.
         is_due = np.isin(self.state, (State.EXPECTED, State.ECLIPSE)).astype(np.float64)
         self._shift = np.concatenate([[0.0], is_due[1:] - is_due[:-1], [0.0]]) * _EDGE
+        is_turn = np.concatenate([[True], self.state[1:] != self.state[:-1], [True]])
+        self._turns = np.flatnonzero(is_turn)
+        # Of each edge the turn at it or before it, and the one at it or after it.
+        self._turn_before = np.cumsum(is_turn) - 1
+        self._turn_after = np.where(is_turn, self._turn_before, self._turn_before + 1)
 
     def __len__(self) -> int:
         return len(self.state)
@@ -172,9 +177,10 @@ class _Cells:
         last = holes.origin + holes.count * holes.step
         begin, end = self.place(first), self.place(last)
         cell = np.clip(begin, 0, len(self) - 1)
-        low = self.edges[cell] + self._shift[cell] * holes.step
-        high = self.edges[cell + 1] + self._shift[cell + 1] * holes.step
-        # Nearly all holes lie in one cell; only those that do not are walked through one by one.
+        turns = self.edges[self._turns]
+        low = np.maximum(self.edges[cell], turns[self._turn_before[cell]] + _EDGE * holes.step)
+        high = np.minimum(self.edges[cell + 1], turns[self._turn_after[cell + 1]] - _EDGE * holes.step)
+        # Nearly all holes lie in one cell, and far from its ends; only others are walked through one by one.
         is_whole = (begin == end) & (begin == cell) & (first >= low) & (last < high) & (holes.count > 0)
         np.add.at(lost, cell[is_whole], holes.count[is_whole])
         whole = np.flatnonzero(is_whole)
@@ -185,22 +191,32 @@ class _Cells:
         outside = (end < 0) | (begin >= len(self)) | (holes.count <= 0)
         for number in np.flatnonzero(~is_whole & ~outside):
             hole = holes.origin[number], holes.step[number], int(holes.count[number])
-            self._walk(hole, int(begin[number]), int(end[number]), lost, found)
+            self._walk(hole, lost, found)
         return lost, found.as_gaps(holes.trailing_s)
 
-    def _walk(
-        self, hole: tuple[float, float, int], begin: int, end: int, lost: NDArray[np.int64], found: _Found
-    ) -> None:
+    def _shifted(self, first: int, last: int, step: float) -> Seconds:
+        """Edges between which the slots of a hole are counted: turns are shifted, and none overtakes another.
+
+        An edge of a bin that a turn is shifted over goes with it: the slots between are counted once, and for
+        the same reason as without bins.
+        """
+        low, high = self._turn_before[first], self._turn_after[last]
+        turns = self._turns[low : high + 1]
+        shifted = np.maximum.accumulate(self.edges[turns] + self._shift[turns] * step)
+        edges = slice(first, last + 1)
+        before, after = shifted[self._turn_before[edges] - low], shifted[self._turn_after[edges] - low]
+        return np.clip(self.edges[edges], before, after)
+
+    def _walk(self, hole: tuple[float, float, int], lost: NDArray[np.int64], found: _Found) -> None:
         origin, step, count = hole
-
-        def before(edge: int) -> int:
-            """How many slots of the hole lie before an edge."""
-            at = self.edges[edge] + self._shift[edge] * step
-            return int(np.clip(np.ceil((at - origin) / step) - 1, 0, count))
-
+        ends = self.place(np.array([origin + (1 - _EDGE) * step, origin + (count + _EDGE) * step]))
+        begin, end = np.clip(ends, 0, len(self) - 1)
+        at = self._shifted(int(begin), int(end) + 1, step)
+        before = np.clip(np.ceil((at - origin) / step) - 1, 0, count).astype(int)  # slots before each edge
         former: State | None = None
-        for cell in range(max(begin - 1, 0), min(end + 1, len(self) - 1) + 1):
-            start, stop = before(cell), before(cell + 1)
+        for cell, start, stop in zip(
+            range(begin, end + 1), before[:-1].tolist(), before[1:].tolist(), strict=True
+        ):
             if stop <= start:
                 continue
             lost[cell] += stop - start

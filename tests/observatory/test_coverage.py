@@ -242,6 +242,17 @@ def test_bins_add_up_to_the_whole(bin_s: float) -> None:
     assert written(times, plan=plan, days=3).total == total
 
 
+@pytest.mark.parametrize("bin_s", [250.0, 1000.0])
+def test_bins_narrower_than_the_cadence_count_no_lost_frame_twice(bin_s: float) -> None:
+    for late_s in range(0, 1200, 100):
+        start = datetime.fromtimestamp(START_S + 10_000 + late_s, UTC)
+        closed = Window(start, start + timedelta(seconds=9_700))
+        plan = Plan(cadence_s=1200.0, maintenance=(closed,))
+        times = START_S + 1200.0 * np.array([0, 1, 2, 3, 60, 61])
+        whole, cut = (written(times, plan=plan, **more) for more in ({}, {"bin_s": bin_s}))
+        assert cut.total == whole.total and len(cut.gaps) == len(whole.gaps)
+
+
 def test_lateness_is_told_in_percentiles() -> None:
     late = np.arange(1.0, 101.0)
     one = ledger(
