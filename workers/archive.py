@@ -81,11 +81,10 @@ class ArchiveIngester(Ingester):
         return done
 
     def _found(self) -> Iterator[tuple[str, Candidate]]:
-        temporary = self._settings.ingest.temporary
         for folder in self._folders:
             for path, signature in walk_in_order(folder.path):
                 # A folder inside another that was named, too, is taken by its own name.
-                if self._folder_of(path) is folder and folder.wants(os.path.basename(path), temporary):  # noqa: PTH119
+                if self._taker_of(path) is folder:
                     yield path, Candidate(folder, None, signature)
 
     def _unknown(self, piece: list[tuple[str, Candidate]], *, with_rejected: bool) -> dict[str, Candidate]:

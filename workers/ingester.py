@@ -163,6 +163,7 @@ class Ingester:
                 )
         self._settings, self._db, self._publisher = settings, db, publisher
         self._folders, self._priority, self._span = folders, priority, span
+        self._places = list(dict.fromkeys(folder.path for folder in folders))
         self._noticed: queue.SimpleQueue[tuple[str, Sign, datetime]] = queue.SimpleQueue()
         self._pending: dict[str, Candidate] = {}
         self._seen: dict[str, Signature] = {}
@@ -185,15 +186,13 @@ class Ingester:
             if sign is Sign.GONE:
                 self._pending.pop(path, None)
             elif sign is Sign.FOLDER:
-                folder = self._folder_of(path)
-                if folder is not None:
-                    self._scan(Path(path), folder)
+                self._scan(Path(path))
             else:
                 self._consider(path, at if sign is Sign.CLOSED else None)
 
     def _consider(self, path: str, closed_at: datetime | None) -> None:
-        folder = self._folder_of(path)
-        if folder is None or not folder.wants(Path(path).name, self._settings.ingest.temporary):
+        folder = self._taker_of(path)
+        if folder is None:
             return
         known = self._pending.get(path)
         if known is None:
@@ -204,27 +203,33 @@ class Ingester:
         elif closed_at is not None:
             known.closed_at, known.is_open, known.due = closed_at, False, 0.0
 
-    def _folder_of(self, path: str) -> WatchFolder | None:
+    def _taker_of(self, path: str) -> WatchFolder | None:
+        """Who takes a file: the innermost folder around it; where several cameras share that one, by its name."""
         inside = [folder for folder in self._folders if path.startswith(f"{folder.path}/")]
-        return max(inside, key=lambda folder: len(str(folder.path)), default=None)
+        innermost = max((len(str(folder.path)) for folder in inside), default=0)
+        name = os.path.basename(path)  # noqa: PTH119 - a Path for each of 10⁵ names costs a second
+        for folder in inside:
+            if len(str(folder.path)) == innermost and folder.wants(name, self._settings.ingest.temporary):
+                return folder
+        return None
 
     # -- scanning ---------------------------------------------------------------------------
 
     def scan(self) -> int:
         """Compare all folders with what was seen; return how many files are new or changed."""
-        return sum(self._scan(folder.path, folder, is_whole=True) for folder in self._folders)
+        return sum(self._scan(path, is_whole=True) for path in self._places)
 
-    def _scan(self, start: Path, folder: WatchFolder, *, is_whole: bool = False) -> int:
+    def _scan(self, start: Path, *, is_whole: bool = False) -> int:
         """Find new files below a folder; a whole scan also forgets those that are gone."""
         found = 0
         present: set[str] = set()
         for path, signature in _walk(start):
             if is_whole:
                 present.add(path)
-            name = os.path.basename(path)  # noqa: PTH119 - a Path for each of 10⁵ names costs a second
             if self._seen.get(path) == signature or path in self._pending:
                 continue
-            if self._folder_of(path) is not folder or not folder.wants(name, self._settings.ingest.temporary):
+            folder = self._taker_of(path)
+            if folder is None:
                 continue
             self._pending[path] = Candidate(folder, None, signature)
             found += 1

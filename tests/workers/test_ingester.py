@@ -345,6 +345,37 @@ def test_a_cameras_own_folder_names_its_frames_and_filters_by_pattern(
     assert next(row["family"] for row in rows(home) if row["file_name"] == "1.png") == "allsky"
 
 
+def test_two_cameras_that_write_into_one_folder_are_told_apart_by_their_patterns(
+    quick: Settings, home: Database, incoming: Path, rows: Rows
+):
+    settings = load_settings(
+        data_dir=quick.data_dir,
+        watch=[incoming],
+        instruments={
+            "north": {"kind": "halpha", "watch": [incoming], "patterns": ["n_*"]},
+            "south": {"kind": "halpha", "watch": [incoming], "patterns": ["s_*"]},
+        },
+    )
+    for number, name in enumerate(("n_1.png", "s_1.png", "other.png"), 1):
+        drop(incoming / name, sun_picture(number=number))
+    once(settings, home, *watch_folders(settings))
+    by_name = {row["file_name"]: row["instrument"] for row in rows(home)}
+    assert by_name == {"n_1.png": "north", "s_1.png": "south", "other.png": "halpha"}
+
+
+def test_a_folder_that_is_moved_in_is_taken_by_each_of_the_cameras_that_share_its_place(
+    patient: Settings, home: Database, incoming: Path, rows: Rows, watching: Watching, eventually: Eventually
+):
+    night = incoming.parent / "night"
+    night.mkdir()
+    drop(night / "n_1.png", sun_picture(number=1))
+    drop(night / "s_1.png", sun_picture(number=2))
+    north, south = (WatchFolder(incoming, "halpha", (pattern,)) for pattern in ("n_*", "s_*"))
+    with watching(patient, home, north, south):
+        night.rename(incoming / "night")
+        eventually(lambda: len(rows(home)) == 2, "one of the two was passed over")
+
+
 def test_a_folder_of_one_camera_inside_a_shared_one_is_taken_once(
     quick: Settings, home: Database, incoming: Path, rows: Rows
 ):
