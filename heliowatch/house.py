@@ -9,6 +9,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -48,17 +49,39 @@ def current(settings: Settings) -> int:
 
 
 def folders_of(settings: Settings, named: list[Path], instrument: str | None) -> list[WatchFolder]:
-    """Folders named on the command line, else those of the settings."""
+    """Folders named on the command line, else those of the settings.
+
+    A named folder that the settings give to a camera stays that camera's, with its patterns.
+    """
     from workers.ingester import WatchFolder, watch_folders
 
     if instrument is not None and instrument not in settings.stations:
         kind_of(instrument)
-    folders = [WatchFolder(path.resolve(), instrument) for path in named] or watch_folders(settings)
+    configured = watch_folders(settings)
+    if not named:
+        folders = configured
+    elif instrument is not None:
+        folders = [WatchFolder(path.resolve(), instrument) for path in named]
+    else:
+        cameras = [folder for folder in configured if folder.instrument is not None]
+        folders = [folder for path in named for folder in _known(path.resolve(), cameras)]
     if not folders:
         raise SettingsError(
             "there is no folder to watch: name one, or set watch or instruments in the settings"
         )
     return folders
+
+
+def _known(path: Path, cameras: list[WatchFolder]) -> list[WatchFolder]:
+    """A folder that was named without an instrument, with what the settings say of it and of those inside it."""
+    from workers.ingester import WatchFolder
+
+    around = [camera for camera in cameras if path.is_relative_to(camera.path)]
+    if around:
+        innermost = max((camera.path for camera in around), key=lambda place: len(place.parts))
+        return [replace(camera, path=path) for camera in around if camera.path == innermost]
+    inside = [camera for camera in cameras if camera.path.is_relative_to(path) and camera.path.is_dir()]
+    return [*inside, WatchFolder(path)]
 
 
 def uploads_of(settings: Settings) -> list[WatchFolder]:

@@ -1,0 +1,50 @@
+"""Which camera's the folders are that are named on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from heliowatch.house import folders_of
+from observatory.settings import Settings, load_settings
+from workers.ingester import WatchFolder
+
+
+@pytest.fixture
+def dome(tmp_path: Path) -> Path:
+    """The folder of a camera."""
+    folder = (tmp_path / "cameras" / "dome").resolve()
+    (folder / "2026").mkdir(parents=True)
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path, dome: Path) -> Settings:
+    """A camera with a folder of its own."""
+    dome_cam = {"kind": "allsky", "watch": [dome], "patterns": ["*.jpg"]}
+    return load_settings(data_dir=tmp_path / "data", instruments={"dome-cam": dome_cam})
+
+
+def test_a_named_folder_that_the_settings_give_to_a_camera_stays_its_own(settings: Settings, dome: Path):
+    assert folders_of(settings, [dome], None) == [WatchFolder(dome, "dome-cam", ("*.jpg",))]
+
+
+def test_so_does_a_folder_inside_it(settings: Settings, dome: Path):
+    night = dome / "2026"
+    assert folders_of(settings, [night], None) == [WatchFolder(night, "dome-cam", ("*.jpg",))]
+
+
+def test_a_camera_inside_a_named_folder_keeps_its_frames(settings: Settings, dome: Path):
+    own = WatchFolder(dome, "dome-cam", ("*.jpg",))
+    assert folders_of(settings, [dome.parent], None) == [own, WatchFolder(dome.parent)]
+
+
+def test_an_instrument_that_is_named_with_the_folder_wins(settings: Settings, dome: Path):
+    assert folders_of(settings, [dome], "kso-halpha") == [WatchFolder(dome, "kso-halpha")]
+
+
+def test_a_folder_of_which_the_settings_say_nothing_is_nobodys(settings: Settings, tmp_path: Path):
+    assert folders_of(settings, [tmp_path], None)[-1] == WatchFolder(tmp_path.resolve())
+    elsewhere = tmp_path / "elsewhere"
+    assert folders_of(settings, [elsewhere], None) == [WatchFolder(elsewhere.resolve())]
