@@ -18,6 +18,7 @@ from observatory.sky import Seconds
 
 DRIFT = 0.10  # share by which the true spacing may differ from the cadence that people gave
 LEAST_LEARNED = 8  # spacings from which a cadence can be learned at all
+_PILE_S = 0.25  # typical spacing of files that were copied together, without times of their own: no cadence
 _BLOCK = 64  # spacings over which it is one
 _ALIKE = 0.5  # spacings that differ less from a cadence belong to it
 _TWICE = 0.05  # of the longer spacings: below it, a frame came twice
@@ -127,7 +128,7 @@ def _blocks(steps: NDArray[np.float64]) -> NDArray[np.float64]:
         low = (table < (1 - _ALIKE) * typical[:, None]).sum(axis=1)
         high = (table <= (1 + _ALIKE) * typical[:, None]).sum(axis=1)
         typical = table[rows, np.minimum((low + high) // 2, _BLOCK - 1)]
-    is_told = (told >= LEAST_LEARNED) & np.isfinite(typical) & (typical > 0)
+    is_told = (told >= LEAST_LEARNED) & np.isfinite(typical) & (typical >= _PILE_S)
     return np.where(is_told, _finer(ordered, np.where(is_told, typical, 1.0)), np.nan)
 
 

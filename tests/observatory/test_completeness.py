@@ -159,6 +159,15 @@ def test_what_the_database_tells_is_what_was_written(db: Database, settings: Set
     assert missing(one)[0].start.timestamp() == pytest.approx(times[58], abs=1)
 
 
+def test_files_that_were_copied_together_tell_no_cadence(db: Database, settings: Settings) -> None:
+    start_s = JUNE.timestamp() + 8 * 3600
+    now = JUNE + timedelta(hours=9)
+    put(db, "kso-halpha", start_s + np.arange(12) * 0.05, date_obs=None, date_obs_source="none")
+    one = write(db, settings, "kso-halpha", JUNE, JUNE + DAY, now=now)
+    assert (one.cadence_s, one.total.expected, one.total.missing, one.total.frames) == (None, 0, 0, 12)
+    assert completeness.current_gap(db, settings, "kso-halpha", now)[0] is None
+
+
 def test_the_same_bytes_again_are_received_but_not_usable(db: Database, settings: Settings) -> None:
     start_s = JUNE.timestamp() + 8 * 3600
     times = start_s + np.arange(0.0, 3600.0, 60.0)
