@@ -56,13 +56,23 @@ def test_head_of_the_stream_ends_at_once_and_leaves_no_listener(app: FastAPI) ->
 
 
 @on_sqlite
-@pytest.mark.parametrize("path", ["/", "/api/v1/frames", "/api/v1/products/1/data", "/static/now.js"])
-def test_options_names_what_is_allowed(client: TestClient, path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/", "GET, HEAD, OPTIONS"),
+        ("/api/v1/products/1/data", "GET, HEAD, OPTIONS"),
+        ("/static/now.js", "GET, HEAD, OPTIONS"),
+        ("/api/v1/frames", "GET, HEAD, OPTIONS, POST"),
+        ("/api/v1/frames/1/mark", "OPTIONS, PUT"),
+        ("/api/v1/reprocess/1", "DELETE, GET, HEAD, OPTIONS"),
+    ],
+)
+def test_options_names_what_is_allowed(client: TestClient, path: str, allowed: str) -> None:
     answer = client.options(path)
     assert (answer.status_code, answer.content) == (204, b"")
-    assert answer.headers["allow"] == "GET, HEAD, OPTIONS"
-    refused = client.delete(path)
-    assert (refused.status_code, refused.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert answer.headers["allow"] == allowed
+    refused = client.patch(path)
+    assert (refused.status_code, refused.headers["allow"]) == (405, allowed)
     assert client.options("/api/v1/nothing").status_code == 404
 
 
