@@ -118,9 +118,27 @@ async def _on_problem(_: Request, error: Exception) -> Response:
 async def _on_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     allowed = _allowed_values(request)
-    errors = [_parameter_problem(item, allowed) for item in error.errors()]
+    errors = [_body_problem(item, request) or _parameter_problem(item, allowed) for item in error.errors()]
     detail = "; ".join(f"{item.parameter}: {item.detail}" for item in errors)
     return problem_response(422, "invalid-parameter", detail, errors)
+
+
+def _body_problem(item: Mapping[str, Any], request: Request) -> ParameterProblem | None:
+    """What is wrong with a body as a whole; None when it is something else."""
+    if item["type"] == "json_invalid":
+        place, why = item["loc"][-1], item.get("ctx", {}).get("error", "it cannot be read")
+        return ParameterProblem(
+            parameter="body", detail=f"is no JSON: {why}, at character {place}", allowed="JSON in UTF-8"
+        )
+    if item["loc"] != ("body",) or item["type"] == "missing":
+        return None
+    kind = request.headers.get("content-type", "")
+    if "json" not in kind.partition(";")[0].lower():
+        detail = f"does not say that the body is JSON{': ' + kind[:100] if kind else ''}"
+        return ParameterProblem(parameter="Content-Type", detail=detail, allowed="application/json")
+    return ParameterProblem(
+        parameter="body", detail="is no JSON object", allowed='an object, such as {"name": "value"}'
+    )
 
 
 def _parameter_problem(item: Mapping[str, Any], allowed: Mapping[str, str]) -> ParameterProblem:

@@ -102,6 +102,26 @@ def test_a_frame_that_cannot_be_is_refused(writer: TestClient, number: object) -
 
 
 @on_sqlite
+@pytest.mark.parametrize(
+    ("body", "kind", "parameter", "says"),
+    [
+        (b'{"mark": "bad"', "application/json", "body", "is no JSON"),
+        (b"[]", "application/json", "body", "is no JSON object"),
+        (b'{"mark": "bad"}', "text/plain", "Content-Type", "text/plain"),
+        (b'{"mark": "bad"}', "application/x-www-form-urlencoded", "Content-Type", "form-urlencoded"),
+    ],
+)
+def test_a_body_that_cannot_be_read_is_told_as_the_body(
+    writer: TestClient, telescope: Telescope, body: bytes, kind: str, parameter: str, says: str
+) -> None:
+    path = f"/api/v1/frames/{telescope.observe()}/mark"
+    answer = writer.put(path, content=body, headers={"Content-Type": kind})
+    (error,) = answer.json()["errors"]
+    assert (answer.status_code, error["parameter"]) == (422, parameter)
+    assert says in error["detail"] and error["allowed"]
+
+
+@on_sqlite
 def test_a_frame_that_is_not_there_is_not_found(writer: TestClient, db: Database) -> None:
     assert put(writer, 77, {"mark": "bad"}).status_code == 404
     assert writer.get("/api/v1/frames/77/marks").status_code == 404
