@@ -7,7 +7,7 @@ import binascii
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -83,6 +83,14 @@ def parse_moment(word: str) -> datetime:
         raise ValueError(f"{word[:40]!r} is no ISO 8601 time") from error
 
 
+def parse_day(word: str) -> date:
+    """Read a day in ISO 8601."""
+    try:
+        return date.fromisoformat(word.strip())
+    except ValueError as error:
+        raise ValueError(f"{word[:20]!r} is no ISO 8601 day") from error
+
+
 def parse_time_range(word: str) -> TimeRange:
     """Read ``START/END``."""
     sides = word.split("/")
@@ -151,6 +159,7 @@ TimeRangeText = Annotated[TimeRange, _read(parse_time_range), _text]
 WavelengthText = Annotated[float, _read(parse_wavelength), _text]
 AreaText = Annotated[LeastArea, _read(parse_area), _text]
 BinText = Annotated[int, _read(parse_bin), _text]
+DayText = Annotated[date, _read(parse_day), WithJsonSchema({"type": "string", "format": "date"})]
 MomentText = Annotated[datetime, _read(parse_moment), _text]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -14,7 +13,7 @@ from observatory.observing import State
 from service import columns, coverage, examples
 from service.context import Here
 from service.described import list_answers
-from service.filters import FORMAT_WORDS, InstrumentName, TableFormat, TimeRangeText
+from service.filters import FORMAT_WORDS, DayText, InstrumentName, TableFormat, TimeRangeText
 from service.formats import chosen_format
 from service.paging import list_response
 from service.tables import Table, table_response
@@ -33,7 +32,7 @@ class CoverageQuery(BaseModel):
     time: TimeRangeText | None = Field(
         None, description=coverage.TIME_WORDS, examples=["2026-11-20/2026-11-21"]
     )
-    date: dt.date | None = Field(None, description=coverage.DATE_WORDS)
+    date: DayText | None = Field(None, description=coverage.DATE_WORDS)
     instrument: InstrumentName | None = Field(None, description="name of an instrument, such as kso-halpha")
     bin: Literal["1h", "1d"] | None = Field(
         None, description="1h or 1d; bins begin at full hours and days, UTC"
@@ -49,7 +48,7 @@ class GapQuery(BaseModel):
     time: TimeRangeText | None = Field(
         None, description=coverage.TIME_WORDS, examples=["2026-11-20/2026-11-21"]
     )
-    date: dt.date | None = Field(None, description=coverage.DATE_WORDS)
+    date: DayText | None = Field(None, description=coverage.DATE_WORDS)
     instrument: InstrumentName | None = Field(None, description="name of an instrument, such as kso-halpha")
     state: Literal["missing", "night", "eclipse", "maintenance", "weather"] | None = Field(
         None, description="one of missing, night, eclipse, maintenance, weather"

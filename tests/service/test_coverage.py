@@ -100,6 +100,8 @@ def test_both_are_given_as_votable_and_parquet(client: TestClient, filled: None)
         ({"time": "2026-06-01/2026-06-02", "date": "2026-06-01"}, "either"),
         ({"time": "9999-12-31T23:59:59.9Z/.."}, "calendar"),
         ({"date": "yesterday"}, "a day, UTC"),
+        ({"date": "0"}, "a day, UTC"),
+        ({"date": "1764806400"}, "a day, UTC"),
         ({"date": "0001-01-01"}, "a day, UTC"),
         ({"bin": "5m"}, "1h or 1d"),
         ({"format": "xlsx"}, "json, csv, votable or parquet"),
@@ -114,6 +116,11 @@ def test_a_parameter_that_cannot_be_used_is_named(
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
     assert word in answer.text
+
+
+@on_sqlite
+def test_a_day_may_be_written_without_hyphens(client: TestClient) -> None:
+    assert client.get(LEDGER, params={"date": "20260601"}).json()["start"] == "2026-06-01T00:00:00Z"
 
 
 @on_sqlite
