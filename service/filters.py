@@ -272,6 +272,14 @@ class FrameQuery(FrameFilters):
         return None if self.cursor is None else read_cursor(self.cursor, self.order)
 
 
+class AsOfQuery(BaseModel):
+    """As of when a frame or its results are asked for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    as_of: MomentText | None = Field(None, description=AS_OF_WORDS, examples=["2026-11-20T08:00Z"])
+
+
 class QualityQuery(BaseModel):
     """What part of the quality series is wanted, and how fine."""
 

@@ -12,7 +12,7 @@ from observatory.storage.frame_keys import Key
 from service import columns, examples, listing
 from service.context import Context, Here
 from service.described import list_answers, one_answer
-from service.filters import MAX_ID, FrameQuery
+from service.filters import MAX_ID, AsOfQuery, FrameQuery
 from service.formats import chosen_format
 from service.paging import base_of, list_response
 from service.problems import NotFoundError, ParameterError
@@ -79,10 +79,12 @@ _NO_FRAME = "there is no frame 4711"
     responses=one_answer(FrameDetail, examples.FRAME_DETAIL, _NO_FRAME),
     response_class=Response,
 )
-def get_frame(request: Request, here: Here, frame_id: FrameId) -> Response:
-    """One frame."""
+def get_frame(
+    request: Request, here: Here, frame_id: FrameId, query: Annotated[AsOfQuery, Query()]
+) -> Response:
+    """One frame; with `as_of` its quality and sky are those known then."""
     row = _existing(here, frame_id)
-    shape = frames_as_json(here.db, [row], base_of(request))[0]
+    shape = frames_as_json(here.db, [row], base_of(request), query.as_of)[0]
     return json_response(shape | {"arrivals": len(row["paths"]), "attempts": row["attempts"]})
 
 

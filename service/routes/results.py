@@ -6,13 +6,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from observatory.storage import catalogue, provenance
 from service import examples
 from service.context import Context, Here
 from service.described import one_answer
-from service.filters import AS_OF_WORDS, MAX_ID, MomentText
+from service.filters import MAX_ID, AsOfQuery
 from service.paging import base_of
 from service.problems import NotFoundError
 from service.result_shapes import ProvShape, ResultList, ResultShape, result_as_json, result_as_prov
@@ -25,21 +24,13 @@ ResultId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a result"
 _NO_RESULT = "there is no result 9001"
 
 
-class ResultQuery(BaseModel):
-    """As of when results are asked for."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    as_of: MomentText | None = Field(None, description=AS_OF_WORDS, examples=["2026-11-20T08:00Z"])
-
-
 @router.get(
     "/frames/{frame_id}/results",
     responses=one_answer(ResultList, examples.RESULTS, "there is no frame 4711"),
     response_class=Response,
 )
 def list_results(
-    request: Request, here: Here, frame_id: FrameId, query: Annotated[ResultQuery, Query()]
+    request: Request, here: Here, frame_id: FrameId, query: Annotated[AsOfQuery, Query()]
 ) -> Response:
     """What the analyses said of a frame, newest first, each with what made it.
 

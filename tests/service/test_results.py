@@ -173,6 +173,10 @@ def test_lists_and_series_tell_the_quality_that_was_known_at_a_time(client: Test
         "model": "halpha-quality 1.0.0",
     }
     assert known[later]["quality"] is None
+    for one in (frame_id, later):
+        alone = client.get(f"{FRAMES}/{one}", params={"as_of": then}).json()
+        assert alone["quality"] == known[one]["quality"]
+    assert client.get(f"{FRAMES}/{frame_id}", params={"as_of": "then"}).status_code == 422
     series = client.get("/api/v1/quality", params={"as_of": then}).json()["items"]
     assert [(point["id"], point["score"]) for point in series] == [(frame_id, 0.25)]
 
