@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
+from fastapi import Request
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -443,6 +444,20 @@ class SkyQuery(_SeriesQuery):
         description="one of arc, diffuse, discrete, cloud, moon, clear; or aurora (arc, diffuse and discrete), or "
         "none (what could not be judged, with the reason). All that could be judged when left out",
     )
+
+
+async def once_each(request: Request) -> None:
+    """Refuse a parameter that is given more than once: one of its values would count, in silence.
+
+    Raises
+    ------
+    ParameterError
+    """
+    seen = set()
+    for name, _ in request.query_params.multi_items():
+        if name in seen:
+            raise ParameterError(name, "is given more than once", "one value; ask once for each")
+        seen.add(name)
 
 
 def write_cursor(moment: datetime, frame_id: int, order: str) -> str:

@@ -26,6 +26,7 @@ from service.bodies import Bodies
 from service.broker import TaskSender
 from service.context import Context, QueueProbe
 from service.described import restore_examples
+from service.filters import once_each
 from service.gate import AuditTrail, RateLimits
 from service.identity import Issuer, Keyring
 from service.limits import Limiter
@@ -140,7 +141,9 @@ def create_app(
         audit,
     ):
         writing = [in_turn] if routes in (marks, reprocess, alerts, silences) else []
-        app.include_router(routes.router, prefix=API, dependencies=[Depends(guard), *writing])
+        app.include_router(
+            routes.router, prefix=API, dependencies=[Depends(guard), Depends(once_each), *writing]
+        )
     app.include_router(hapi.router, dependencies=[Depends(guard)])
     app.include_router(vo.router, dependencies=[Depends(guard)])
     app.include_router(health.router)

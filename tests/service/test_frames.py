@@ -137,6 +137,7 @@ def test_pages_neither_lose_nor_repeat_while_frames_arrive(
         ("wavelength=" + "9" * 400 + "nm", "wavelength", "193A"),
         ("instrument=%00", "instrument", "name of an instrument"),
         ("quality_mim=0.5", "quality_mim", "quality_min"),
+        ("instrument=kso-halpha&limit=1&instrument=aia-193", "instrument", "ask once for each"),
     ],
 )
 def test_a_wrong_parameter_is_named_with_what_is_allowed(
