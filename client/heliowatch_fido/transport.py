@@ -9,7 +9,7 @@ import random
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from http.client import HTTPResponse
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
@@ -82,11 +82,16 @@ class Connection:
         ------
         UnreachableError
             When the server gave one of another server.
+        ValueError
+            When a parameter has several values.
         """
         full = urljoin(self.url + "/", path if "://" in path else self._rooted(path))
         if urlsplit(full)[:2] != urlsplit(self.url)[:2]:
             raise UnreachableError(self.url, f"it points to another server: {full}")
         given = {name: value for name, value in (parameters or {}).items() if value is not None}
+        for name, value in given.items():
+            if isinstance(value, Iterable) and not isinstance(value, str):
+                raise ValueError(f"{name} takes one value, not {value!r}: ask once for each")
         return f"{full}?{urlencode(given)}" if given else full
 
     def _rooted(self, path: str) -> str:

@@ -52,6 +52,11 @@ def test_an_empty_answer_is_an_empty_table(client: Client) -> None:
     assert "date_obs" in table.colnames
 
 
+def test_several_values_for_one_filter_are_refused_and_not_an_empty_answer(client: Client) -> None:
+    with pytest.raises(ValueError, match="instrument takes one value"):
+        client.frames(instrument=["kso-halpha", "aia-193"])  # type: ignore[arg-type]
+
+
 def test_a_limit_holds_and_none_reads_every_page(client: Client) -> None:
     assert len(client.frames(time=DAY, limit=5)) == 5
     assert len(client.frames(time=DAY, limit=None)) == 15
