@@ -18,7 +18,6 @@ from observatory.sky import Seconds
 
 DRIFT = 0.10  # share by which the true spacing may differ from the cadence that people gave
 LEAST_LEARNED = 8  # spacings from which a cadence can be learned at all
-_PILE_S = 0.25  # typical spacing of files that were copied together, without times of their own: no cadence
 _BLOCK = 64  # spacings over which it is one
 _ALIKE = 0.5  # spacings that differ less from a cadence belong to it
 _TWICE = 0.05  # of the longer spacings: below it, a frame came twice
@@ -28,6 +27,10 @@ _STEADY = 0.10  # share by which a cadence may seem to change where it does not
 _BREAK = 4.0  # cadences of silence after which a camera may go on at another phase
 _SINGLE = 0.6  # cadences by which the spacing of two neighbours may differ from one
 _NEAR = 0.75  # cadences that a frame may lie off the slot that it fills
+
+
+SHORTEST_LEARNED_S = 0.25
+"""Shorter spacings teach nothing: they are those of files that were copied together, without times of their own."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ def _blocks(steps: NDArray[np.float64]) -> NDArray[np.float64]:
         low = (table < (1 - _ALIKE) * typical[:, None]).sum(axis=1)
         high = (table <= (1 + _ALIKE) * typical[:, None]).sum(axis=1)
         typical = table[rows, np.minimum((low + high) // 2, _BLOCK - 1)]
-    is_told = (told >= LEAST_LEARNED) & np.isfinite(typical) & (typical >= _PILE_S)
+    is_told = (told >= LEAST_LEARNED) & np.isfinite(typical) & (typical >= SHORTEST_LEARNED_S)
     return np.where(is_told, _finer(ordered, np.where(is_told, typical, 1.0)), np.nan)
 
 

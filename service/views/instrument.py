@@ -22,6 +22,7 @@ from service.problems import NotFoundError
 from service.views import days
 from service.views.assets import templates
 from service.views.now import Tile, tile
+from service.views.words import good_word
 
 router = APIRouter(include_in_schema=False)
 
@@ -90,6 +91,17 @@ class Page:
     stages: Sequence[Stage]
     ticks: Sequence[tuple[float, str]]
 
+    @property
+    def good_word(self) -> str:
+        """What a frame that is not degraded is called."""
+        return good_word(self.tile.newest)
+
+    @property
+    def has_undated(self) -> bool:
+        """Whether the newest frame was judged and tells no time, so that it has no place in the drawing."""
+        newest = self.tile.newest
+        return bool(newest and newest["quality"] and newest["date_obs"] is None)
+
 
 @router.get("/instrument/{name}")
 def page(request: Request, here: Here, name: str, day: str = "", span: str = "") -> Response:
@@ -116,7 +128,8 @@ def _page(here: Context, name: str, day: dt.date | None, span: str, base: str) -
     last = day or _newest_day(here, name) or utc_now().date()
     end = days.end_of(last)
     start = end - timedelta(days=length)
-    points, bins = _timeline(here, name, start, end, bin_s)
+    shown = tile(here, name, base)
+    points, bins = _timeline(here, name, start, end, bin_s, good_word(shown.newest))
     steps = instrument_facts.histogram(here.db, name, start, end)
     tallest = max((step.frames for step in steps), default=0) or 1
     named = instrument_facts.cause_counts(here.db, name, start, end)
@@ -126,7 +139,7 @@ def _page(here: Context, name: str, day: dt.date | None, span: str, base: str) -
         seq=seq,
         name=name,
         names=names,
-        tile=tile(here, name, base),
+        tile=shown,
         span=span,
         last_day=last,
         start=start,
@@ -158,33 +171,33 @@ def _newest_day(here: Context, name: str) -> dt.date | None:
 
 
 def _timeline(
-    here: Context, name: str, start: datetime, end: datetime, bin_s: int
+    here: Context, name: str, start: datetime, end: datetime, bin_s: int, good: str
 ) -> tuple[list[Point], list[Bin]]:
     """Frames one by one as long as they are few, else the best, worst and mean of bins."""
     single = catalogue.quality_series(here.db, name, start, end, bin_s=None, limit=_SINGLE + 1)
     if len(single) <= _SINGLE:
-        return [_point(row, start, end) for row in single], []
+        return [_point(row, start, end, good) for row in single], []
     most = int((end - start).total_seconds()) // bin_s + 1
     binned = catalogue.quality_series(here.db, name, start, end, bin_s=bin_s, limit=most)
     return [], [_bin(row, start, end, bin_s) for row in binned]
 
 
-def _point(row: Mapping[str, Any], start: datetime, end: datetime) -> Point:
-    word = "degraded" if row["is_degraded"] else "clear"
-    words = f"{row['time'].astimezone(UTC):%Y-%m-%d %H:%M:%S} {word} {row['score']:.2f}"
-    return Point(row["id"], _x(row["time"], start, end), _y(row["score"]), bool(row["is_degraded"]), words)
+def _point(row: Mapping[str, Any], start: datetime, end: datetime, good: str) -> Point:
+    word = "degraded" if row["is_degraded"] else good
+    told = f"{row['time'].astimezone(UTC):%Y-%m-%d %H:%M:%S} {word} {row['score']:.2f}"
+    return Point(row["id"], _x(row["time"], start, end), _y(row["score"]), bool(row["is_degraded"]), told)
 
 
 def _bin(row: Mapping[str, Any], start: datetime, end: datetime, bin_s: int) -> Bin:
     since = datetime.fromtimestamp(row["start"], UTC)
     left = max(0.0, _x(since, start, end))
     right = min(float(_WIDTH), _x(since + timedelta(seconds=bin_s), start, end))
-    words = (
+    told = (
         f"from {since:%Y-%m-%d %H:%M}: {row['frames']} frames, {row['degraded']} degraded, "
         f"scores {row['score_min']:.2f} to {row['score_max']:.2f}, mean {row['score']:.2f}"
     )
     top, bottom, mean = (_y(row[name]) for name in ("score_max", "score_min", "score"))
-    return Bin(left, round(right - left, 1), top, bottom, mean, words, since.date())
+    return Bin(left, round(right - left, 1), top, bottom, mean, told, since.date())
 
 
 def _x(moment: datetime, start: datetime, end: datetime) -> float:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from statistics import median
 from typing import Any
 
+from observatory.cadence import SHORTEST_LEARNED_S
 from observatory.observing import Habit, State, timeline
 from observatory.storage import catalogue, coverage, events, frames, results, workers
 from observatory.storage.catalogue import FrameFilter
@@ -22,6 +23,7 @@ from service.shapes import frames_as_json
 from service.views.corona import Areas, CompositeTile, Overlay, areas, composite_tile, overlay
 from service.views.enhanced import Enhanced, enhanced
 from service.views.firing import Firing, firing
+from service.views.words import good_word
 
 _STRIP = 10
 _LISTED = 60
@@ -95,17 +97,27 @@ class Day:
     areas: Areas | None
 
     @property
+    def good_word(self) -> str:
+        """What a frame that is not degraded is called."""
+        return good_word(self.listed[0] if self.listed else None)
+
+    @property
+    def has_undated(self) -> bool:
+        """Whether frames were judged that tell no time, and so have no place in the drawing."""
+        return any(frame["quality"] and frame["date_obs"] is None for frame in self.listed)
+
+    @property
     def sketch(self) -> list[dict[str, Any]]:
         """Points of the plain drawing for browsers without JavaScript, thinned to some hundred."""
         step = len(self.points["id"]) // _SKETCHED + 1
-        first = self.start.timestamp()
+        first, verdicts = self.start.timestamp(), (self.good_word, "degraded")
         return [
             {
                 "x": round(40 + 936 * (t - first) / 86400, 1),
                 "y": round(180 - 160 * score, 1),
                 "is_degraded": bool(bad),
                 "id": frame_id,
-                "word": f"{datetime.fromtimestamp(t, UTC):%H:%M:%S} {'degraded' if bad else 'clear'} {score:.2f}",
+                "word": f"{datetime.fromtimestamp(t, UTC):%H:%M:%S} {verdicts[bool(bad)]} {score:.2f}",
             }
             for t, score, bad, frame_id in list(
                 zip(*(self.points[name] for name in ("t", "score", "bad", "id")), strict=True)
@@ -233,10 +245,11 @@ def _tiles(here: Context, names: Sequence[str], base: str) -> list[Tile]:
 
 
 def _cadence_s(rows: Sequence[Mapping[str, Any]]) -> float | None:
-    """Usual time between an instrument's last frames; None where they are few, or have no times."""
+    """Usual time between an instrument's last frames; None where they are few, have no times, or those of copying."""
     times = sorted({row["date_obs"] for row in rows if row["date_obs"] is not None})
     steps = [(later - sooner).total_seconds() for sooner, later in pairwise(times)]
-    return median(steps) if len(steps) >= _FEW else None
+    usual = median(steps) if len(steps) >= _FEW else 0.0
+    return usual if usual >= SHORTEST_LEARNED_S else None
 
 
 def _rest(here: Context, name: str, closures: Sequence[Closure], now: datetime) -> str | None:

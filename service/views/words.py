@@ -127,6 +127,11 @@ def printable(name: str) -> str:
     )
 
 
+def good_word(frame: Mapping[str, Any] | None) -> str:
+    """What a frame of this camera that is not degraded is called: a good picture of a cloudy sky is not clear."""
+    return "good" if frame is not None and frame.get("sky") else "clear"
+
+
 def verdict(frame: Mapping[str, Any]) -> dict[str, str]:
     """What to say of a frame: kind (for colour and icon), icon, word and the rest."""
     quality = frame["quality"]
@@ -138,9 +143,7 @@ def verdict(frame: Mapping[str, Any]) -> dict[str, str]:
         return {"kind": "none", "icon": "–", "word": "no analysis yet", "rest": ""}
     score = f"{quality['score']:.2f}"
     if not quality["is_degraded"]:
-        # A good picture of a cloudy sky is not to be called clear.
-        word = "good" if frame.get("sky") else "clear"
-        return {"kind": "clear", "icon": "✓", "word": word, "rest": score}
+        return {"kind": "clear", "icon": "✓", "word": good_word(frame), "rest": score}
     causes = [cause(item["cause"]) for item in quality["causes"][:1]]
     return {"kind": "degraded", "icon": "⚠", "word": "degraded", "rest": ": ".join([score, *causes])}
 

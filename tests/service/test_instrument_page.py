@@ -14,7 +14,7 @@ from observatory.storage import instrument_facts, workers
 from observatory.storage.session import Database
 from service.main import create_app
 from service.views import instrument
-from tests.service.telescope import DAY, Telescope
+from tests.service.telescope import DAY, Telescope, on_sqlite
 
 
 def test_scores_causes_and_times_of_a_day_are_summed_up(client: TestClient, telescope: Telescope) -> None:
@@ -29,6 +29,16 @@ def test_scores_causes_and_times_of_a_day_are_summed_up(client: TestClient, tele
     assert "worked on" in page and "in all" in page
     week = client.get("/instrument/kso-halpha?span=7d").text
     assert "66.7 % clear" in week and "2026-05-26 to 2026-06-01" in week
+
+
+@on_sqlite
+def test_frames_without_a_time_are_said_to_be_there_but_not_drawn(
+    client: TestClient, telescope: Telescope
+) -> None:
+    telescope.observe(0.9, date_obs=None)
+    assert "frames without a time of their own are not drawn" in client.get("/instrument/kso-halpha").text
+    page = client.get("/").text
+    assert "tell no time of their own" in page and "No judged frames" not in page
 
 
 def test_many_frames_are_drawn_in_bins_that_lead_to_their_day(

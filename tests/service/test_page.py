@@ -183,6 +183,15 @@ def test_a_tile_tells_how_many_go_first_while_workers_work(
     assert "in work for 3" in client.get("/").text
 
 
+@on_sqlite
+def test_files_that_were_copied_together_are_not_said_to_come_every_millisecond(
+    client: TestClient, telescope: Telescope
+) -> None:
+    for number in range(5):
+        telescope.observe(date_obs=DAY + timedelta(milliseconds=number))
+    assert "about every" not in client.get("/").text
+
+
 def test_a_tile_tells_how_often_frames_come_and_that_a_camera_is_switched_off(
     db: Database, settings: Settings, telescope: Telescope
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pyarrow.parquet
 import pytest
@@ -177,6 +178,10 @@ def test_the_page_tells_a_sky_in_words_and_a_good_picture_of_it_is_not_called_cl
     assert "/night?camera=themis-asi&amp;day=2024-01-14" in page  # evening in Manitoba
     assert 'id="show-clouds"' in page and "Map of the cloud" in page
     assert " good " in page and "Sky over time" in page and "Footprint" in page
+    assert 'data-good="good"' in page
+    series = client.get("/instrument/themis-asi").text
+    assert "100 % good" in series and "100 % clear" not in series
+    assert re.search(r"<title>2024-01-15 \S+ good 0\.\d\d</title>", series)
     assert "not judged" in client.get("/now/tile?instrument=themis-asi").text
     shown = client.get(f"/now/frame/{unjudged}").text
     assert "Daylight." in shown and "too light for aurora" in shown and "probabilities" not in shown.lower()

@@ -176,7 +176,7 @@
     room.setAttribute("aria-valuemax", points.id.length - 1);
     room.setAttribute("aria-valuenow", i);
     const time = new Date(points.t[i] * 1000).toISOString().slice(11, 19);
-    room.setAttribute("aria-valuetext", `${time} UTC, ${points.bad[i] ? "degraded" : "clear"} ${points.score[i].toFixed(2)}`);
+    room.setAttribute("aria-valuetext", `${time} UTC, ${points.bad[i] ? "degraded" : room.dataset.good} ${points.score[i].toFixed(2)}`);
   }
 
   function addPoint(result) {
