@@ -203,6 +203,18 @@ def outlines_shown(page: Any) -> list[bool]:
     return [page.is_visible(f".layer.{kind} .edge >> nth=0") for kind in ("ch", "ar")]
 
 
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_switch_of_the_map_lies_on_the_picture_and_covers_no_other(
+    telescope: Telescope, open_page: Callable[..., Any], width: int
+) -> None:
+    coronal(telescope, with_map=True)
+    page = open_page(viewport={"width": width, "height": 900})
+    switch, picture = (page.locator(at).bounding_box() for at in (".for-map", "img.preview"))
+    assert switch["y"] + switch["height"] <= picture["y"] + picture["height"]
+    page.click(".switchable.ar .what", timeout=2000)
+    assert outlines_shown(page) == [True, False]
+
+
 def test_outlines_lie_on_the_picture_and_are_switched_by_key_and_kept_in_the_address(
     telescope: Telescope, open_page: Callable[..., Any]
 ) -> None:
