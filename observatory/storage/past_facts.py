@@ -130,22 +130,32 @@ def _p_values(db: Database, ids: Sequence[int]) -> dict[int, float | None]:
 
 
 def of_sightings(db: Database, instrument: str, start: datetime, end: datetime) -> Iterator[Fact]:
-    """Files of an instrument that came live, as often as they came."""
+    """Files of an instrument that came live, as often as they came.
+
+    No connection is held between pages: many instruments are read side by side.
+    """
     query = (
-        select(arrivals.c.seen_at, arrivals.c.sha256)
+        select(arrivals.c.id, arrivals.c.seen_at, arrivals.c.sha256)
         .join(frames, frames.c.sha256 == arrivals.c.sha256)
         .where(
             frames.c.instrument == instrument,
             frames.c.frame_index == 0,
             frames.c.priority == Priority.LIVE.value,
-            arrivals.c.seen_at >= start,
             arrivals.c.seen_at < end,
         )
         .order_by(arrivals.c.seen_at, arrivals.c.id)
+        .limit(_PAGE)
     )
-    with db.read() as connection:
-        for row in connection.execution_options(yield_per=_PAGE).execute(query):
+    place: tuple[datetime, int] = (start, -1)
+    while True:
+        with db.read() as connection:
+            after = tuple_(arrivals.c.seen_at, arrivals.c.id) > place
+            rows = connection.execute(query.where(after)).all()
+        for row in rows:
             yield Sighted(instrument, row.seen_at, row.sha256)
+        if len(rows) < _PAGE:
+            return
+        place = rows[-1].seen_at, rows[-1].id
 
 
 def of_onsets(db: Database, instrument: str, start: datetime, end: datetime) -> Iterator[Fact]:
