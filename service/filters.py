@@ -57,6 +57,7 @@ AS_OF_WORDS = (
     "an ISO 8601 time, UTC when no offset is given, such as 2026-11-20T08:00Z: what was known then; "
     "results made later are passed over"
 )
+_OF_NEWEST_RESULTS = ("quality_min", "quality_max", "cause", "event_type", "sky_class")
 _BIN_WORDS = "a whole number with s, m, h or d, such as 30s, 5m or 1h; at most 366d"
 
 
@@ -247,7 +248,7 @@ class FrameQuery(FrameFilters):
     format: TableFormat | None = Field(None, description=FORMAT_WORDS)
     as_of: MomentText | None = Field(
         None,
-        description=f"{AS_OF_WORDS}; for JSON, without quality_min, quality_max and cause",
+        description=f"{AS_OF_WORDS}; for JSON, without {', '.join(_OF_NEWEST_RESULTS)}",
         examples=["2026-11-20T08:00Z"],
     )
 
@@ -258,12 +259,12 @@ class FrameQuery(FrameFilters):
         Raises
         ------
         ParameterError
-            When frames are chosen by their quality of now.
+            When frames are chosen by what is said of them now.
         """
-        by_now = [name for name in ("quality_min", "quality_max", "cause") if getattr(self, name) is not None]
+        by_now = [name for name in _OF_NEWEST_RESULTS if getattr(self, name) is not None]
         if self.as_of is not None and by_now:
             raise ParameterError(
-                "as_of", f"{by_now[0]} goes by the newest results", "without quality_min, quality_max, cause"
+                "as_of", f"{by_now[0]} goes by the newest results", f"without {', '.join(_OF_NEWEST_RESULTS)}"
             )
         return self.as_of
 

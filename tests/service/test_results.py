@@ -186,6 +186,8 @@ def test_lists_and_series_tell_the_quality_that_was_known_at_a_time(client: Test
     [
         (FRAMES, {"quality_min": 0.5}),
         (FRAMES, {"cause": "cloud"}),
+        (FRAMES, {"event_type": "CH"}),
+        (FRAMES, {"sky_class": "arc"}),
         (FRAMES, {"format": "csv"}),
         ("/api/v1/quality", {"bin": "5m"}),
     ],
