@@ -179,7 +179,7 @@ class Desk:
 
     def _check(self, instrument: str) -> None:
         if instrument not in self._stations:
-            kind_of(instrument)
+            kind_of(instrument, self._stations)
 
     def _frames(
         self, source: Source, work: Work, instrument: str | None, is_whole: bool

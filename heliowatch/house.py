@@ -56,7 +56,7 @@ def folders_of(settings: Settings, named: list[Path], instrument: str | None) ->
     from workers.ingester import WatchFolder, watch_folders
 
     if instrument is not None and instrument not in settings.stations:
-        kind_of(instrument)
+        kind_of(instrument, settings.stations)
     configured = watch_folders(settings)
     if not named:
         folders = configured

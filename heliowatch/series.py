@@ -89,7 +89,7 @@ def list_frames(
     """
     for name in (instrument, otherwise):
         if name is not None and name not in settings.stations:
-            kind_of(name)
+            kind_of(name, settings.stations)
     files = [
         (path, is_named)
         for source in sources

@@ -182,7 +182,7 @@ def _from_storage(settings: Settings, request: Request, instruments: list[str]) 
     names = {name: kind for name, kind in settings.stations.items() if {name, kind} & set(instruments)}
     for name in instruments:
         if name not in settings.stations:
-            kind_of(name)
+            kind_of(name, settings.stations)
             names.setdefault(name, name)
     sources: list[Source] = []
     left_out: Counter[str] = Counter()

@@ -64,8 +64,13 @@ def families() -> tuple[str, ...]:
     return tuple(kind.family for kind in kinds())
 
 
-def kind_of(instrument: str) -> Kind:
+def kind_of(instrument: str, stations: Iterable[str] = ()) -> Kind:
     """Return the kind that an instrument belongs to.
+
+    Parameters
+    ----------
+    stations : iterable of str
+        Names of the settings, which an error lists too.
 
     Raises
     ------
@@ -75,7 +80,7 @@ def kind_of(instrument: str) -> Kind:
     for kind in kinds():
         if instrument in kind.names or instrument == kind.family:
             return kind
-    raise UnknownInstrumentError(instrument, f"known are {', '.join(instrument_names())}")
+    raise UnknownInstrumentError(instrument, f"known are {', '.join([*stations, *instrument_names()])}")
 
 
 def family_of(instrument: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from heliowatch.house import folders_of
+from observatory.errors import UnknownInstrumentError
 from observatory.settings import Settings, load_settings
 from workers.ingester import WatchFolder
 
@@ -42,6 +43,13 @@ def test_a_camera_inside_a_named_folder_keeps_its_frames(settings: Settings, dom
 
 def test_an_instrument_that_is_named_with_the_folder_wins(settings: Settings, dome: Path):
     assert folders_of(settings, [dome], "kso-halpha") == [WatchFolder(dome, "kso-halpha")]
+
+
+def test_an_instrument_that_nobody_knows_is_answered_with_the_cameras_of_the_settings_too(
+    settings: Settings, dome: Path
+):
+    with pytest.raises(UnknownInstrumentError, match="known are dome-cam, aia-94"):
+        folders_of(settings, [dome], "dome-kam")
 
 
 def test_a_folder_of_which_the_settings_say_nothing_is_nobodys(settings: Settings, tmp_path: Path):
