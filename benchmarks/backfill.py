@@ -28,8 +28,8 @@ from tests.making import KSO_CARDS, NOON, fits_bytes
 from tests.servers import PostgresServer
 from workers.app import make_app
 from workers.archive import ArchiveIngester, Taken, count_files
-from workers.ingester import WatchFolder
 from workers.publisher import Publisher
+from workers.watching import WatchFolder
 
 _A_FOLDER = 2000
 

@@ -37,8 +37,8 @@ from observatory.settings import LogSettings, load_settings
 from observatory.storage import catalogue
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.frames import Status
-from workers.ingester import WatchFolder
 from workers.station import Station
+from workers.watching import WatchFolder
 
 _WARM_UP = 4
 

@@ -32,8 +32,8 @@ from observatory.storage.frames import Priority, Status
 from observatory.storage.session import Database
 from workers.app import make_app
 from workers.archive import ArchiveIngester, ArchiveRoom, Taken, count_files
-from workers.ingester import WatchFolder
 from workers.publisher import Publisher
+from workers.watching import WatchFolder
 from workers.worker import EmbeddedWorker
 
 log = structlog.get_logger(__name__)

@@ -40,8 +40,8 @@ from observatory.storage.catalogue import FrameFilter
 from observatory.storage.enhancements import EnhancementOutcome
 from observatory.storage.frames import Status
 from observatory.storage.session import Database
-from workers.ingester import WatchFolder
 from workers.station import Station
+from workers.watching import WatchFolder
 
 log = structlog.get_logger(__name__)
 

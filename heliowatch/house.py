@@ -28,7 +28,7 @@ from observatory.storage.schema import SCHEMA_REVISION
 from observatory.storage.session import Database
 
 if TYPE_CHECKING:
-    from workers.ingester import WatchFolder
+    from workers.watching import WatchFolder
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +53,7 @@ def folders_of(settings: Settings, named: list[Path], instrument: str | None) ->
 
     A named folder that the settings give to a camera stays that camera's, with its patterns.
     """
-    from workers.ingester import WatchFolder, watch_folders
+    from workers.watching import WatchFolder, watch_folders
 
     if instrument is not None and instrument not in settings.stations:
         kind_of(instrument, settings.stations)
@@ -74,7 +74,7 @@ def folders_of(settings: Settings, named: list[Path], instrument: str | None) ->
 
 def _known(path: Path, cameras: list[WatchFolder]) -> list[WatchFolder]:
     """A folder that was named without an instrument, with what the settings say of it and of those inside it."""
-    from workers.ingester import WatchFolder
+    from workers.watching import WatchFolder
 
     around = [camera for camera in cameras if path.is_relative_to(camera.path)]
     if around:
@@ -86,7 +86,7 @@ def _known(path: Path, cameras: list[WatchFolder]) -> list[WatchFolder]:
 
 def uploads_of(settings: Settings) -> list[WatchFolder]:
     """Folders into which the API puts what is uploaded."""
-    from workers.ingester import WatchFolder
+    from workers.watching import WatchFolder
 
     return [WatchFolder(path, instrument) for path, instrument in uploads.folders(settings).items()]
 

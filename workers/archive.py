@@ -18,8 +18,9 @@ import structlog
 
 from observatory.storage import sightings
 from observatory.storage.frames import path_text
-from workers.ingester import Candidate, Ingester, Look, Signature, WatchFolder
+from workers.ingester import Candidate, Ingester, Look
 from workers.station import IngestRoom
+from workers.watching import Signature, WatchFolder
 
 log = structlog.get_logger(__name__)
 

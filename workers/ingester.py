@@ -9,7 +9,6 @@ has rested; what cannot be read after that is recorded as rejected.
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import os
 import queue
@@ -17,18 +16,12 @@ import stat
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from enum import Enum, auto
 from pathlib import Path
-from typing import Any
 
 import structlog
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
-from watchdog.observers.api import BaseObserver
-from watchdog.observers.inotify import InotifyEmitter
-from watchdog.observers.polling import PollingObserver
 
 from observatory.errors import (
     DefectError,
@@ -48,57 +41,13 @@ from observatory.storage.frames import Arrival, NewFrame, Priority, Registered, 
 from observatory.storage.session import Database
 from workers import metrics
 from workers.publisher import Publisher
+from workers.watching import Sign, Signature, Watch, WatchFolder, target_of, walk
 
 log = structlog.get_logger(__name__)
 
-Signature = tuple[int, int]  # bytes, mtime_ns
 _LOOK_S = 0.02  # of looking at files before their rows are written
 _IDLE_S = 0.05
 _RETRY_S = 1.0
-
-
-@dataclass(frozen=True)
-class WatchFolder:
-    """A folder, and which camera writes to it when only one does."""
-
-    path: Path
-    instrument: str | None = None
-    patterns: tuple[str, ...] = ("*",)
-
-    def wants(self, name: str, temporary: Iterable[str]) -> bool:
-        """Whether a file of that name counts here."""
-        return not any(fnmatch.fnmatch(name, pattern) for pattern in temporary) and any(
-            fnmatch.fnmatch(name, pattern) for pattern in self.patterns
-        )
-
-
-def watch_folders(settings: Settings) -> list[WatchFolder]:
-    """Folders of the settings: one camera's own first, so that they win over shared ones."""
-    own = [
-        WatchFolder(path.resolve(), name, tuple(instrument.patterns))
-        for name, instrument in settings.instruments.items()
-        for path in instrument.watch
-    ]
-    return own + [WatchFolder(path.resolve()) for path in settings.watch]
-
-
-class _Emitter(InotifyEmitter):
-    """Tells a file that was moved in from one that was just created, which the plain emitter does not.
-
-    (The library's own "full" emitter means to; in version 7.1 it loses the flag on the way.)
-    """
-
-    def build_and_queue_event(self, event: Any, *, full_events: bool = False) -> None:
-        super().build_and_queue_event(event, full_events=True)
-
-
-class Sign(Enum):
-    """What was noticed at a path."""
-
-    CLOSED = auto()  # closed after writing, or moved in
-    TOUCHED = auto()
-    FOLDER = auto()
-    GONE = auto()  # moved away
 
 
 @dataclass
@@ -119,27 +68,6 @@ class Look:
 
     new: tuple[NewFrame, ...] = ()
     arrival: Arrival | None = None
-
-
-class _Handler(FileSystemEventHandler):
-    """Passes paths on; decides nothing."""
-
-    def __init__(self, notice: Callable[[str, Sign], None]) -> None:
-        self._notice = notice
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        source, target = os.fsdecode(event.src_path), os.fsdecode(event.dest_path or "")
-        if event.event_type == "moved":
-            if source:
-                self._notice(source, Sign.GONE)
-            if target:
-                self._notice(target, Sign.FOLDER if event.is_directory else Sign.CLOSED)
-        elif event.event_type == "closed":
-            self._notice(source, Sign.CLOSED)
-        elif event.event_type == "created":
-            self._notice(source, Sign.FOLDER if event.is_directory else Sign.TOUCHED)
-        elif event.event_type == "modified" and not event.is_directory:
-            self._notice(source, Sign.TOUCHED)
 
 
 class Ingester:
@@ -223,7 +151,7 @@ class Ingester:
         """Find new files below a folder; a whole scan also forgets those that are gone."""
         found = 0
         present: set[str] = set()
-        for path, signature in _walk(start):
+        for path, signature in walk(start):
             if is_whole:
                 present.add(path)
             if self._seen.get(path) == signature or path in self._pending:
@@ -250,7 +178,7 @@ class Ingester:
             if self._seen.get(path) == own and candidate.closed_at is None:
                 return Look()
             if stat.S_ISLNK(status.st_mode):
-                status = _target(path, candidate.folder)
+                status = target_of(path, candidate.folder)
             if not stat.S_ISREG(status.st_mode):
                 return Look()
             signature = (status.st_size, status.st_mtime_ns)
@@ -486,23 +414,15 @@ class Ingester:
 
     def run(self) -> None:
         """Watch until `stop`: events first, then a scan, so that nothing falls between the two."""
-        observer, roots = self._start_observer(), self._roots()
-        try:
+        with Watch(self._folders, self._settings.ingest, self._notice) as watch:
             self.remember()
             next_scan = 0.0
             while not self._stop.is_set():
                 if time.monotonic() >= next_scan:
-                    if self._roots() != roots:
-                        # Replaced or remounted: events of the old folder tell nothing of the new one.
-                        log.warning("watch_folder_replaced")
-                        observer.stop()
-                        observer, roots = self._start_observer(), self._roots()
+                    watch.renew()
                     self.scan()
                     next_scan = time.monotonic() + self._settings.ingest.scan_interval_s
                 self._advance()
-        finally:
-            observer.stop()
-            observer.join(timeout=5)
 
     def _advance(self) -> int:
         settled = self.step()
@@ -529,34 +449,6 @@ class Ingester:
         """End `run` or `once` after the batch that runs."""
         self._stop.set()
 
-    def _start_observer(self) -> BaseObserver:
-        ingest = self._settings.ingest
-        observer: BaseObserver = (
-            PollingObserver(timeout=ingest.polling_interval_s) if ingest.polling else BaseObserver(_Emitter)
-        )
-        handler = _Handler(self._notice)
-        observer.start()
-        paths = {folder.path for folder in self._folders}
-        for path in paths:
-            if not paths.isdisjoint(path.parents):
-                continue  # watched with the folder around it
-            try:
-                observer.schedule(handler, str(path), recursive=True)
-            except OSError as error:  # away for now: the scan after its return notices
-                log.warning("watch_folder_away", folder=str(path), error=str(error))
-        return observer
-
-    def _roots(self) -> list[tuple[int, int] | None]:
-        """Identity of each watched folder; None for one that is away."""
-        found: list[tuple[int, int] | None] = []
-        for folder in self._folders:
-            try:
-                status = folder.path.stat()
-                found.append((status.st_dev, status.st_ino))
-            except OSError:
-                found.append(None)
-        return found
-
 
 def _facts(opened: Opened, index: int) -> tuple[Facts, str | None]:
     """Facts of one image, and why it alone of its film cannot be used.
@@ -572,33 +464,3 @@ def _facts(opened: Opened, index: int) -> tuple[Facts, str | None]:
         if opened.count == 1:
             raise
         return Facts(), opened.container.fault(index) or str(error)
-
-
-def _target(path: str, folder: WatchFolder) -> os.stat_result:
-    """Status of what a link leads to, inside the watched folder only."""
-    try:
-        target = Path(path).resolve()
-    except RuntimeError as error:
-        raise UnusableInputError("a symbolic link that leads in a circle") from error
-    if not target.is_relative_to(folder.path):
-        raise UnusableInputError("a symbolic link that leads out of the watched folder")
-    return os.stat(path)  # noqa: PTH116
-
-
-def _walk(start: Path) -> Iterator[tuple[str, Signature]]:
-    """Regular files and links below a folder with size and mtime; linked folders are not entered."""
-    stack = [str(start)]
-    while stack:
-        try:
-            with os.scandir(stack.pop()) as entries:
-                for entry in entries:
-                    try:
-                        if entry.is_dir(follow_symlinks=False):
-                            stack.append(entry.path)
-                        elif entry.is_symlink() or entry.is_file(follow_symlinks=False):
-                            status = entry.stat(follow_symlinks=False)
-                            yield entry.path, (status.st_size, status.st_mtime_ns)
-                    except OSError:
-                        continue  # gone since it was listed: an event or the next scan tells
-        except OSError as error:
-            log.warning("folder_unreadable", error=str(error))

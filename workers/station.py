@@ -12,9 +12,10 @@ from observatory.storage.frames import Priority
 from observatory.storage.session import Database
 from workers.app import make_app
 from workers.context import Context, Heartbeat
-from workers.ingester import Ingester, WatchFolder
+from workers.ingester import Ingester
 from workers.publisher import Publisher
 from workers.sweeper import Sweeper
+from workers.watching import WatchFolder
 from workers.worker import EmbeddedWorker
 
 

@@ -24,8 +24,8 @@ from tests.making import KSO_CARDS, fits_bytes
 from workers import archive as archive_module
 from workers.app import make_app
 from workers.archive import ArchiveIngester, Taken, count_files, walk_in_order
-from workers.ingester import WatchFolder
 from workers.publisher import Publisher
+from workers.watching import WatchFolder
 
 NOON = datetime(2024, 5, 8, 12, tzinfo=UTC)
 LONG_AGO = 1_700_000_000

@@ -30,9 +30,10 @@ from tests.making import drop, kso_bytes
 from tests.workers.test_model_watch import made_of
 from workers import tasks
 from workers.app import make_app
-from workers.ingester import Ingester, WatchFolder
+from workers.ingester import Ingester
 from workers.publisher import Publisher
 from workers.tasks import process_frame
+from workers.watching import WatchFolder
 
 SAMPLES = Path(heliowatch.__file__).parent / "samples"
 SHOWN = ("20150807192114Mh.fits.fz", "2013_06_24__17_31_30_84__SDO_AIA_AIA_193.jp2")

@@ -22,11 +22,12 @@ from tests.environment import forget_settings
 from workers import reprocess as again
 from workers import tasks
 from workers.app import make_app
-from workers.ingester import Ingester, WatchFolder
+from workers.ingester import Ingester
 from workers.pace import Pace
 from workers.pipelines import hmi
 from workers.publisher import Publisher
 from workers.tasks import process_frame
+from workers.watching import WatchFolder
 
 WHEN = datetime(2023, 1, 31, 3, 39, 23, tzinfo=UTC)
 

@@ -31,7 +31,7 @@ from tests.models.test_aurora_golden import spoilt
 from tests.night_skies import GILLAM, night
 from workers import reprocess as again
 from workers import tasks
-from workers.ingester import WatchFolder
+from workers.watching import WatchFolder
 
 CAMERA = {
     "kind": "allsky",

@@ -9,7 +9,7 @@ import pytest
 from heliowatch.house import folders_of
 from observatory.errors import UnknownInstrumentError
 from observatory.settings import Settings, load_settings
-from workers.ingester import WatchFolder
+from workers.watching import WatchFolder
 
 
 @pytest.fixture

@@ -18,9 +18,10 @@ from observatory.storage.catalogue import FrameFilter
 from observatory.storage.session import Database
 from tests.observatory.bad_files import LIMITS
 from workers.app import make_app
-from workers.ingester import Ingester, WatchFolder
+from workers.ingester import Ingester
 from workers.publisher import Publisher
 from workers.station import Station
+from workers.watching import WatchFolder
 
 QUICK = {"rest_s": 0.1, "scan_interval_s": 0.5}
 SMALL = {

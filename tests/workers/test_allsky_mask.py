@@ -14,8 +14,9 @@ from tests.making import drop
 from tests.skies import png_bytes, sky_picture
 from workers import tasks
 from workers.app import make_app
-from workers.ingester import Ingester, WatchFolder
+from workers.ingester import Ingester
 from workers.publisher import Publisher
+from workers.watching import WatchFolder
 
 
 def test_a_mask_of_another_shape_rejects_the_frame_and_one_of_another_size_does_not(

@@ -27,10 +27,10 @@ from tests.servers import RedisServer
 from workers import composites
 from workers.app import make_app
 from workers.composites import CompositeSweep, after_frame, work
-from workers.ingester import WatchFolder
 from workers.publisher import Publisher
 from workers.station import Station
 from workers.tasks import Desk
+from workers.watching import WatchFolder
 
 LATE_S = 300.0
 SIZES = [256, 300]

@@ -37,8 +37,9 @@ from workers import cutouts as maker
 from workers import tasks
 from workers.app import make_app
 from workers.cutouts import CutoutSweep
-from workers.ingester import Ingester, WatchFolder
+from workers.ingester import Ingester
 from workers.publisher import Publisher
+from workers.watching import WatchFolder
 
 WHEN = datetime(2023, 1, 31, 3, 39, 23, tzinfo=UTC)
 SIDE = 160

@@ -21,8 +21,9 @@ from observatory.storage.frames import Priority, Status
 from observatory.storage.session import Database
 from tests.making import drop, fits_bytes, kso_bytes, kso_frame, pgm_bytes, picture_bytes, sun_picture
 from workers.app import make_app
-from workers.ingester import Ingester, WatchFolder, watch_folders
+from workers.ingester import Ingester
 from workers.publisher import Publisher
+from workers.watching import WatchFolder, watch_folders
 
 Rows = Callable[[Database], list[dict[str, Any]]]
 Watching = Callable[..., Any]

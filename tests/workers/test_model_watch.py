@@ -33,11 +33,12 @@ from tests.service.corona import AR, CH, central, found
 from workers import shadow, tasks
 from workers.app import make_app
 from workers.context import Heartbeat
-from workers.ingester import Ingester, WatchFolder
+from workers.ingester import Ingester
 from workers.model_watch import ModelWatch
 from workers.pipelines.base import Finding, Outcome
 from workers.publisher import Publisher
 from workers.tasks import process_frame
+from workers.watching import WatchFolder
 
 NAME = "halpha_quality"
 SHIPPED = Path(registry.__file__).parent / NAME

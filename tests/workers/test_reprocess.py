@@ -28,10 +28,11 @@ from workers import reprocess as again
 from workers import tasks
 from workers.app import REPROCESSING, make_app
 from workers.dispatcher import Dispatcher
-from workers.ingester import Ingester, WatchFolder
+from workers.ingester import Ingester
 from workers.publisher import Publisher
 from workers.queues import depth
 from workers.tasks import process_frame
+from workers.watching import WatchFolder
 
 NOW = datetime.now(UTC)
 ALL = FrameFilter()

@@ -25,9 +25,10 @@ from tests.workers.test_worker_process import command
 from workers import tasks
 from workers.app import make_app
 from workers.dispatcher import Dispatcher
-from workers.ingester import Ingester, WatchFolder
+from workers.ingester import Ingester
 from workers.publisher import Publisher
 from workers.sweeper import Sweeper
+from workers.watching import WatchFolder
 
 FRAMES = 400  # some seconds of work: long enough to be found in the middle of it
 ALL = FrameFilter()

@@ -23,11 +23,12 @@ from tests.making import drop, pgm_bytes, tiled_fits_bytes, with_card
 from tests.service.corona import CH, central, found
 from workers import patience, tasks
 from workers.app import make_app
-from workers.ingester import Ingester, WatchFolder
+from workers.ingester import Ingester
 from workers.pipelines.allsky import AllSkyPipeline
 from workers.pipelines.base import Outcome
 from workers.publisher import Publisher
 from workers.tasks import process_frame
+from workers.watching import WatchFolder
 
 
 def sky(number: int = 0) -> bytes:

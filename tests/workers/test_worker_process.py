@@ -27,9 +27,10 @@ from tests.making import kso_frame, pgm_bytes
 from tests.servers import PostgresServer, RedisServer
 from workers import tasks
 from workers.app import make_app
-from workers.ingester import Ingester, WatchFolder
+from workers.ingester import Ingester
 from workers.publisher import Publisher
 from workers.sweeper import Sweeper
+from workers.watching import WatchFolder
 
 
 @pytest.fixture
