@@ -335,6 +335,8 @@ class _Run:
             name: None if frame is None else getattr(frame, name)
             for name in ("quality", "p_value", "sky_class", "latency_s", "status", "file_name", "frame_id")
         }
+        # What came last may have come before anybody watched: then the ledger tells since when frames are missing.
+        last_seen = memory.last_arrival or memory.gap_start
         of_sky = {
             name: None if frame is None else frame.sky.get(name)
             for name in ("cloud_cover", "aurora_probability", "disturbance_nt")
@@ -354,7 +356,7 @@ class _Run:
             "repeats": memory.repeats,
             "since": _moment(state.since),
             "duration": str(timedelta(seconds=round((self.now - state.since).total_seconds()))),
-            "last_seen": None if memory.last_arrival is None else _moment(memory.last_arrival),
+            "last_seen": None if last_seen is None else _moment(last_seen),
         }
 
 

@@ -30,7 +30,7 @@ NAMES = {
     "repeats": "how often the same bytes came again",
     "since": "when it began",
     "duration": "how long it has held",
-    "last_seen": "when anything came last",
+    "last_seen": "when anything came last; since when frames are missing, if that is not known",
 }
 """Names that a text may use, and what they stand for."""
 

@@ -208,6 +208,13 @@ def test_a_gap_is_told_when_it_is_long_enough_and_not_when_it_closes_before():
     assert spans(run(text, facts)) == [("Gap", 17, 19)]
 
 
+def test_a_gap_that_began_before_anybody_watched_tells_since_when_frames_are_missing():
+    text = "- alert: Gap\n  when: {gap: true}\n  annotations: {summary: 'no frames since {last_seen}'}\n"
+    watch, _ = begin(text)
+    _, told = engine.step(read_rules(text), watch, [GapTold(NAME, NOON, NOON - 9 * MINUTE)], NOON + MINUTE)
+    assert [t.annotations["summary"] for t in told] == ["no frames since 2026-06-01 11:51:00 UTC"]
+
+
 # -- inhibition -------------------------------------------------------------------------------
 
 
