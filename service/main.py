@@ -67,6 +67,7 @@ from service.slots import Slots, Turns
 from service.stream import EventStream
 from service.trail import Trail
 from service.turns import in_turn
+from service.views.refused import for_people
 
 _ABOUT = (
     "Frames of solar and auroral observatories: what arrived, how good it is, and why not. "
@@ -114,7 +115,7 @@ def create_app(
         responses=_PROBLEMS,
     )
     app.state.context = here
-    problems.install(app)
+    problems.install(app, for_people)
     for routes in (
         instruments,
         results,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, get_args
 
@@ -101,13 +101,27 @@ def problem_response(
     )
 
 
-def install(app: FastAPI) -> None:
-    """Answer every error of an app as a problem."""
-    app.add_exception_handler(ProblemError, _on_problem)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
-    app.add_exception_handler(HTTPException, _on_http)
-    app.add_exception_handler(StorageUnavailableError, _on_unavailable)
-    app.add_exception_handler(QueryTooLongError, _on_too_long)
+Handler = Callable[[Request, Exception], Awaitable[Response]]
+Present = Callable[[Request, Response], Response]
+
+
+def install(app: FastAPI, present: Present) -> None:
+    """Answer every error of an app as a problem, which `present` may show in another form to who asked."""
+    for kind, handler in (
+        (ProblemError, _on_problem),
+        (RequestValidationError, _on_invalid),
+        (HTTPException, _on_http),
+        (StorageUnavailableError, _on_unavailable),
+        (QueryTooLongError, _on_too_long),
+    ):
+        app.add_exception_handler(kind, _presented(handler, present))
+
+
+def _presented(handler: Handler, present: Present) -> Handler:
+    async def answer(request: Request, error: Exception) -> Response:
+        return present(request, await handler(request, error))
+
+    return answer
 
 
 async def _on_problem(_: Request, error: Exception) -> Response:
