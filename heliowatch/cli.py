@@ -65,11 +65,11 @@ Folders = Annotated[list[Path] | None, typer.Argument(help="folders; default: th
 
 def main() -> None:
     """Run the command line; our own errors become one line and a code, never a traceback."""
-    from observatory.errors import HeliowatchError, SettingsError
+    from observatory.errors import HeliowatchError, NoSuchInstrumentError, SettingsError
 
     try:
         app()
-    except SettingsError as error:
+    except (SettingsError, NoSuchInstrumentError) as error:
         _fail(str(error), 2)
     except HeliowatchError as error:
         _fail(str(error), 1)

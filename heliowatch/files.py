@@ -385,7 +385,7 @@ def score(
 
     Raises
     ------
-    UnknownInstrumentError
+    NoSuchInstrumentError
         When ``instrument`` names none.
     """
     return list(Desk(settings).score(_as_list(sources), instrument))

@@ -84,7 +84,7 @@ def list_frames(
     ------
     SettingsError
         When a folder cannot be looked into, or holds no file of a kind that is read.
-    UnknownInstrumentError
+    NoSuchInstrumentError
         When ``instrument`` or ``otherwise`` names none.
     """
     for name in (instrument, otherwise):

@@ -8,6 +8,7 @@ Any exception outside this tree counts as a defect.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -85,6 +86,13 @@ class UnknownInstrumentError(UnusableInputError):
     def __init__(self, name: str, detail: str = "") -> None:
         hint = "name the instrument (--instrument, or the watch folder's kind in the settings)"
         super().__init__(f"{name}: instrument not recognised{': ' + detail if detail else ''}; {hint}")
+
+
+class NoSuchInstrumentError(UnusableInputError):
+    """Somebody named an instrument that there is not: the way of asking is wrong, and no file."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"there is no instrument {name}: known are {', '.join(known)}")
 
 
 class AmbiguousInstrumentError(UnusableInputError):

@@ -24,7 +24,7 @@ from pydantic_settings import (
 
 from observatory.camera import Stations
 from observatory.camera_settings import CameraSettings
-from observatory.errors import SettingsError, UnknownInstrumentError
+from observatory.errors import NoSuchInstrumentError, SettingsError
 from observatory.instruments import instrument_names, kind_of
 from observatory.instruments.formats import Limits
 from observatory.model_settings import ModelSettings
@@ -66,7 +66,7 @@ class InstrumentSettings(ObservingSettings, CameraSettings, extra="forbid"):
     def _is_known(cls, value: str) -> str:
         try:
             kind_of(value)
-        except UnknownInstrumentError as error:
+        except NoSuchInstrumentError as error:
             raise ValueError(str(error)) from error  # pydantic then says which setting it is
         return value
 

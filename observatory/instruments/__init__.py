@@ -19,6 +19,7 @@ import numpy as np
 from observatory.camera import UNKNOWN, Camera, camera_of
 from observatory.errors import (
     AmbiguousInstrumentError,
+    NoSuchInstrumentError,
     UnknownInstrumentError,
     UnreadableFileError,
     UnusableInputError,
@@ -74,13 +75,13 @@ def kind_of(instrument: str, stations: Iterable[str] = ()) -> Kind:
 
     Raises
     ------
-    UnknownInstrumentError
+    NoSuchInstrumentError
         When no kind has an instrument of that name.
     """
     for kind in kinds():
         if instrument in kind.names or instrument == kind.family:
             return kind
-    raise UnknownInstrumentError(instrument, f"known are {', '.join([*stations, *instrument_names()])}")
+    raise NoSuchInstrumentError(instrument, [*stations, *instrument_names()])
 
 
 def family_of(instrument: str) -> str:

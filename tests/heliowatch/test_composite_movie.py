@@ -314,7 +314,7 @@ def test_what_cannot_become_a_film_is_one_line(run: Run, folder: Path, tmp_path:
         ((folder, "-i", "aia-193", "--time", "yesterday"), 2, "write START/END"),
         ((folder, "-i", "aia-193", "--time", "2025-01-01/.."), 1, "no frames of aia-193 in 2025-01-01"),
         ((folder, "-i", "aia-94"), 1, "there are no frames of aia-94"),
-        ((folder, "-i", "aia-95"), 1, "not recognised"),
+        ((folder, "-i", "aia-95"), 2, "there is no instrument aia-95"),
         ((folder,), 2, "say which with --instrument"),
         ((folder, "-i", "aia-193", "--pad", "wide"), 2, "--pad"),
         ((folder, "-i", "composite", "--tolerance", "0.5"), 1, "widen --tolerance"),

@@ -9,7 +9,7 @@ import pytest
 
 from heliowatch import FrameReport, analyse, score
 from observatory.analysis import Cause
-from observatory.errors import UnknownInstrumentError
+from observatory.errors import NoSuchInstrumentError
 from tests.making import kso_frame, sun
 
 pytestmark = pytest.mark.usefixtures("settings")
@@ -90,7 +90,7 @@ def test_a_file_that_cannot_be_read_has_its_error_set(tmp_path: Path):
 
 
 def test_an_instrument_that_nobody_knows_raises():
-    with pytest.raises(UnknownInstrumentError):
+    with pytest.raises(NoSuchInstrumentError):
         score([], instrument="hubble")
 
 

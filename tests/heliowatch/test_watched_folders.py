@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from heliowatch.house import folders_of
-from observatory.errors import UnknownInstrumentError
+from observatory.errors import NoSuchInstrumentError
 from observatory.settings import Settings, load_settings
 from workers.watching import WatchFolder
 
@@ -48,7 +48,7 @@ def test_an_instrument_that_is_named_with_the_folder_wins(settings: Settings, do
 def test_an_instrument_that_nobody_knows_is_answered_with_the_cameras_of_the_settings_too(
     settings: Settings, dome: Path
 ):
-    with pytest.raises(UnknownInstrumentError, match="known are dome-cam, aia-94"):
+    with pytest.raises(NoSuchInstrumentError, match="known are dome-cam, aia-94"):
         folders_of(settings, [dome], "dome-kam")
 
 

@@ -14,6 +14,7 @@ MADE = (
     errors.TooLargeError("the number of pixels", 400, 100),
     errors.VanishedFileError("a.fits", "gone"),
     errors.UnknownInstrumentError("a.fits"),
+    errors.NoSuchInstrumentError("hubble", ["aia-94"]),
     errors.AmbiguousInstrumentError("a.fits", ["b", "a"]),
     errors.MissingKeywordError("DATE-OBS", "not there"),
     errors.SchemaOutdatedError(None, "0001"),
