@@ -28,7 +28,7 @@ _LEAST_SIDE = 8
 
 
 class Hdf5Container(Container):
-    """The images of an HDF5 film; one that was cut off is refused as a whole, as its index lies anywhere."""
+    """The images of an HDF5 film; one that was cut off is mostly lost as a whole, as its index may lie anywhere."""
 
     row_order = RowOrder.TOP
 
@@ -126,7 +126,7 @@ def _unpacked(images: pyfive.Dataset, at: tuple[int, ...], chunk: tuple[int, ...
             data = data[:-_CHECKSUM_BYTES]  # not verified: deflate has a sum of its own
         elif kind == _DEFLATE:
             packer = isal_zlib.decompressobj()
-            data = packer.decompress(data, size)
+            data = packer.decompress(data, size + _CHECKSUM_BYTES)
             if not packer.eof:
                 raise UnreadableFileError("a piece of the HDF5 file is truncated, or larger than it may be")
         elif kind == _SHUFFLE:
