@@ -20,7 +20,7 @@ from observatory.storage import sightings
 from observatory.storage.frames import path_text
 from workers.ingester import Candidate, Ingester, Look
 from workers.station import IngestRoom
-from workers.watching import Signature, WatchFolder
+from workers.watching import WatchFolder, walk
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +83,7 @@ class ArchiveIngester(Ingester):
 
     def _found(self) -> Iterator[tuple[str, Candidate]]:
         for folder in self._folders:
-            for path, signature in walk_in_order(folder.path):
+            for path, signature in walk(folder.path):
                 # A folder inside another that was named, too, is taken by its own name.
                 if self._taker_of(path) is folder:
                     yield path, Candidate(folder, None, signature)
@@ -146,30 +146,6 @@ class ArchiveRoom(IngestRoom):
 
     ingester: ArchiveIngester
     _ingester_class = ArchiveIngester
-
-
-def walk_in_order(start: Path) -> Iterator[tuple[str, Signature]]:
-    """Files and links below a folder, folders by name (archives name them by date); linked ones not entered.
-
-    Holds one folder's subfolders for every level, never its files.
-    """
-    stack: list[str] = [os.fspath(start)]
-    while stack:
-        below: list[str] = []
-        try:
-            with os.scandir(stack.pop()) as entries:
-                for entry in entries:
-                    try:
-                        if entry.is_dir(follow_symlinks=False):
-                            below.append(entry.path)
-                        elif entry.is_symlink() or entry.is_file(follow_symlinks=False):
-                            status = entry.stat(follow_symlinks=False)
-                            yield entry.path, (status.st_size, status.st_mtime_ns)
-                    except OSError:
-                        continue  # gone since it was listed
-        except OSError as error:
-            log.warning("folder_unreadable", error=str(error))
-        stack += sorted(below, reverse=True)
 
 
 def count_files(folders: Iterable[WatchFolder], is_wanted: Callable[[], bool]) -> int | None:

@@ -156,15 +156,20 @@ class _Handler(FileSystemEventHandler):
 
 
 def walk(start: Path) -> Iterator[tuple[str, Signature]]:
-    """Regular files and links below a folder with size and mtime; linked folders are not entered."""
-    stack = [str(start)]
+    """Regular files and links below a folder with size and mtime; linked folders are not entered.
+
+    Folders come by name, as archives name them by date. Holds one folder's subfolders for every level, never its
+    files.
+    """
+    stack: list[str] = [os.fspath(start)]
     while stack:
+        below: list[str] = []
         try:
             with os.scandir(stack.pop()) as entries:
                 for entry in entries:
                     try:
                         if entry.is_dir(follow_symlinks=False):
-                            stack.append(entry.path)
+                            below.append(entry.path)
                         elif entry.is_symlink() or entry.is_file(follow_symlinks=False):
                             status = entry.stat(follow_symlinks=False)
                             yield entry.path, (status.st_size, status.st_mtime_ns)
@@ -172,6 +177,7 @@ def walk(start: Path) -> Iterator[tuple[str, Signature]]:
                         continue  # gone since it was listed: an event or the next scan tells
         except OSError as error:
             log.warning("folder_unreadable", error=str(error))
+        stack += sorted(below, reverse=True)
 
 
 def target_of(path: str, folder: WatchFolder) -> os.stat_result:

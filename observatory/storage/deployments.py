@@ -13,14 +13,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, insert, select, text, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from observatory.errors import HeliowatchError
 from observatory.storage import events
 from observatory.storage.frames import plain_text
 from observatory.storage.model_schema import deployment_steps, deployments
-from observatory.storage.session import Database
+from observatory.storage.session import Database, take_turn
 
+# Changes of all models take one turn: none is made of what another has changed, and workers compare the number of
+# the last change, so that numbers must become visible in their order.
 _LOCK_KEY = 0x6465706C6F79  # "deploy"
 
 
@@ -136,7 +138,7 @@ def stage(
         Why it may not become the candidate: then only that is noted.
     """
     with db.write() as connection:
-        _take_turn(db, connection)
+        take_turn(connection, _LOCK_KEY)
         if refusal is None:
             _change_role(connection, name, Role.CANDIDATE, Role.WITHDRAWN)
         row = connection.execute(
@@ -167,7 +169,7 @@ def promote(db: Database, name: str, author: str, now: datetime) -> Deployment:
         When the model has no candidate.
     """
     with db.write() as connection:
-        _take_turn(db, connection)
+        take_turn(connection, _LOCK_KEY)
         row = _of_role(connection, name, Role.CANDIDATE)
         if row is None:
             raise NoSuchDeploymentError(
@@ -188,7 +190,7 @@ def roll_back(db: Database, name: str, author: str, now: datetime) -> Deployment
         When the model runs what ships already.
     """
     with db.write() as connection:
-        _take_turn(db, connection)
+        take_turn(connection, _LOCK_KEY)
         row = _of_role(connection, name, Role.LIVE)
         if row is None:
             raise NoSuchDeploymentError(f"{name} runs the network that ships with the software already")
@@ -211,7 +213,7 @@ def withdraw(db: Database, name: str, author: str, now: datetime) -> Deployment:
         When the model has none.
     """
     with db.write() as connection:
-        _take_turn(db, connection)
+        take_turn(connection, _LOCK_KEY)
         row = _of_role(connection, name, Role.CANDIDATE)
         if row is None:
             raise NoSuchDeploymentError(f"{name} has no candidate")
@@ -250,16 +252,6 @@ def history(db: Database, name: str | None = None, limit: int = 50) -> list[Step
     with db.read() as connection:
         rows = connection.execute(query).all()
     return [StepTaken(**{**dict(row._mapping), "step": Step(row.step)}) for row in rows]
-
-
-def _take_turn(db: Database, connection: Connection) -> None:
-    """Let changes happen one after the other, so that none is made of what another has changed.
-
-    Of all models: workers compare the number of the last change, so numbers must become visible in their
-    order. SQLite has one writer anyway.
-    """
-    if not db.is_sqlite:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
 
 
 def _of_role(connection: Connection, name: str, role: Role) -> Row[Any] | None:

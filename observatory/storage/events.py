@@ -17,7 +17,7 @@ import orjson
 from sqlalchemy import Connection, delete, func, insert, select, text
 
 from observatory.storage.schema import events
-from observatory.storage.session import Database, as_storage_error
+from observatory.storage.session import Database, as_storage_error, take_turn
 
 CHANNEL = "heliowatch_events"
 _LOCK_KEY = 0x68656C696F  # "helio"
@@ -49,8 +49,7 @@ def append(db: Database, connection: Connection, new: Sequence[NewEvent]) -> Non
     """Write events inside the caller's transaction, as its last step."""
     if not new:
         return
-    if not db.is_sqlite:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+    take_turn(connection, _LOCK_KEY)
     now = datetime.now(UTC)
     connection.execute(
         insert(events),

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, and_, func, insert, select, text, update
+from sqlalchemy import Row, and_, func, insert, select, update
 
 from observatory.analysis import ModelIdentity
 from observatory.storage import events
 from observatory.storage.model_schema import model_checks
 from observatory.storage.schema import frames, results
-from observatory.storage.session import Database
+from observatory.storage.session import Database, take_turn
 from observatory.storage.sky_schema import skies
 
 _LOCK_KEY = 0x636865636B73  # "checks"
@@ -79,7 +79,7 @@ class Check:
 def claim(db: Database, subject: Subject, now: datetime, good_for: timedelta) -> int | None:
     """Claim a check; None where one was made lately, or is being made."""
     with db.write() as connection:
-        _take_turn(db, connection)
+        take_turn(connection, _LOCK_KEY)  # processes that started together look at the same time
         newest = connection.execute(
             select(model_checks).where(*_about(subject)).order_by(model_checks.c.id.desc()).limit(1)
         ).one_or_none()
@@ -101,12 +101,6 @@ def claim(db: Database, subject: Subject, now: datetime, good_for: timedelta) ->
         return int(
             connection.execute(insert(model_checks).values(row).returning(model_checks.c.id)).scalar_one()
         )
-
-
-def _take_turn(db: Database, connection: Connection) -> None:
-    """Let claims be made one after the other: processes look at the same time when they started together."""
-    if not db.is_sqlite:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
 
 
 def finish(db: Database, number: int, check: Check) -> None:

@@ -172,6 +172,12 @@ class Database:
         self._engine = None
 
 
+def take_turn(connection: Connection, key: int) -> None:
+    """Let nobody else who takes this turn go on until the transaction ends; SQLite has one writer anyway."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
+
+
 @contextmanager
 def as_storage_error() -> Iterator[None]:
     """Turn what the drivers raise when the database is away into `StorageUnavailableError`."""

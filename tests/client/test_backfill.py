@@ -23,9 +23,9 @@ from observatory.storage.session import Database
 from tests.making import KSO_CARDS, fits_bytes
 from workers import archive as archive_module
 from workers.app import make_app
-from workers.archive import ArchiveIngester, Taken, count_files, walk_in_order
+from workers.archive import ArchiveIngester, Taken, count_files
 from workers.publisher import Publisher
-from workers.watching import WatchFolder
+from workers.watching import WatchFolder, walk
 
 NOON = datetime(2024, 5, 8, 12, tzinfo=UTC)
 LONG_AGO = 1_700_000_000
@@ -124,7 +124,7 @@ def test_folders_inside_each_other_are_walked_once_and_by_name(
     settings: Settings, db: Database, tmp_path: Path
 ) -> None:
     paths = fill(tmp_path / "archive", 9)
-    assert next(path for path, _ in walk_in_order(tmp_path / "archive")) in {str(path) for path in paths[:4]}
+    assert next(path for path, _ in walk(tmp_path / "archive")) in {str(path) for path in paths[:4]}
     folders = [WatchFolder(tmp_path / "archive"), WatchFolder(tmp_path / "archive" / "001")]
     assert count_files(folders, lambda: True) == 9
     assert count_files(folders, lambda: False) is None
