@@ -14,7 +14,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import structlog
-from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.events import (
+    DirCreatedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.inotify import InotifyEmitter
 from watchdog.observers.polling import PollingObserver
@@ -107,7 +116,7 @@ class Watch:
             if not set(self._paths).isdisjoint(path.parents):
                 continue  # watched with the folder around it
             try:
-                observer.schedule(handler, str(path), recursive=True)
+                observer.schedule(handler, str(path), recursive=True, event_filter=_NOTICED)
             except OSError as error:  # away for now: the scan after its return notices
                 log.warning("watch_folder_away", folder=str(path), error=str(error))
         self._observer, self._roots = observer, self._identities()
@@ -122,6 +131,17 @@ class Watch:
             except OSError:
                 found.append(None)
         return found
+
+
+# What `_Handler` makes something of: whoever reads a file, workers above all, makes no event then.
+_NOTICED: list[type[FileSystemEvent]] = [
+    FileMovedEvent,
+    DirMovedEvent,
+    FileCreatedEvent,
+    DirCreatedEvent,
+    FileModifiedEvent,
+    FileClosedEvent,
+]
 
 
 class _Emitter(InotifyEmitter):
