@@ -12,6 +12,7 @@ from PIL import Image
 
 from observatory.analysis import ModelIdentity, Quality
 from observatory.frame import Frame, Pointing, RowOrder
+from observatory.robust import quantile
 from workers.products.preview import (
     orient,
     preview,
@@ -126,6 +127,17 @@ def test_colours_stay_what_they_are():
     red = picture(preview(frame(pixels, RowOrder.TOP)).data)[32, 32]
     assert red[0] > 200
     assert red[2] < 60
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.float32])
+@pytest.mark.parametrize("shape", [(40, 60), (40, 60, 3)])
+def test_counts_are_stretched_alike_in_every_colour(dtype: type, shape: tuple[int, ...]):
+    pixels = np.random.default_rng(3).integers(0, 5000, shape).astype(dtype)
+    if dtype != np.uint16:
+        pixels[:20] -= 1000
+    low, high = quantile(pixels[::4, ::4], 0.005), quantile(pixels[::4, ::4], 0.998)
+    wanted = np.clip((pixels - min(low, 0.0)) / (high - min(low, 0.0)), 0, 1) * 255
+    assert stretch(frame(pixels), pixels) == pytest.approx(wanted, abs=1)
 
 
 def test_eight_bits_pass_unchanged():
