@@ -23,7 +23,7 @@ from observatory.storage.session import Database
 from workers import embedded_queue, metrics, tasks
 from workers.app import make_app, queue_names
 from workers.context import Heartbeat
-from workers.memory import keep_memory
+from workers.memory import keep_memory, set_aside, take_back
 from workers.model_watch import ModelWatch, model_facts
 from workers.pipelines import Pipelines
 
@@ -43,6 +43,7 @@ class Life:
         """End it, and sign off."""
         self.watch.stop()
         self.heartbeat.stop()
+        take_back()
 
 
 def start_desk(settings: Settings) -> Life:
@@ -67,6 +68,7 @@ def start_desk(settings: Settings) -> Life:
     heartbeat.start()
     watch = ModelWatch(desk, heartbeat)
     watch.start()
+    set_aside()
     log.info("worker_ready", worker=desk.name, **facts)
     return Life(heartbeat, watch)
 
