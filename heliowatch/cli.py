@@ -39,7 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-db_app = typer.Typer(help="The database's schema.", no_args_is_help=True)
+db_app = typer.Typer(help="The database's schema, and the files that it names.", no_args_is_help=True)
 models_app = typer.Typer(help="The model families.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
 app.add_typer(models_app, name="models")
@@ -428,6 +428,20 @@ def db_current() -> None:
     from heliowatch.house import current
 
     raise typer.Exit(current(_settings()))
+
+
+@db_app.command("clean")
+def db_clean(
+    older_than_days: Annotated[
+        float,
+        typer.Option("--older-than", min=0.1, help="days since a file was written; work under way is newer"),
+    ] = 1.0,
+    is_rehearsal: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+) -> None:
+    """Remove product files that no row names any more, such as pictures that reprocessing replaced."""
+    from heliowatch.house import clean
+
+    clean(_settings(), older_than_days, is_rehearsal=is_rehearsal)
 
 
 class MarkWord(StrEnum):

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from observatory import uploads
 from observatory.errors import HeliowatchError, SettingsError
 from observatory.instruments import kind_of
 from observatory.settings import Settings
+from observatory.storage.files import ProductFiles
 from observatory.storage.schema import SCHEMA_REVISION
 from observatory.storage.session import Database
 
@@ -46,6 +48,18 @@ def current(settings: Settings) -> int:
     found = Database(settings.resolved_database_url).revision()
     typer.echo(f"found {found or 'nothing'}, wanted {SCHEMA_REVISION}")
     return 0 if found == SCHEMA_REVISION else 1
+
+
+def clean(settings: Settings, older_than_days: float, *, is_rehearsal: bool) -> None:
+    """Remove product files that no row names, and print how many; a rehearsal only counts them."""
+    from observatory.storage import stray_files
+
+    db = Database(settings.resolved_database_url)
+    db.check_schema()
+    before = datetime.now(UTC) - timedelta(days=older_than_days)
+    done = stray_files.clean(db, ProductFiles(settings.product_dir), before, for_show=is_rehearsal)
+    verb = "would go" if is_rehearsal else "removed"
+    typer.echo(f"{done.removed} files {verb}, {done.freed_bytes / 1e6:.1f} MB; {done.kept} stay")
 
 
 def folders_of(settings: Settings, named: list[Path], instrument: str | None) -> list[WatchFolder]:

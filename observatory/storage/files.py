@@ -6,12 +6,15 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from observatory.errors import StorageUnavailableError
 
+_OURS = re.compile(r"[0-9a-f]{64}\.\w+|\..+\.part")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.EACCES, errno.ENOENT}
 
 
@@ -41,7 +44,7 @@ class ProductFiles:
         digest = hashlib.sha256(data).hexdigest()
         relative = f"{digest[:2]}/{digest[2:4]}/{digest}{suffix}"
         target = self.root / relative
-        if not target.exists():
+        if not _renewed(target):
             try:
                 self._write_whole(target, data)
             except OSError as error:
@@ -78,6 +81,43 @@ class ProductFiles:
         finally:
             os.close(folder)
 
+    def walk(self) -> Iterator[str]:
+        """Every file written here, and what a dead process left of one; files of others are passed over."""
+        for folder, folders, names in os.walk(self.root):
+            folders.sort()
+            below = Path(folder).relative_to(self.root)
+            yield from (str(below / name) for name in sorted(names) if _OURS.fullmatch(name))
+
+    def retire(self, relative: str, before: float, *, for_show: bool = False) -> int | None:
+        """Remove a file that nobody wrote, or wrote again, since a moment.
+
+        Parameters
+        ----------
+        before : float
+            Seconds since 1970.
+        for_show : bool
+            Leave it, and only say what would be done.
+
+        Returns
+        -------
+        int or None
+            Bytes freed; None where it stays, or is gone already.
+        """
+        target = self.root / relative
+        aside = target.with_name(f".{target.name}.going.part")
+        try:
+            status = target.stat()
+            if status.st_mtime >= before or for_show:
+                return None if status.st_mtime >= before else status.st_size
+            target.rename(aside)  # who writes the same bytes now finds nothing, and writes them anew
+            if aside.stat().st_mtime >= before:  # somebody did in between
+                aside.rename(target)
+                return None
+            aside.unlink()
+        except FileNotFoundError:
+            return None
+        return status.st_size
+
     def remove(self, relative: str) -> None:
         """Remove a product that nothing names any more; one that is not there is no error."""
         with contextlib.suppress(OSError):
@@ -87,3 +127,14 @@ class ProductFiles:
         """Path of a product that is there; None when it was removed."""
         path = self.root / relative
         return path if path.is_file() else None
+
+
+def _renewed(target: Path) -> bool:
+    """Whether a file is there; its time then tells that it is wanted still (see `ProductFiles.retire`)."""
+    try:
+        os.utime(target)
+    except FileNotFoundError:
+        return False
+    except OSError:  # another user's, or a folder that cannot be written to
+        return target.exists()
+    return True
