@@ -15,15 +15,15 @@ from rich.progress import track
 
 from models.aurora import data, measures
 from models.aurora.data import Skies, decode
+from models.aurora.flags import of_flags
 from models.aurora.inference import AuroraModel, by_sector
-from models.aurora.labelled import frames_of, pictures, read_labels
+from models.aurora.labelled import pictures, read_labels
 from models.aurora.options import EvaluateOptions
 from models.registry import read_manifest
 from models.runtime import Runtime
 from observatory.analysis import Sky
 from observatory.errors import UnusableInputError
 from observatory.fisheye import Fisheye
-from observatory.frame import Frame
 from observatory.settings import test_data_dir
 
 FloatArray = NDArray[np.floating]
@@ -31,7 +31,6 @@ FloatArray = NDArray[np.floating]
 _BATCH = 32
 _CLOUDY = 0.5
 _FLAGS = "lowell/cloud_flags.dat"
-_NEAR = 0.15  # difference of a share of cloudy sectors that counts as agreement
 
 
 @dataclass(frozen=True)
@@ -256,19 +255,3 @@ def _draw(
     draw_confusion(matrix, ("none", "aurora"), plots / f"{name}-two-classes.png", title)
     draw_roc({"aurora": (score, true)}, plots / f"{name}-roc.png", name)
     draw_reliability({"aurora": (score, true)}, plots / f"{name}-reliability.png", name)
-
-
-def of_flags(model: AuroraModel, flags: Path) -> dict[str, Any]:
-    """Share of cloudy sectors against a detector's flags: lines of a name and 33 zeros and ones."""
-    rows = []
-    for line in flags.read_text().splitlines():
-        words = line.split()
-        path = next(iter(sorted(flags.parent.glob(f"{words[0]}.fits*"))), None) if words else None
-        if path is None:
-            continue
-        frame: Frame = next(frames_of(path))
-        true = float(np.mean([int(word) for word in words[1:]]))
-        cover = model.analyse(frame).cloud_cover
-        near = cover is not None and abs(cover - true) <= _NEAR
-        rows.append({"file": path.name, "flagged": true, "cloud_cover": cover, "is_near": near})
-    return {"frames": rows, "within_0.15": sum(row["is_near"] for row in rows)}

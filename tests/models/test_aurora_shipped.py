@@ -11,7 +11,8 @@ import pytest
 from models import registry
 from models.aurora import data, measures
 from models.aurora.data import decode
-from models.aurora.evaluate import cloud_agreement, of_flags, of_labelled, run
+from models.aurora.evaluate import cloud_agreement, of_labelled, run
+from models.aurora.flags import of_flags
 from models.aurora.inference import AuroraModel
 from models.runtime import Runtime
 from observatory.analysis import SkyClass
@@ -83,6 +84,7 @@ def test_the_share_of_cloud_is_near_a_detectors_flags_on_most_real_frames(
     report = of_flags(model, allsky / "lowell" / "cloud_flags.dat")
     assert len(report["frames"]) == 8
     assert report["within_0.15"] >= 6
+    assert report["sectors_right"] > 0.8
 
 
 def test_turning_a_sky_changes_little_of_what_is_said(model: AuroraModel, skies: data.Skies) -> None:
