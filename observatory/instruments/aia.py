@@ -14,7 +14,8 @@ from observatory.errors import AmbiguousInstrumentError, MissingKeywordError
 from observatory.euv.colours import certain_table, fitting_tables, undo
 from observatory.euv.disk import search_limb
 from observatory.frame import Pointing
-from observatory.instruments.base import Facts, Kind, dated, is_simulated, number, wcs_pointing
+from observatory.instruments.base import Facts, Kind, dated, is_simulated, number
+from observatory.instruments.helioprojective import wcs_pointing
 from observatory.observing import Observing
 
 _AIA_CHANNELS = (94, 131, 171, 193, 211, 304, 335, 1600, 1700, 4500)  # Lemen et al. 2012, table 1

@@ -34,7 +34,6 @@ _LEAP_SECONDS = (
 _LARGEST = 1e300  # beyond it lie infinity and integers that no float holds; NaN is not below it either
 _FIRST_PLATE_YEAR = 1900  # headers of digitised plates go back to there; names of files do not
 _FIRST_YEAR, _LAST_YEAR = 1970, 2099  # what lies outside is a broken clock, a size or a channel
-_RSUN_ARCSEC = (100.0, 20_000.0)  # of any spacecraft; what lies beyond is in another unit (RSUN in metres)
 RSUN_1AU_ARCSEC = 959.63  # Auwers (1891); IAU value until 2015, still the one in most headers
 
 
@@ -248,50 +247,6 @@ def number(header: Mapping[str, Any], *keys: str) -> float | None:
         if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST:
             return float(value)
     return None
-
-
-def wcs_pointing(header: Mapping[str, Any]) -> Pointing | None:
-    """Disk from a helioprojective WCS (Thompson 2006, A&A 449, 791); None without any WCS.
-
-    Raises
-    ------
-    MissingKeywordError
-        When only half of the WCS is there.
-    """
-    scale, scale_y = number(header, "CDELT1"), number(header, "CDELT2")
-    reference = number(header, "CRPIX1"), number(header, "CRPIX2")
-    rsun = number(header, "RSUN_OBS", "RSUN")
-    if not str(header.get("CTYPE1", "")).startswith(("HPLN", "SOLAR")):
-        if scale is not None and None in reference:
-            raise MissingKeywordError("CRPIX1", "the header has CDELT1 without CRPIX: half a WCS")
-        return None
-    if scale is None or scale_y is None or None in reference:
-        raise MissingKeywordError("CRPIX1, CDELT1", "half a WCS says nothing certain about the pointing")
-    if not (scale > 0 and scale_y > 0):
-        raise MissingKeywordError("CDELT1, CDELT2", f"{scale} x {scale_y} arcsec per pixel cannot be")
-    roll = _roll_deg(header, scale_y / scale)
-    value_x, value_y = number(header, "CRVAL1") or 0.0, number(header, "CRVAL2") or 0.0
-    angle = np.deg2rad(roll)
-    dx, dy = -value_x / scale, -value_y / scale_y
-    rsun = rsun if rsun and _RSUN_ARCSEC[0] < rsun < _RSUN_ARCSEC[1] else RSUN_1AU_ARCSEC
-    assert reference[0] is not None and reference[1] is not None
-    return Pointing(
-        center_x_px=float(reference[0] - 1 + dx * np.cos(angle) + dy * np.sin(angle)),
-        center_y_px=float(reference[1] - 1 - dx * np.sin(angle) + dy * np.cos(angle)),
-        radius_px=rsun / scale,
-        rsun_arcsec=rsun,
-        roll_deg=roll,
-        source="header",
-    )
-
-
-def _roll_deg(header: Mapping[str, Any], ratio: float) -> float:
-    """CROTA2, from the PC matrix where a header has that instead (Greisen & Calabretta 2002, section 6)."""
-    roll = number(header, "CROTA2")
-    sine, cosine = number(header, "PC2_1"), number(header, "PC2_2")
-    if roll is None and sine is not None and cosine is not None:
-        return float(np.rad2deg(np.arctan2(sine * ratio, cosine)))
-    return roll or 0.0
 
 
 def is_simulated(header: Mapping[str, Any]) -> bool:

@@ -12,7 +12,8 @@ import numpy as np
 from observatory.coordinates import SunView
 from observatory.errors import MissingKeywordError, UnusableInputError
 from observatory.frame import DateSource
-from observatory.instruments.base import Facts, Kind, dated, is_simulated, number, wcs_pointing
+from observatory.instruments.base import Facts, Kind, dated, is_simulated, number
+from observatory.instruments.helioprojective import is_helioprojective, pixel_matrix_arcsec, wcs_pointing
 from observatory.observing import Observing
 
 _WAVELENGTH_NM = 617.33
@@ -35,7 +36,6 @@ _TIME_KEYS = ("DATE-OBS", "DATE_OBS", "T_OBS", "T_REC")
 _RSUN_REF_M = 6.96e8  # RSUN_REF of HMI's headers
 _SDO_DISTANCE_M = (1.45e11, 1.54e11)  # perihelion to aphelion, and the orbit about the Earth
 _LONGEST_EXPOSURE_S = 3600.0
-_DEGREE_UNITS = {"deg", "degree", "degrees"}
 
 
 class OtherProductError(UnusableInputError):
@@ -158,33 +158,22 @@ def _is_missing(value: Any) -> bool:
 
 
 def _completed(header: Mapping[str, Any], date_obs: datetime | None) -> Mapping[str, Any]:
-    """Return a header with plate scale in arcseconds, roll as CROTA2, and the Sun's apparent radius.
+    """Return a header that states the Sun's apparent radius.
 
-    The radius is that of RSUN_REF at the distance DSUN_OBS where RSUN_OBS is missing, else R_SUN (the
-    fitted limb in pixels), else that of the day. A map on the sphere (SHARP in equal-area
-    projection, CRLN-CEA) has no disk, and stays as it is.
+    It is that of RSUN_REF at the distance DSUN_OBS where RSUN_OBS is missing, else R_SUN (the fitted limb
+    in pixels), else that of the day. A map on the sphere (SHARP in equal-area projection, CRLN-CEA) has no
+    disk, and stays as it is.
 
     Raises
     ------
     MissingKeywordError
         When only half of a WCS is there.
     """
-    whole = _without_matrix(header)
-    _check_wcs(whole)
-    if not str(whole.get("CTYPE1", "")).startswith(("HPLN", "SOLAR")):
-        return whole
-    added: dict[str, Any] = {}
-    for axis in ("1", "2"):
-        if str(whole.get(f"CUNIT{axis}", "")).strip().lower() in _DEGREE_UNITS:
-            for key in (f"CDELT{axis}", f"CRVAL{axis}"):
-                value = number(whole, key)
-                if value is not None:
-                    added[key] = value * 3600.0
-    if number(whole, "RSUN_OBS") is None:
-        radius = _rsun_arcsec({**whole, **added}, date_obs)
-        if radius is not None:
-            added["RSUN_OBS"] = radius
-    return {**whole, **added} if added else whole
+    _check_wcs(header)
+    if not is_helioprojective(header) or number(header, "RSUN_OBS") is not None:
+        return header
+    radius = _rsun_arcsec(header, date_obs)
+    return header if radius is None else {**header, "RSUN_OBS": radius}
 
 
 def _rsun_arcsec(header: Mapping[str, Any], date_obs: datetime | None) -> float | None:
@@ -192,32 +181,17 @@ def _rsun_arcsec(header: Mapping[str, Any], date_obs: datetime | None) -> float 
     if distance_m is not None and _SDO_DISTANCE_M[0] < distance_m < _SDO_DISTANCE_M[1]:
         radius_m = number(header, "RSUN_REF") or _RSUN_REF_M
         return float(np.rad2deg(np.arcsin(radius_m / distance_m)) * 3600.0)
-    radius_px, scale = number(header, "R_SUN"), number(header, "CDELT1")
-    if radius_px is not None and scale is not None and radius_px > 0:
-        return radius_px * scale
+    radius_px, matrix = number(header, "R_SUN"), pixel_matrix_arcsec(header)
+    if radius_px is not None and matrix is not None and radius_px > 0:
+        return radius_px * float(np.hypot(matrix[0, 0], matrix[1, 0]))
     return None if date_obs is None else SunView(date_obs).rsun_arcsec
-
-
-def _without_matrix(header: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a header whose CD matrix, where it has one instead, is written as CDELT and CROTA2.
-
-    Greisen & Calabretta 2002, A&A 395, 1061, section 6; HMI's pixels are square and not skewed.
-    """
-    cd = [number(header, key) for key in ("CD1_1", "CD1_2", "CD2_1", "CD2_2")]
-    if None in cd or number(header, "CDELT1") is not None:
-        return header
-    a, b, c, d = (float(value) for value in cd if value is not None)
-    return {
-        **header,
-        "CDELT1": float(np.hypot(a, c)),
-        "CDELT2": float(np.hypot(b, d)),
-        "CROTA2": float(np.rad2deg(np.arctan2(c, a))),
-    }
 
 
 def _check_wcs(header: Mapping[str, Any]) -> None:
     """Refuse half a WCS: scale without reference pixel, reference pixel without scale, one axis alone."""
-    keys = ("CRPIX1", "CRPIX2", "CDELT1", "CDELT2")
+    keys = ["CRPIX1", "CRPIX2", "CDELT1", "CDELT2"]
+    if all(number(header, f"CD{axis}_{axis}") is not None for axis in (1, 2)):
+        keys = keys[:2]  # CD holds the scale
     lacking = [key for key in keys if number(header, key) is None]
     if lacking and len(lacking) < len(keys):
         there = ", ".join(key for key in keys if key not in lacking)

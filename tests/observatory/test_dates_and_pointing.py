@@ -15,6 +15,7 @@ from astropy.wcs import WCS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from observatory.coordinates import hpc_to_pixel
 from observatory.errors import MissingKeywordError, UnusableInputError
 from observatory.frame import DateSource, RowOrder
 from observatory.instruments import Limits, Opened, kind_of, kinds, open_bytes
@@ -25,9 +26,9 @@ from observatory.instruments.base import (
     name_time,
     number,
     parse_time,
-    wcs_pointing,
 )
 from observatory.instruments.formats import Container
+from observatory.instruments.helioprojective import wcs_pointing
 from tests.making import KSO_CARDS, claim, fits_bytes, sun, with_card
 
 
@@ -197,6 +198,67 @@ def test_half_a_wcs_is_refused(gone: str):
 def test_an_impossible_plate_scale_is_refused(bad: dict):
     with pytest.raises(MissingKeywordError):
         wcs_pointing(helio_header(**({"CDELT1": 1.0, "CDELT2": 1.0, "CRPIX1": 1.0, "CRPIX2": 1.0} | bad)))
+
+
+def rotation(degrees: float) -> np.ndarray:
+    angle = np.deg2rad(degrees)
+    return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+
+
+def matrix_words(letters: str, matrix: np.ndarray) -> dict[str, float]:
+    return {
+        f"{letters}{row + 1}_{column + 1}": float(matrix[row, column]) for row in (0, 1) for column in (0, 1)
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "scale", "roll"),
+    [
+        ({"CUNIT1": "deg", "CUNIT2": "deg", "CDELT1": 2.4 / 3600, "CDELT2": 2.4 / 3600}, 2.4, 0.0),
+        ({"CUNIT1": "arcmin", "CUNIT2": "arcmin", "CDELT1": 0.04, "CDELT2": 0.04}, 2.4, 0.0),
+        # As astropy writes a matrix CD, and one turned by 180 degrees: what is 0 is left out.
+        ({"CDELT1": 1.0, "CDELT2": 1.0, **matrix_words("PC", 2.4 * rotation(30.0))}, 2.4, 30.0),
+        ({"CDELT1": 2.4, "CDELT2": 2.4, "PC1_1": -1.0, "PC2_2": -1.0}, 2.4, 180.0),
+        ({"CDELT1": 2.4, "CDELT2": 2.4, "CROTA2": 0.0, **matrix_words("PC", rotation(90.0))}, 2.4, 90.0),
+        ({"CDELT1": -2.4, "CDELT2": -2.4}, 2.4, 180.0),
+        (matrix_words("CD", 2.4 * rotation(-20.0)), 2.4, -20.0),
+        ({"CUNIT1": "deg", "CUNIT2": "deg", **matrix_words("CD", rotation(10.0) / 1500)}, 2.4, 10.0),
+    ],
+)
+def test_the_plate_scale_is_that_of_wcslib_however_the_header_writes_it(
+    changed: dict, scale: float, roll: float
+):
+    header = helio_header(CRPIX1=500.0, CRPIX2=400.0) | changed
+    if "CROTA2" not in changed:
+        del header["CROTA2"]
+    pointing = wcs_pointing(header)
+    cards = fits.Header(
+        {key: value for key, value in header.items() if "PC1_1" not in header or key != "CROTA2"}
+    )
+    theirs = WCS(cards).all_world2pix([[0.0, 0.0], [0.0, 100.0 / 3600.0]], 0)
+    assert pointing is not None
+    assert (pointing.center_x_px, pointing.center_y_px) == pytest.approx(tuple(theirs[0]), abs=1e-6)
+    assert pointing.cdelt_arcsec == pytest.approx(scale)
+    assert abs(pointing.roll_deg or 0.0) == pytest.approx(abs(roll))
+    assert hpc_to_pixel(0.0, 100.0, pointing) == pytest.approx(tuple(theirs[1]), abs=1e-4)
+
+
+def test_a_mirrored_picture_is_refused_as_one():
+    header = helio_header(CDELT1=-2.4, CDELT2=2.4, CRPIX1=8.0, CRPIX2=8.0)
+    with pytest.raises(MissingKeywordError, match="mirrored"):
+        wcs_pointing(header)
+
+
+def test_a_unit_that_is_no_angle_is_refused():
+    header = helio_header(CDELT1=2.4, CDELT2=2.4, CRPIX1=8.0, CRPIX2=8.0) | {"CUNIT1": "m", "CUNIT2": "m"}
+    with pytest.raises(MissingKeywordError, match=r"CUNIT1.*no unit of an angle"):
+        wcs_pointing(header)
+
+
+@pytest.mark.parametrize("name", ["HPLN-TAN", "SOLAR-X", "solar_x"])
+def test_the_old_names_of_helioprojective_axes_are_known(name: str):
+    header = helio_header(CDELT1=2.4, CDELT2=2.4, CRPIX1=8.0, CRPIX2=8.0) | {"CTYPE1": name}
+    assert wcs_pointing(header) is not None
 
 
 def test_no_wcs_at_all_is_no_pointing_and_no_error():

@@ -20,7 +20,7 @@ from observatory.euv.disk import standard_pointing
 from observatory.euv.limb import find_bend, limb_height, ring_center
 from observatory.frame import DateSource, Frame, Pointing, RowOrder
 from observatory.instruments import Limits, read_file
-from observatory.instruments.base import wcs_pointing
+from observatory.instruments.helioprojective import wcs_pointing
 
 RNG = np.random.default_rng(3)
 
