@@ -31,6 +31,7 @@ _LEAP_SECONDS = (
     (datetime(2006, 1, 1, tzinfo=UTC), 33),
     (datetime(1999, 1, 1, tzinfo=UTC), 32),
 )
+_SECONDS_AFTER_TAI = {"TAI": 0.0, "TT": 32.184}
 _LARGEST = 1e300  # beyond it lie infinity and integers that no float holds; NaN is not below it either
 _FIRST_PLATE_YEAR = 1900  # headers of digitised plates go back to there; names of files do not
 _FIRST_YEAR, _LAST_YEAR = 1970, 2099  # what lies outside is a broken clock, a size or a channel
@@ -137,7 +138,17 @@ def header_date(header: Mapping[str, Any], *keys: str) -> datetime | None:
         When a keyword is there but cannot be read as a time.
     """
     found = _time_text(header, keys)
-    return None if found is None else parse_time(*found)
+    return None if found is None else parse_time(_on_scale(found[0], header), found[1])
+
+
+_TOLD_SCALE = re.compile(r"(Z|TAI|TT|UTC?|[+-]\d{2}:?\d{2})$", re.IGNORECASE)
+
+
+def _on_scale(text: str, header: Mapping[str, Any]) -> str:
+    """A time with the scale of TIMESYS, where it says none itself (FITS standard 4.0, section 9.2.1)."""
+    scale = str(header.get("TIMESYS") or "").strip().upper()
+    is_other = scale in _SECONDS_AFTER_TAI and ":" in text and _TOLD_SCALE.search(text) is None
+    return f"{text}_{scale}" if is_other else text
 
 
 def _time_text(header: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[str, str] | None:
@@ -154,16 +165,16 @@ def _time_text(header: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[str, s
     return None
 
 
-_DAY_ALONE = re.compile(r"\d{4}-\d{2}-\d{2}|\d{2}/\d{2}/\d{2}")
+_DAY_ALONE = re.compile(r"\d{4}[-/]\d{2}[-/]\d{2}|\d{2}/\d{2}/\d{2}")
 
 
 @lru_cache(maxsize=1024)  # of an image asked for several times
 def parse_time(text: str, key: str) -> datetime:
-    """ISO 8601, JSOC's ``2011.02.15_02:00:00_TAI`` and the old ``dd/mm/yy``, to aware UTC."""
+    """ISO 8601, also with slashes, JSOC's ``2011.02.15_02:00:00_TAI`` and the old ``dd/mm/yy``, to aware UTC."""
     word = text.strip()
-    is_tai = word.upper().endswith("TAI")
-    word = re.sub(r"[_ ]?(TAI|UTC|UT)$", "", word, flags=re.IGNORECASE)
-    word = re.sub(r"^(\d{4})[.:](\d{2})[.:](\d{2})[_ T]", r"\1-\2-\3T", word)
+    after_tai_s = next((s for scale, s in _SECONDS_AFTER_TAI.items() if word.upper().endswith(scale)), None)
+    word = re.sub(r"[_ ]?(TAI|TT|UTC|UT)$", "", word, flags=re.IGNORECASE)
+    word = re.sub(r"^(\d{4})[.:/](\d{2})[.:/](\d{2})(?=[_ T]|$)", r"\1-\2-\3", word).replace("_", "T", 1)
     word = re.sub(r"^(\d{2})/(\d{2})/(\d{2})(?=T|$)", r"19\3-\2-\1", word)
     word = re.sub(r"(\.\d{6})\d+", r"\1", word)
     word = re.sub(r"(:\d{2}):60(\.\d+)?(?=Z|[+-]|$)", r"\1:59", word)  # a leap second has no datetime
@@ -173,7 +184,8 @@ def parse_time(text: str, key: str) -> datetime:
         raise MissingKeywordError(key, f"{text!r} is not a time (ISO 8601 is expected)") from error
     try:
         time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-        if is_tai:
+        if after_tai_s is not None:
+            time -= timedelta(seconds=after_tai_s)
             # The table's dates are UTC, so the lag is tried on the time that it would give.
             lags = (lag for since, lag in _LEAP_SECONDS if time - timedelta(seconds=lag) >= since)
             time -= timedelta(seconds=next(lags, 32))

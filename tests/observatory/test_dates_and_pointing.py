@@ -44,6 +44,9 @@ from tests.making import KSO_CARDS, claim, fits_bytes, sun, with_card
         ("2011.02.15_02:00:00_TAI", "2011-02-15T01:59:26"),
         ("2024-05-08", "2024-05-08T00:00:00"),
         ("08/05/98", "1998-05-08T00:00:00"),
+        ("2024/05/08 12:00:00.5", "2024-05-08T12:00:00.500000"),
+        ("2024/05/08", "2024-05-08T00:00:00"),
+        ("2024-05-08T12:01:09.184_TT", "2024-05-08T12:00:00"),
     ],
 )
 def test_every_way_to_write_a_time_becomes_utc(text: str, utc: str):
@@ -102,6 +105,20 @@ def test_a_time_split_over_two_keywords_is_put_together(header: dict):
     found = header_date(header)
     assert found is not None
     assert (found.month, found.day, found.hour, found.minute, found.second) == (8, 7, 19, 21, 14)
+
+
+@pytest.mark.parametrize(
+    ("text", "scale", "utc"),
+    [
+        ("2020-09-25T23:58:37.35", "TAI", "2020-09-25T23:58:00.35"),
+        ("2020-09-25T23:59:09.184", "TT", "2020-09-25T23:58:00"),
+        ("2020-09-25T23:58:37Z", "TAI", "2020-09-25T23:58:37"),  # a time's own word counts
+        ("2020-09-25T23:58:37", "UTC", "2020-09-25T23:58:37"),
+    ],
+)
+def test_the_scale_that_the_header_names_is_that_of_its_times(text: str, scale: str, utc: str):
+    found = header_date({"DATE-OBS": text, "TIMESYS": scale})
+    assert found == datetime.fromisoformat(utc).replace(tzinfo=UTC)
 
 
 def test_an_empty_keyword_says_nothing_and_the_name_is_asked():
