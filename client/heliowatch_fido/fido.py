@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,13 +23,14 @@ from yarl import URL
 from heliowatch_fido import attrs as ours
 from heliowatch_fido import server, tables
 from heliowatch_fido.errors import HeliowatchError, RefusedError
-from heliowatch_fido.files import distinct_names, safe_name, wavelength_word
+from heliowatch_fido.files import distinct_names, numbered, safe_name, sha256_of, stem, wavelength_word
 from heliowatch_fido.names import CAUSES, INSTRUMENTS, PRODUCTS, STATUSES
 from heliowatch_fido.spans import closed_span
 from heliowatch_fido.transport import Connection
 
 _SUFFIXES = {"region-map": ".png", "enhanced": ".fits"}
 _OURS = (ours.Server, ours.Quality, ours.Cause, ours.Status, ours.Product)
+_SHA256 = re.compile(r'"([0-9a-f]{64})"')
 _UNDERSTOOD = (a.Time, a.Instrument, a.Wavelength, *_OURS)
 _MOST_ROWS = 100_000
 _COLUMNS: dict[str, str | u.UnitBase] = {
@@ -171,6 +173,8 @@ class HeliowatchClient(BaseClient):
     ) -> Results | None:
         """Download what was found; originals are checked against their sha256.
 
+        A file of the same name that is there and holds something else stays: the new one gets the frame's
+        number. With ``overwrite`` it does as parfive does.
         Where a server keeps its originals to itself, the previews are fetched, with a warning.
         """
         is_own = downloader is None
@@ -202,8 +206,22 @@ class HeliowatchClient(BaseClient):
                 continue  # one file of several frames
             else:
                 asked.add(row["sha256"] if is_original else address)
-                self._enqueue_one(downloader, address, target, str(row["sha256"]) if is_original else "")
+                digest = str(row["sha256"]) if is_original else ""
+                if target.exists() and not downloader.config.overwrite:
+                    digest = digest or self._digest(address)
+                    target = _apart(target, digest, row["ID"])
+                self._enqueue_one(downloader, address, target, digest)
         return failed
+
+    def _digest(self, address: str) -> str:
+        """Sum of what is at an address, which is its ETag; nothing where the server tells none."""
+        assert self._connection is not None
+        try:
+            with self._connection.open(address, headers={"Range": "bytes=0-0"}) as answer:
+                found = _SHA256.fullmatch(answer.headers.get("ETag") or "")
+        except HeliowatchError:
+            return ""  # the download will say why
+        return "" if found is None else found[1]
 
     def _enqueue_one(self, downloader: Downloader, address: str, target: Path, digest: str) -> None:
         assert self._connection is not None
@@ -220,9 +238,7 @@ class HeliowatchClient(BaseClient):
         names = [safe_name(str(row["File"]), f"frame-{row['ID']}") for row in found]
         if product != "original":
             suffix = _SUFFIXES.get(product, ".jpg")
-            return distinct_names(
-                [f"{name.partition('.')[0]}.{product}{suffix}" for name in names], found["ID"]
-            )
+            return distinct_names([f"{stem(name)}.{product}{suffix}" for name in names], found["ID"])
         files = dict(zip([str(word) for word in found["sha256"]], names, strict=True))
         told = distinct_names(list(files.values()), _first_ids(found, files))
         by_sum = dict(zip(files, told, strict=True))
@@ -274,6 +290,12 @@ def _target(path: Path | None, row: Any, name: str) -> Path:
         for key, value in row.response_block_map.items()
     }
     return Path(str(template.expanduser()).format(**words | {"file": name}))
+
+
+def _apart(target: Path, digest: str, number: int) -> Path:
+    """Where a file goes whose name is taken: beside one of other bytes, over its own."""
+    is_other = bool(digest) and target.is_file() and sha256_of(target) != digest
+    return target.with_name(numbered(target.name, number)) if is_other else target
 
 
 def _flat(query: Sequence[Any]) -> Sequence[Any]:

@@ -13,7 +13,7 @@ import heliowatch_fido
 import pytest
 from astropy.time import Time
 from heliowatch_fido import names, server
-from heliowatch_fido.files import safe_name
+from heliowatch_fido.files import safe_name, stem
 from sunpy.net import Fido
 from sunpy.net import attrs as a
 
@@ -25,7 +25,7 @@ from observatory.storage.frames import Status
 from service.main import create_app
 from tests.client.conftest import AIA, GONG, House
 from tests.service import photosphere
-from tests.service.telescope import in_thread
+from tests.service.telescope import in_thread, jpeg
 
 DAY = a.Time("2026-06-01", "2026-06-02")
 
@@ -114,6 +114,33 @@ def test_fetch_brings_the_enhanced_frame_as_fits(chosen: House, tmp_path: Path) 
     (file,) = Fido.fetch(found, path=tmp_path, progress=False)
     assert Path(file).name.endswith(".enhanced.fits")
     assert Path(file).read_bytes() == photosphere.FITS
+
+
+def test_names_of_products_keep_what_stands_between_dots() -> None:
+    assert (
+        stem("hmi.ic_45s.20261121_120600_TAI.2.continuum.fits")
+        == "hmi.ic_45s.20261121_120600_TAI.2.continuum"
+    )
+    assert stem("20150807192114Mh.fits.fz") == "20150807192114Mh"
+    assert stem("kanz_halph_fi_20240508_120001.fts.gz") == "kanz_halph_fi_20240508_120001"
+
+
+def test_a_product_does_not_pass_for_one_of_the_same_name_that_is_there(
+    chosen: House, tmp_path: Path
+) -> None:
+    def fetched(day: int) -> Path:
+        asked = a.Instrument("kso-halpha"), a.heliowatch.Product("preview")
+        span = a.Time(f"2026-08-{day:02d}", f"2026-08-{day + 1:02d}")
+        (file,) = Fido.fetch(Fido.search(span, *asked), path=tmp_path, progress=False)
+        return Path(file)
+
+    for day in (1, 2):
+        at = datetime(2026, 8, day, 12, tzinfo=UTC)
+        chosen.telescope.observe(0.9, date_obs=at, file_name="image.fits", preview=jpeg(40 * day))
+    first, second = fetched(1), fetched(2)
+    assert first.name == "image.preview.jpg" and second != first
+    assert first.read_bytes() != second.read_bytes()
+    assert fetched(1) == first, "what is there already keeps its name"
 
 
 def test_a_file_that_is_gone_is_an_error_of_its_own(chosen: House, tmp_path: Path) -> None:
