@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -302,6 +303,26 @@ def test_a_film_comes_back_as_it_was_written(count: int, width: int, height: int
 def test_a_picture_keeps_its_numbers(pixels: np.ndarray, form: str):
     read = open_container(picture_bytes(pixels, form), LIMITS).pixels()
     np.testing.assert_array_equal(read, pixels)
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+@pytest.mark.parametrize("has_alpha", [False, True])
+def test_colours_of_sixteen_bits_keep_them_all(ending: str, has_alpha: bool):
+    colours = np.random.default_rng(1).integers(0, 4096, (24, 32, 3), np.uint16)  # a camera of twelve bits
+    written = colours[..., ::-1]
+    if has_alpha:
+        written = np.dstack([written, np.full(written.shape[:2], 65535, np.uint16)])
+    container = open_container(cv2.imencode(ending, written)[1].tobytes(), LIMITS)
+    assert np.array_equal(container.pixels(), colours)
+
+
+def test_a_deep_picture_that_is_cut_off_is_no_picture():
+    data = cv2.imencode(".png", np.random.default_rng(1).integers(0, 4096, (64, 64, 3), np.uint16))[
+        1
+    ].tobytes()
+    cut = data[: len(data) // 2] + data[-12:]
+    with pytest.raises(UnreadableFileError):
+        open_container(cut, LIMITS).pixels()
 
 
 def test_a_picture_with_a_palette_or_transparency_becomes_plain_colour_or_grey():

@@ -9,8 +9,9 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from typing import Any
 
+import cv2
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin
 
 from observatory.errors import UnreadableFileError
 from observatory.frame import RowOrder
@@ -21,7 +22,10 @@ _PICTURE_FORMATS = ("PNG", "JPEG", "JPEG2000", "TIFF")
 
 
 class PictureContainer(Container):
-    """A PNG, JPEG, JPEG 2000 or TIFF picture, decoded by Pillow (cv2 hides truncation)."""
+    """A PNG, JPEG, JPEG 2000 or TIFF picture, decoded by Pillow (cv2 hides truncation).
+
+    Pillow keeps eight of the sixteen bits of a colour: such pictures are decoded by cv2 once Pillow finds them whole.
+    """
 
     row_order = RowOrder.TOP
 
@@ -62,6 +66,8 @@ class PictureContainer(Container):
             if factor > 1:  # JPEG's blocks give means of 2 x 2 or 4 x 4 pixels before they are spread out
                 picture.draft(picture.mode, (self._width // factor, self._height // factor))
             picture.load()
+            if _is_deep(picture, self._data):
+                return _deep(picture, self._data)
             if picture.mode in ("L", "RGB", "F", "I") or picture.mode.startswith("I;16"):
                 flat: Image.Image = picture
             elif picture.mode in ("1", "LA", "La"):
@@ -70,6 +76,26 @@ class PictureContainer(Container):
                 flat = picture.convert("RGB")
             pixels = np.asarray(flat)
         return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
+def _is_deep(picture: Image.Image, data: bytes) -> bool:
+    """Whether a PNG or TIFF has 16 bits a sample and several samples a pixel: Pillow keeps the upper eight."""
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        depths = picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
+        return len(depths) > 1 and set(depths) == {16}
+    # Of IHDR, which comes first: bit depth and colour type (PNG specification, section 11.2.2).
+    return picture.format == "PNG" and data[24] == 16 and data[25] in (2, 4, 6)
+
+
+def _deep(picture: Image.Image, data: bytes) -> np.ndarray:
+    """Samples of a deep picture that Pillow found whole, without what makes it transparent."""
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
+        raise UnreadableFileError(
+            f"a {picture.format} picture of 16 bits a colour in a form that is not read"
+        )
+    is_grey = picture.mode.startswith("L")
+    return np.ascontiguousarray(pixels[..., 0] if is_grey else pixels[..., 2::-1])
 
 
 def _picture_facts(picture: Image.Image) -> dict[str, Any]:
