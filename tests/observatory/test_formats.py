@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -24,7 +25,7 @@ from observatory.errors import TooLargeError, UnreadableFileError
 from observatory.frame import RowOrder
 from observatory.instruments import Limits, open_bytes, read_file
 from observatory.instruments.formats import open_container, unpack
-from tests.making import fits_bytes, kso_frame, pgm_bytes, picture_bytes, sun, tiled_fits_bytes
+from tests.making import KSO_CARDS, fits_bytes, kso_frame, pgm_bytes, picture_bytes, sun, tiled_fits_bytes
 
 LIMITS = Limits()
 
@@ -303,6 +304,25 @@ def test_a_film_comes_back_as_it_was_written(count: int, width: int, height: int
 def test_a_picture_keeps_its_numbers(pixels: np.ndarray, form: str):
     read = open_container(picture_bytes(pixels, form), LIMITS).pixels()
     np.testing.assert_array_equal(read, pixels)
+
+
+@pytest.mark.parametrize("write", [fits_bytes, tiled_fits_bytes])
+def test_unsigned_numbers_of_sixty_four_bits_keep_their_last_digits(write: Callable[..., bytes]):
+    pixels = np.arange(1000, 1000 + 16 * 16, dtype=np.uint64).reshape(16, 16)
+    options = {} if write is fits_bytes else {"compression_type": "GZIP_1"}
+    assert np.array_equal(open_container(write(pixels, **options), LIMITS).pixels(), pixels)
+
+
+def test_an_extension_that_inherits_has_the_facts_of_the_first_header():
+    primary = fits.PrimaryHDU(header=fits.Header(KSO_CARDS | {"NOTE": "first"}))
+    image = fits.ImageHDU(sun().pixels)
+    image.header["INHERIT"], image.header["NOTE"] = True, "own"
+    buffer = io.BytesIO()
+    fits.HDUList([primary, image]).writeto(buffer)
+    opened = open_bytes(buffer.getvalue(), "a.fits", LIMITS)
+    assert opened.instrument == "kso-halpha" and opened.container.header()["NOTE"] == "own"
+    assert opened.facts().date_obs == datetime(2024, 5, 8, 12, tzinfo=UTC)
+    assert np.array_equal(opened.frame().pixels, sun().pixels)
 
 
 @pytest.mark.parametrize("ending", [".png", ".tif"])

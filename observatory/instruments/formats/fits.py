@@ -19,6 +19,8 @@ from observatory.instruments.formats.rice import decode_rice
 
 FITS_BLOCK = 2880
 _MAX_HEADER_BLOCKS = 2000  # 72 000 cards; the longest real header here has some 300
+#: What is the first HDU's own and never inherited by others, beside sizes (FITS standard 4.0, appendix K).
+_STRUCTURE = {"SIMPLE", "BITPIX", "NAXIS", "EXTEND", "BSCALE", "BZERO", "BLANK", "CHECKSUM", "DATASUM"}
 _NATIVE = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
@@ -45,12 +47,16 @@ class FitsContainer(Container):
 
     @staticmethod
     def _find_image(data: bytes, file_length: int) -> tuple[Mapping[str, Any], int, bool]:
-        offset = 0
+        """Header, offset and whether it is in tiles; a header that says INHERIT has the first one's cards, too."""
+        offset, primary = 0, {}
         while offset < len(data):
             if offset and data[offset : offset + 8] != b"XTENSION":
                 break  # bytes after the last HDU are allowed by the standard
             header, start = _fits_header(data, offset)
             length = _fits_data_length(header)
+            primary = primary or header
+            if header.get("INHERIT") is True:
+                header = {key: value for key, value in primary.items() if key not in _STRUCTURE} | header
             if start + length > file_length:
                 raise UnreadableFileError(
                     f"the FITS file is truncated: {start + length:,} bytes announced, {file_length:,} there"
@@ -111,6 +117,8 @@ class FitsContainer(Container):
             return native
         if (scale, zero) == (1.0, 32768.0) and native.dtype == np.int16 and not has_blank:
             return (native.view(np.uint16) ^ np.uint16(0x8000)).view(np.uint16)
+        if (scale, zero) == (1.0, 2.0**63) and native.dtype == np.int64 and not has_blank:
+            return native.view(np.uint64) ^ np.uint64(1 << 63)  # reals would keep a multiple of 1024
         # float32 holds 24 bits: 32-bit counts are scaled in float64 first.
         if native.dtype.itemsize <= 2:
             real = native.astype(np.float32) * np.float32(scale) + np.float32(zero)
