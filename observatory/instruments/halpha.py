@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from observatory.errors import MissingKeywordError
 from observatory.frame import Pointing
 from observatory.instruments.base import (
     RSUN_1AU_ARCSEC,
@@ -17,6 +18,7 @@ from observatory.instruments.base import (
     is_simulated,
     number,
 )
+from observatory.instruments.helioprojective import is_helioprojective, wcs_pointing
 from observatory.observing import Habit, Observing
 from observatory.sky import Site
 from observatory.sun import fit_limb
@@ -120,11 +122,11 @@ def _is_grey(pixels: np.ndarray) -> bool:
 
 
 def _pointing(header: Mapping[str, Any]) -> Pointing | None:
-    """Disk as the observatory's own software found it; FITS counts pixels from 1."""
+    """Disk as the observatory's own software found it, FITS counts pixels from 1; else as a WCS tells it."""
     center = number(header, "CENTER_X", "FNDLMBXC"), number(header, "CENTER_Y", "FNDLMBYC")
     radius = number(header, "SOLAR_R", "FNDLMBMI")
     if center[0] is None or center[1] is None or radius is None or radius <= 0:
-        return None
+        return _by_wcs(header)
     rsun = number(header, "RSUN_OBS", "RSUN_ARC", "SOLAR-R") or RSUN_1AU_ARCSEC
     angle = number(header, "ANGLE")
     return Pointing(
@@ -136,3 +138,13 @@ def _pointing(header: Mapping[str, Any]) -> Pointing | None:
         roll_deg=number(header, "CROTA2") if angle is None else -angle,
         source="header",
     )
+
+
+def _by_wcs(header: Mapping[str, Any]) -> Pointing | None:
+    """Disk by helioprojective coordinates; None where they are not whole: the limb tells it, but for north."""
+    if not is_helioprojective(header):
+        return None
+    try:
+        return wcs_pointing(header)
+    except MissingKeywordError:
+        return None

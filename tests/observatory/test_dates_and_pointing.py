@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from observatory.coordinates import hpc_to_pixel
 from observatory.errors import MissingKeywordError, UnusableInputError
-from observatory.frame import DateSource, RowOrder
+from observatory.frame import DateSource, Pointing, RowOrder
 from observatory.instruments import Limits, Opened, kind_of, kinds, open_bytes
 from observatory.instruments.base import (
     RSUN_1AU_ARCSEC,
@@ -143,6 +143,7 @@ def test_a_header_with_the_day_alone_leaves_the_moment_to_the_name():
         ("bbso_halph_fl_20150801_174814.jpg", "2015-08-01T17:48:14"),
         ("2023_01_31__03_39_23_200__SDO_HMI_HMI_continuum.jp2", "2023-01-31T03:39:23"),
         ("sdo_aia193_2014_07_15T21_59_55.png", "2014-07-15T21:59:55"),
+        ("aia_lev1_171a_2011_06_07t06_33_02_77z_image_lev1.fits", "2011-06-07T06:33:02"),
         ("kso_20190126_0042.png", None),
         ("latest_1024_0131.jpg", None),
         ("a.png", None),
@@ -270,6 +271,28 @@ def test_a_unit_that_is_no_angle_is_refused():
     header = helio_header(CDELT1=2.4, CDELT2=2.4, CRPIX1=8.0, CRPIX2=8.0) | {"CUNIT1": "m", "CUNIT2": "m"}
     with pytest.raises(MissingKeywordError, match=r"CUNIT1.*no unit of an angle"):
         wcs_pointing(header)
+
+
+def test_a_disk_in_halpha_lies_where_its_coordinates_say_and_is_read_without_whole_ones():
+    cards = {
+        "OBS_TYPE": "HALPH",
+        "CTYPE1": "HPLN-TAN",
+        "CTYPE2": "HPLT-TAN",
+        "CROTA2": 30.0,
+        "RSUN_OBS": 950.0,
+    }
+    whole = cards | {"CRPIX1": 120.5, "CRPIX2": 130.5, "CDELT1": 10.0, "CDELT2": 10.0}
+
+    def pointing(given: dict[str, Any]) -> Pointing | None:
+        return open_bytes(fits_bytes(sun().pixels, given), "a.fits", Limits()).facts().pointing
+
+    found = pointing(whole)
+    assert found is not None
+    assert (found.center_x_px, found.center_y_px, found.radius_px) == pytest.approx((119.5, 129.5, 95.0))
+    assert found.roll_deg == pytest.approx(30.0)
+    assert pointing(cards) is None
+    by_limb = pointing(whole | {"CENTER_X": 100.0, "CENTER_Y": 101.0, "SOLAR_R": 90.0})
+    assert by_limb is not None and (by_limb.center_x_px, by_limb.radius_px) == (99.0, 90.0)
 
 
 @pytest.mark.parametrize("name", ["HPLN-TAN", "SOLAR-X", "solar_x"])
