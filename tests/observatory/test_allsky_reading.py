@@ -75,6 +75,15 @@ def test_a_header_that_holds_no_time_where_one_must_stand_leaves_the_frame_undat
     assert facts.date_note is not None and "'soon' is not a time" in facts.date_note
 
 
+@pytest.mark.parametrize("unknown", ["    :  :     :  :  ", "0000:00:00 00:00:00", ""])
+def test_exif_that_knows_no_time_leaves_it_to_the_name(unknown: str):
+    data = jpeg_bytes(sky_picture(depth=8), {36867: unknown})
+    for instrument in ("allsky", "halpha"):
+        facts = open_bytes(data, "sky_20260815_121142.jpg", LIMITS, instrument=instrument).facts()
+        assert facts.date_obs == datetime(2026, 8, 15, 12, 11, 42, tzinfo=UTC)
+        assert (facts.date_obs_source, facts.date_note) == (DateSource.FILE_NAME, None)
+
+
 def test_exif_is_local_time_unless_it_names_its_zone():
     zoned = jpeg_bytes(sky_picture(depth=8), {36867: "2026:08:15 12:11:42", 36881: "+02:00"})
     facts = open_bytes(zoned, "allsky.jpg", LIMITS).facts()

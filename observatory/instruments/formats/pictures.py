@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import struct
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
@@ -18,6 +19,9 @@ from observatory.frame import RowOrder
 from observatory.instruments.formats.container import Container, Limits, guarded
 from observatory.instruments.formats.fits import card_number
 
+_KNOWN_DATE = re.compile(
+    r"[^0:\s]"
+)  # blanks stand for an unknown one (EXIF 2.32), zeros for a clock never set
 _PICTURE_FORMATS = ("PNG", "JPEG", "JPEG2000", "TIFF")
 
 
@@ -121,7 +125,7 @@ def _exif_facts(exif: Image.Exif) -> dict[str, Any]:
     ):
         if isinstance(exif.get(tag), str):
             facts[key] = exif[tag]
-    if isinstance(taken, str):
+    if isinstance(taken, str) and _KNOWN_DATE.search(taken):
         facts["EXIF-DATE"] = taken
     if isinstance(offset, str) and offset.strip():
         facts["EXIF-OFFSET"] = offset.strip()
