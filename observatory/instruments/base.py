@@ -234,17 +234,30 @@ def dated(header: Mapping[str, Any], file_name: str, *keys: str) -> tuple[dateti
     """Start of the exposure by header, else by file name.
 
     A header that tells the day alone leaves the moment to the name, where that is of the same day: midnight
-    would be the time of all frames of the day.
+    would be the time of all frames of the day. EXIF's time is in the zone that it names; without one the name
+    is asked first, and UTC is taken where that tells no moment.
     """
     time = header_date(header, *keys)
-    if time is None and isinstance(header.get("EXIF-DATE"), str):
-        time = parse_time(str(header["EXIF-DATE"]), "EXIF-DATE")
+    if time is None:
+        time, is_zoned = _exif_time(header)
+        if time is not None and not is_zoned and (moment := name_time(file_name).moment) is not None:
+            return moment, DateSource.FILE_NAME
     if time is not None and not _is_day_alone(header, keys):
         return time, DateSource.HEADER
     moment = name_time(file_name).moment
     if moment is not None and (time is None or moment.date() == time.date()):
         return moment, DateSource.FILE_NAME
     return (None, DateSource.NONE) if time is None else (time, DateSource.HEADER)
+
+
+def _exif_time(header: Mapping[str, Any]) -> tuple[datetime | None, bool]:
+    """Time of EXIF, and whether it names its zone."""
+    told = header.get("EXIF-DATE")
+    if not isinstance(told, str):
+        return None, False
+    offset = str(header.get("EXIF-OFFSET") or "").strip()
+    is_zoned = re.fullmatch(r"Z|[+-]\d{2}:\d{2}", offset) is not None
+    return parse_time(told.strip() + (offset if is_zoned else ""), "EXIF-DATE"), is_zoned
 
 
 def _is_day_alone(header: Mapping[str, Any], keys: tuple[str, ...]) -> bool:

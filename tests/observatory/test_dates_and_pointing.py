@@ -126,6 +126,15 @@ def test_an_empty_keyword_says_nothing_and_the_name_is_asked():
     assert dated({"DATE-OBS": ""}, "x_20240508_120001.png")[1] is DateSource.FILE_NAME
 
 
+def test_exifs_time_is_that_of_its_zone_and_without_one_the_name_goes_before_it():
+    exif, moment = {"EXIF-DATE": "2024:05:08 14:00:01"}, datetime(2024, 5, 8, 12, 0, 1, tzinfo=UTC)
+    zoned = exif | {"EXIF-OFFSET": "+02:00"}
+    assert dated(zoned, "halpha.jpg") == (moment, DateSource.HEADER)
+    assert dated(zoned, "halpha_20240508_115500.jpg") == (moment, DateSource.HEADER)
+    assert dated(exif, "halpha_20240508_120001.jpg") == (moment, DateSource.FILE_NAME)
+    assert dated(exif, "halpha.jpg") == (moment.replace(hour=14), DateSource.HEADER)
+
+
 def test_a_header_with_the_day_alone_leaves_the_moment_to_the_name():
     day, name = "2024-05-08", "x_20240508_120001.png"
     moment = datetime(2024, 5, 8, 12, 0, 1, tzinfo=UTC)
