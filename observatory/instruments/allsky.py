@@ -8,7 +8,7 @@ a line in `_NAMES`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -47,6 +47,11 @@ _TREX_EXPOSURE = "SUBFRAME REQUESTED EXPOSURE"  # "43.000 ms"
 _TOLD_TIME = re.compile(r"EXPOSURE_AT \w{3} (\w{3} \d{2} \d\d:\d\d:\d\d) UTC (\d{4})")
 _TOLD_PLACE = re.compile(r"GDLAT\s+([\d.]+)\s+([NS])\s+GDLON\s+([\d.]+)\s+([EW])")
 _BINNING = re.compile(r"XBIN=(\d+)\s+YBIN=(\d+)")
+# Degrees, or degrees with minutes and seconds, with a sign or the side of the Earth.
+_ANGLE = re.compile(
+    r"([+-]?)\s*(\d{1,3}(?:\.\d*)?)(?:[ :d°]+(\d{1,2}(?:\.\d*)?)(?:[ :m']+(\d{1,2}(?:\.\d*)?))?)?"
+    r"(?:\s*(?:deg|°|'|s|\"))?\s*([NSEW]?)"
+)
 _LATITUDES = ("GEODETIC LATITUDE", "GEOGRAPHIC LATITUDE", "OBSLAT", "SITELAT", "LAT-OBS", "EXIF-LATITUDE")
 _LONGITUDES = (
     "GEODETIC LONGITUDE",
@@ -208,7 +213,7 @@ def _name_time(file_name: str, clock: Clock, near: datetime | None) -> Dated:
 
 def _site(header: Mapping[str, Any], file_name: str) -> Site | None:
     """Where the camera stands, as header, description or the name of a THEMIS station tells it."""
-    latitude, longitude = _first(header, _LATITUDES), _first(header, _LONGITUDES)
+    latitude, longitude = _first(header, _LATITUDES, _degrees_of), _first(header, _LONGITUDES, _degrees_of)
     if latitude is None or longitude is None:
         told = _TOLD_PLACE.search(str(header.get("DESCRIPTION", "")))
         if told:
@@ -226,18 +231,34 @@ def _site(header: Mapping[str, Any], file_name: str) -> Site | None:
     return Site(*_THEMIS_SITES[station]) if station in _THEMIS_SITES else None
 
 
-def _first(header: Mapping[str, Any], keys: tuple[str, ...]) -> float | None:
+def _first(
+    header: Mapping[str, Any], keys: tuple[str, ...], read: Callable[[str], float | None] | None = None
+) -> float | None:
     """First number among keywords, also where it is written as text."""
     for key in keys:
         value = number(header, key)
         if value is None and isinstance(header.get(key), str):
-            try:
-                value = float(header[key].split()[0])
-            except (ValueError, IndexError):
-                continue
+            value = (read or _number_of)(header[key])
         if value is not None and abs(value) < 1e5:
             return value
     return None
+
+
+def _number_of(text: str) -> float | None:
+    """Number that a text begins with."""
+    try:
+        return float(text.split()[0])
+    except (ValueError, IndexError):
+        return None
+
+
+def _degrees_of(text: str) -> float | None:
+    """Degrees of ``-16.51``, ``-16 30 36``, ``69:35:11`` or ``18 56 30 W``."""
+    found = _ANGLE.fullmatch(text.strip())
+    if found is None:
+        return _number_of(text)
+    degrees = sum(float(part or 0.0) / 60.0**place for place, part in enumerate(found.groups()[1:4]))
+    return -degrees if found[1] == "-" or found[5] in ("S", "W") else degrees
 
 
 def _exposure_s(header: Mapping[str, Any], file_name: str) -> float | None:

@@ -17,7 +17,7 @@ from observatory.instruments import open_bytes, read_file
 from observatory.settings import load_settings
 from observatory.sky import Site
 from observatory.skymap import Skymap, SkymapError, load_skymap
-from tests.making import pgm_bytes
+from tests.making import fits_bytes, pgm_bytes
 from tests.skies import (
     FILM,
     LIMITS,
@@ -145,6 +145,24 @@ def test_zones_are_names_or_offsets():
 
 
 # -- camera ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude", "site"),
+    [
+        (69.586, 18.942, Site(69.586, 18.942)),
+        ("69.586", "18.942 deg", Site(69.586, 18.942)),
+        ("69 35 09.6", "18 56 31.2", Site(69.586, 18.942)),
+        ("+69:35:09.6", "-00:30:00", Site(69.586, -0.5)),
+        ("-33 30", "70 45 00 W", Site(-33.5, -70.75)),
+        ("33.5 S", "289d15m00s", Site(-33.5, -70.75)),
+    ],
+)
+def test_a_place_may_be_written_with_minutes_and_seconds(latitude: object, longitude: object, site: Site):
+    cards = {"INSTRUME": "ALLSKY", "SITELAT": latitude, "SITELONG": longitude}
+    found = open_bytes(fits_bytes(sky_picture(), cards), "a.fits", LIMITS).facts().site
+    assert found is not None
+    assert (found.latitude_deg, found.longitude_deg) == pytest.approx((site.latitude_deg, site.longitude_deg))
 
 
 def mask_file(path: Path, width: int, height: int) -> Path:
