@@ -125,7 +125,7 @@ _CLASSES = {
 }
 _SKY = _CLASSES | {
     "aurora_probability": ("Probability of arc, diffuse and discrete together", "", _PROBABILITY),
-    "cloud_cover": ("Share of the visible sky that is cloudy", "", "obs.atmos;arith.ratio"),
+    "cloud_cover": ("Share of the visible sky that is cloudy", "", "phys.area;arith.ratio;obs.atmos"),
 }
 _SKY_CLASS = "arc, diffuse, discrete, cloud, moon or clear"
 _TOLD_FIELD = "phys.magField;stat.fit"

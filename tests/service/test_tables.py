@@ -13,6 +13,7 @@ import numpy as np
 import pandas
 import pytest
 from astropy.io.votable import parse, validate
+from astropy.io.votable.ucd import parse_ucd
 from astropy.table import Table as AstropyTable
 from fastapi.testclient import TestClient
 
@@ -266,3 +267,13 @@ def test_every_list_understands_any_time_that_there_is(client: TestClient) -> No
                 assert len(answer.json()["items"]) == everything, f"{path} {time}"
             else:
                 assert answer.status_code == 200, f"{path} {time}"
+
+
+def every_column() -> list[Column]:
+    lists = [value for value in vars(columns).values() if isinstance(value, tuple)]
+    return [column for one in lists for column in one if isinstance(column, Column)]
+
+
+@pytest.mark.parametrize("ucd", sorted({column.ucd for column in every_column() if column.ucd}))
+def test_every_column_is_called_what_ivoas_vocabulary_knows(ucd: str):
+    assert parse_ucd(ucd, check_controlled_vocabulary=True)
