@@ -48,7 +48,8 @@ class FitsContainer(Container):
     @staticmethod
     def _find_image(data: bytes, file_length: int) -> tuple[Mapping[str, Any], int, bool]:
         """Header, offset and whether it is in tiles; a header that says INHERIT has the first one's cards, too."""
-        offset, primary = 0, {}
+        offset = 0
+        primary: Mapping[str, Any] = {}
         while offset < len(data):
             if offset and data[offset : offset + 8] != b"XTENSION":
                 break  # bytes after the last HDU are allowed by the standard
@@ -56,7 +57,7 @@ class FitsContainer(Container):
             length = _fits_data_length(header)
             primary = primary or header
             if header.get("INHERIT") is True:
-                header = {key: value for key, value in primary.items() if key not in _STRUCTURE} | header
+                header = {**{key: value for key, value in primary.items() if key not in _STRUCTURE}, **header}
             if start + length > file_length:
                 raise UnreadableFileError(
                     f"the FITS file is truncated: {start + length:,} bytes announced, {file_length:,} there"
