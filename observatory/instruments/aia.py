@@ -121,7 +121,7 @@ class Aia(Kind):
             date_obs_source=source,
             observatory="GOES" if prefix == "suvi" else "SDO",
             wavelength_nm=int(channel) / 10 if channel.isdigit() else None,
-            exposure_time_s=number(header, "EXPTIME", "CMD_EXP"),
+            exposure_time_s=number(header, "EXPTIME", "XPOSURE", "CMD_EXP"),
             unit=str(header["BUNIT"]) if header.get("BUNIT") else None,
             pointing=wcs_pointing(_completed(header, date_obs)),
             is_simulated=is_simulated(header),

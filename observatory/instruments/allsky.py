@@ -262,7 +262,7 @@ def _degrees_of(text: str) -> float | None:
 
 
 def _exposure_s(header: Mapping[str, Any], file_name: str) -> float | None:
-    told = _first(header, ("EXPTIME", "EXPOSURE", "EXIF-EXPOSURE"))
+    told = _first(header, ("EXPTIME", "EXPOSURE", "XPOSURE", "EXIF-EXPOSURE"))
     if told is not None and told >= 0:
         return told
     option = re.search(r"MSEC=([\d.]+)", str(header.get("EXPOSURE OPTIONS", ""))) or re.match(

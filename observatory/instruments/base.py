@@ -31,6 +31,7 @@ _LEAP_SECONDS = (
     (datetime(2006, 1, 1, tzinfo=UTC), 33),
     (datetime(1999, 1, 1, tzinfo=UTC), 32),
 )
+_STARTS = ("DATE-OBS", "DATE_OBS", "DATE-BEG")  # the last: FITS standard 4.0, table 22, and SOLARNET
 _SECONDS_AFTER_TAI = {"TAI": 0.0, "TT": 32.184}
 _LARGEST = 1e300  # beyond it lie infinity and integers that no float holds; NaN is not below it either
 _FIRST_PLATE_YEAR = 1900  # headers of digitised plates go back to there; names of files do not
@@ -153,7 +154,7 @@ def _on_scale(text: str, header: Mapping[str, Any]) -> str:
 
 def _time_text(header: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[str, str] | None:
     """What the first keyword that is there says, with the clock where another one has it; and its name."""
-    for key in keys or ("DATE-OBS", "DATE_OBS"):
+    for key in keys or _STARTS:
         value = header.get(key)
         if value in (None, ""):
             continue

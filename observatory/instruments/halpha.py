@@ -87,7 +87,7 @@ class Halpha(Kind):
 
     def facts(self, instrument: str, header: Mapping[str, Any], file_name: str) -> Facts:
         date_obs, source = dated(header, file_name)
-        exposure = number(header, "EXPTIME", "EXPOSURE")
+        exposure = number(header, "EXPTIME", "EXPOSURE", "XPOSURE")
         milliseconds = number(header, "EXP_TIME")  # Kanzelhöhe's keyword
         if exposure is None and milliseconds is not None:
             exposure = milliseconds / 1000.0

@@ -126,6 +126,17 @@ def test_an_empty_keyword_says_nothing_and_the_name_is_asked():
     assert dated({"DATE-OBS": ""}, "x_20240508_120001.png")[1] is DateSource.FILE_NAME
 
 
+@pytest.mark.parametrize(
+    ("instrument", "cards"),
+    [("halpha", {"OBS_TYPE": "HALPH"}), ("allsky", {}), ("aia-171", {"INSTRUME": "AIA_3", "WAVELNTH": 171})],
+)
+def test_start_and_length_of_an_exposure_are_known_by_the_standards_own_words(instrument: str, cards: dict):
+    data = fits_bytes(sun().pixels, cards | {"DATE-BEG": "2024-05-08T12:00:00", "XPOSURE": 2.5})
+    facts = open_bytes(data, "a.fits", Limits(), instrument=instrument).facts()
+    assert facts.date_obs == datetime(2024, 5, 8, 12, tzinfo=UTC)
+    assert facts.exposure_time_s == 2.5
+
+
 def test_exifs_time_is_that_of_its_zone_and_without_one_the_name_goes_before_it():
     exif, moment = {"EXIF-DATE": "2024:05:08 14:00:01"}, datetime(2024, 5, 8, 12, 0, 1, tzinfo=UTC)
     zoned = exif | {"EXIF-OFFSET": "+02:00"}
