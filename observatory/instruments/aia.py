@@ -15,6 +15,7 @@ from observatory.euv.colours import certain_table, fitting_tables, undo
 from observatory.euv.disk import search_limb
 from observatory.frame import Pointing
 from observatory.instruments.base import Facts, Kind, dated, is_simulated, number
+from observatory.instruments.formats.fits import card_number
 from observatory.instruments.helioprojective import wcs_pointing
 from observatory.observing import Observing
 
@@ -51,7 +52,7 @@ class Aia(Kind):
             one that the file's name states: one of the two is wrong, and nothing says which.
         """
         prefix = _telescope(header)
-        wavelength = number(header, "WAVELNTH")
+        wavelength = _angstrom(header)
         if prefix is None or (wavelength is None and "WAVELNTH" not in header):
             return None
         channels = _AIA_CHANNELS if prefix == "aia" else _SUVI_CHANNELS
@@ -134,6 +135,15 @@ def _telescope(header: Mapping[str, Any]) -> str | None:
     if "SUVI" in words or "SOLAR ULTRAVIOLET IMAGER" in words:
         return "suvi"
     return "aia" if "AIA" in words else None
+
+
+def _angstrom(header: Mapping[str, Any]) -> float | None:
+    """Wavelength by WAVELNTH, also one that is written as text, and by WAVEUNIT; None for no number."""
+    value = number(header, "WAVELNTH")
+    if value is None and isinstance(header.get("WAVELNTH"), str):
+        value = number({"WAVELNTH": card_number(header["WAVELNTH"].strip())}, "WAVELNTH")
+    is_nm = str(header.get("WAVEUNIT") or "").strip().lower() in ("nm", "nanometer", "nanometre", "-9")
+    return None if value is None else value * (10.0 if is_nm else 1.0)
 
 
 def _completed(header: Mapping[str, Any], date_obs: datetime | None) -> Mapping[str, Any]:

@@ -52,9 +52,17 @@ def test_the_callers_word_settles_a_wrong_wavelength():
     assert open_bytes(data, "a.fits", Limits(), instrument="aia-171").facts().wavelength_nm == 17.1
 
 
-@pytest.mark.parametrize("wavelength", [171, 171.0, 170.9999])
-def test_a_wavelength_may_be_a_whole_or_a_real_number(wavelength: float):
+@pytest.mark.parametrize("wavelength", [171, 171.0, 170.9999, "171", " 171.0"])
+def test_a_wavelength_may_be_a_whole_or_a_real_number_or_one_as_text(wavelength: float | str):
     assert opened(AIA | {"WAVELNTH": wavelength}).instrument == "aia-171"
+
+
+@pytest.mark.parametrize(
+    ("wavelength", "unit"), [(17.1, "nm"), (171, "angstrom"), (171, "Angstrom"), (171, "")]
+)
+def test_a_wavelength_counts_in_its_unit(wavelength: float, unit: str):
+    found = opened(AIA | {"WAVELNTH": wavelength, "WAVEUNIT": unit})
+    assert (found.instrument, found.facts().wavelength_nm) == ("aia-171", 17.1)
 
 
 def test_without_the_suns_radius_its_distance_tells_it():
