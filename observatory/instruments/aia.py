@@ -16,7 +16,7 @@ from observatory.euv.disk import search_limb
 from observatory.frame import Pointing
 from observatory.instruments.base import Facts, Kind, dated, is_simulated, number
 from observatory.instruments.formats.fits import card_number
-from observatory.instruments.helioprojective import wcs_pointing
+from observatory.instruments.helioprojective import check_square, wcs_pointing
 from observatory.observing import Observing
 
 _AIA_CHANNELS = (94, 131, 171, 193, 211, 304, 335, 1600, 1700, 4500)  # Lemen et al. 2012, table 1
@@ -117,6 +117,7 @@ class Aia(Kind):
     def facts(self, instrument: str, header: Mapping[str, Any], file_name: str) -> Facts:
         date_obs, source = dated(header, file_name, "DATE-OBS", "DATE_OBS", "DATE-BEG", "T_OBS")
         prefix, _, channel = instrument.partition("-")
+        check_square(header)
         return Facts(
             date_obs=date_obs,
             date_obs_source=source,

@@ -14,6 +14,7 @@ from observatory.instruments.base import RSUN_1AU_ARCSEC, number
 
 _RSUN_ARCSEC = (100.0, 20_000.0)  # of any spacecraft; what lies beyond is in another unit (RSUN in metres)
 _AXES = (1, 2)
+_SQUARE = 0.01
 #: What units of angles begin with, in arcseconds. Old solar headers without any mean arcseconds.
 _UNITS_ARCSEC = {"arcsec": 1.0, "asec": 1.0, "arcmin": 60.0, "amin": 60.0, "deg": 3600.0, "mas": 1e-3}
 
@@ -51,6 +52,25 @@ def wcs_pointing(header: Mapping[str, Any]) -> Pointing | None:
         roll_deg=float(np.rad2deg(np.arctan2(matrix[1, 0], matrix[0, 0]))),
         source="header",
     )
+
+
+def check_square(header: Mapping[str, Any]) -> None:
+    """Refuse pixels that are not as high as wide: outlines and areas are reckoned with one scale.
+
+    Raises
+    ------
+    MissingKeywordError
+        When they differ by more than a hundredth.
+    """
+    matrix = pixel_matrix_arcsec(header) if is_helioprojective(header) else None
+    if matrix is None:
+        return
+    wide, high = np.hypot(*matrix[:, 0]), np.hypot(*matrix[:, 1])
+    if abs(wide / high - 1.0) > _SQUARE:
+        raise MissingKeywordError(
+            "CDELT1, CDELT2",
+            f"pixels of {wide:.4g} x {high:.4g} arcsec are not square: resample the picture to square ones",
+        )
 
 
 def pixel_matrix_arcsec(header: Mapping[str, Any]) -> NDArray[np.float64] | None:

@@ -78,6 +78,12 @@ def test_without_radius_and_distance_the_day_tells_it():
     assert pointing.rsun_arcsec == pytest.approx(957.18, abs=0.3)
 
 
+def test_pixels_that_are_not_square_are_refused():
+    with pytest.raises(MissingKeywordError, match=r"0\.6 x 0\.75 arcsec are not square"):
+        opened(AIA | {"CDELT2": 0.75}).facts()
+    assert opened(AIA | {"CDELT2": 0.6001}).facts().pointing is not None
+
+
 @pytest.mark.parametrize("distance", [0.0, 1e20, float("nan")])
 def test_an_absurd_distance_is_not_believed(distance: float):
     cards = AIA | ({} if np.isnan(distance) else {"DSUN_OBS": distance})
