@@ -26,7 +26,7 @@ FloatArray = NDArray[np.floating]
 
 _FOLDER = Path(__file__).parent
 _PICTURE = "strangeness"  # name of the calibration of pictures; there is no other
-_NOT_SEEN = 0.5  # share of the disk in the frame below which its limb is not asked for
+_NOT_SEEN = 0.5  # share of the disk, and of its limb, in the frame below which the limb is not asked for
 _DIM = 0.6  # of the threshold: good pictures of the darkest archive reach 0.41
 _DARKNESS = 3.0  # of 255, or counts: nothing at all is brighter
 
@@ -161,9 +161,19 @@ class AiaQuality:
             ratios = {Cause.UNDEREXPOSED: CERTAIN}
         sees_limb = found.limb_certainty >= self._thresholds["limb"]["seen"]
         hidden = ratios.get(Cause.ECLIPSE, 0.0) >= 1 or ratios.get(Cause.MISSING_DATA, 0.0) >= 1
-        if not sees_limb and not hidden and found.in_frame >= _NOT_SEEN:
+        shows_limb = min(found.in_frame, _limb_in_frame(plane, disk)) >= _NOT_SEEN
+        if not sees_limb and not hidden and shows_limb:
             ratios[Cause.NO_TARGET] = PLAIN
         return ratios
+
+
+def _limb_in_frame(plane: Plane, disk: Pointing) -> float:
+    """Share of the limb that lies inside the picture: cut-outs of the middle of the disk have none."""
+    height, width = plane.pixels.shape
+    angle = np.arange(0.0, 2 * np.pi, np.pi / 180)
+    x = disk.center_x_px + disk.radius_px * np.cos(angle)
+    y = disk.center_y_px + disk.radius_px * np.sin(angle)
+    return float(np.mean((x > -0.5) & (x < width - 0.5) & (y > -0.5) & (y < height - 0.5)))
 
 
 def _disk(frame: Frame, plane: Plane) -> Pointing:

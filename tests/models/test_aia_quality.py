@@ -115,6 +115,21 @@ def test_a_cut_out_is_judged_by_what_it_shows(real_frames: Path):
     assert quality.measures["is_cut_out"] == 1.0
 
 
+@pytest.mark.parametrize("half_arcsec", [600.0, 800.0])
+def test_a_cut_out_of_the_middle_of_the_disk_need_not_show_a_limb(real_frames: Path, half_arcsec: float):
+    frame = read_file(real_frames / "aia/fits/aia_20200925T235957_171.fits", Limits()).frame()
+    assert frame.pointing is not None
+    half = round(half_arcsec / frame.pointing.cdelt_arcsec)
+    first = round(frame.pointing.center_x_px) - half
+    pixels = np.ascontiguousarray(frame.pixels[first : first + 2 * half, first : first + 2 * half])
+    x, y = frame.pointing.center_x_px - first, frame.pointing.center_y_px - first
+    pointing = replace(frame.pointing, center_x_px=x, center_y_px=y)
+    header = {key: value for key, value in frame.header.items() if key not in ("TOTVALS", "DATAVALS")}
+    quality = MODEL.analyse(replace(frame, pixels=pixels, pointing=pointing, header=header))
+    assert quality.measures["is_cut_out"] == 1.0 and quality.measures["in_frame"] > 0.5
+    assert not quality.is_degraded and not quality.causes
+
+
 # -- what the archive states -------------------------------------------------------------------
 
 
