@@ -110,13 +110,19 @@ def recognise(container: Container, file_name: str, index: int = 0, *, with_cont
             return found
     if not with_content:
         raise UnknownInstrumentError(file_name)
-    pixels = container.pixels(index)
+    pixels = _eight_bits(container.pixels(index))
     found = _only(filter(None, (kind.claim_content(pixels) for kind in kinds())), file_name)
     if found:
         return found
     if pixels.ndim == 2:
         raise AmbiguousInstrumentError(file_name, ["halpha (no disk found in it)", "allsky"])
     raise UnknownInstrumentError(file_name, "no header, a name that says nothing, and no solar disk in it")
+
+
+def _eight_bits(pixels: np.ndarray) -> np.ndarray:
+    """Colours of sixteen bits by their upper eight, anything else as it is."""
+    is_deep = pixels.ndim == 3 and pixels.dtype == np.uint16
+    return (pixels >> 8).astype(np.uint8) if is_deep else pixels
 
 
 def _only(claims: Iterable[str], file_name: str) -> str | None:
@@ -184,6 +190,8 @@ class Opened:
             When the pixels cannot be decoded or hold no finite value.
         """
         pixels = self.container.pixels(index)
+        if self.kind.is_coloured_for_the_eye:
+            pixels = _eight_bits(pixels)
         if pixels.dtype.kind == "f" and not np.isfinite(pixels).any():
             raise UnreadableFileError("the image holds no number at all (NaN everywhere)")
         pixels.flags.writeable = False

@@ -78,10 +78,13 @@ class Kind(ABC):
         Name of the pipeline that its frames go through: the module's name.
     names : tuple of str
         Instruments of this kind that are known without configuration.
+    is_coloured_for_the_eye : bool
+        Whether coloured pictures are an archive's, in colours that mean a brightness: these have eight bits.
     """
 
     family: ClassVar[str]
     names: ClassVar[tuple[str, ...]]
+    is_coloured_for_the_eye: ClassVar[bool] = False
 
     @abstractmethod
     def claim_header(self, header: Mapping[str, Any], file_name: str) -> str | None:

@@ -53,6 +53,7 @@ class Hmi(Kind):
 
     family = "hmi"
     names = ("hmi-continuum", "hmi-magnetogram")
+    is_coloured_for_the_eye = True
 
     def observing(self, instrument: str) -> Observing:
         return Observing(is_sdo=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -145,3 +146,11 @@ def test_real_pictures_whose_names_lack_the_channel_are_recognised(real_frames: 
         expected = "suvi-171" if "suvi" in path.name else "aia-171" if "_ar_" in path.name else "aia-193"
         assert open_bytes(path.read_bytes(), path.name, Limits()).instrument == expected
         assert open_bytes(path.read_bytes(), "x.png", Limits()).instrument == expected
+
+
+def test_an_archives_colours_in_sixteen_bits_are_those_of_eight():
+    colours = coloured(corona(512, 199.5), 171)
+    deep = cv2.imencode(".png", colours[..., ::-1].astype(np.uint16) * 257)[1].tobytes()
+    opened = open_bytes(deep, "a.png", Limits())
+    assert opened.instrument == "aia-171"
+    assert np.array_equal(opened.frame().pixels, colours)
