@@ -117,12 +117,12 @@ class HeliowatchClient(BaseClient):
         RefusedError
             When the server says no; it carries the server's words.
         HeliowatchError
-            When more frames are found than a table should hold.
+            When more frames are found than a table should hold, or no such product is fetched.
         """
         given = {type(one): one for one in _flat(query)}
         named = given.get(ours.Server)
         self._connection = Connection(*server.server_and_key(None if named is None else named.value))
-        self._product = str(given[ours.Product].value) if ours.Product in given else "original"
+        self._product = _product(given)
         items = list(self._connection.items("frames", _filters(given), _MOST_ROWS + 1))
         if len(items) > _MOST_ROWS:
             raise HeliowatchError(
@@ -296,6 +296,23 @@ def _apart(target: Path, digest: str, number: int) -> Path:
     """Where a file goes whose name is taken: beside one of other bytes, over its own."""
     is_other = bool(digest) and target.is_file() and sha256_of(target) != digest
     return target.with_name(numbered(target.name, number)) if is_other else target
+
+
+def _product(given: dict[type, Any]) -> str:
+    """What is fetched of each frame.
+
+    Raises
+    ------
+    HeliowatchError
+        When it is something that the list of frames does not lead to.
+    """
+    wanted = str(given[ours.Product].value) if ours.Product in given else "original"
+    if wanted not in PRODUCTS:
+        known = ", ".join(PRODUCTS)
+        raise HeliowatchError(
+            f"Product({wanted!r}): Fido fetches {known}; anything else of a frame by Client.download(ID, product=…)"
+        )
+    return wanted
 
 
 def _flat(query: Sequence[Any]) -> Sequence[Any]:

@@ -116,6 +116,14 @@ def test_fetch_brings_the_enhanced_frame_as_fits(chosen: House, tmp_path: Path) 
     assert Path(file).read_bytes() == photosphere.FITS
 
 
+def test_a_product_that_fido_does_not_fetch_is_refused_with_those_that_it_does(chosen: House) -> None:
+    asked = a.Instrument("gong-halpha"), a.heliowatch.Product("compare")
+    with pytest.raises(
+        heliowatch_fido.HeliowatchError, match=r"original, preview, region-map, enhanced; .*download"
+    ):
+        Fido.search(DAY, *asked)
+
+
 def test_names_of_products_keep_what_stands_between_dots() -> None:
     assert (
         stem("hmi.ic_45s.20261121_120600_TAI.2.continuum.fits")
