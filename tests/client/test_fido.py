@@ -137,14 +137,16 @@ def test_a_product_does_not_pass_for_one_of_the_same_name_that_is_there(
     chosen: House, tmp_path: Path
 ) -> None:
     def fetched(day: int) -> Path:
-        asked = a.Instrument("kso-halpha"), a.heliowatch.Product("preview")
+        asked = a.Instrument("bbso-halpha"), a.heliowatch.Product("preview")
         span = a.Time(f"2026-08-{day:02d}", f"2026-08-{day + 1:02d}")
         (file,) = Fido.fetch(Fido.search(span, *asked), path=tmp_path, progress=False)
         return Path(file)
 
     for day in (1, 2):
         at = datetime(2026, 8, day, 12, tzinfo=UTC)
-        chosen.telescope.observe(0.9, date_obs=at, file_name="image.fits", preview=jpeg(40 * day))
+        chosen.telescope.observe(
+            0.9, date_obs=at, file_name="image.fits", instrument="bbso-halpha", preview=jpeg(40 * day)
+        )
     first, second = fetched(1), fetched(2)
     assert first.name == "image.preview.jpg" and second != first
     assert first.read_bytes() != second.read_bytes()
