@@ -67,7 +67,7 @@ def run_backfill(
                 update={"worker": settings.worker.model_copy(update={"processes": workers})}
             )
     app = make_app(settings)
-    span = (_moment("--since", since), _moment("--until", until))
+    span = _span(since, until)
     watched = folders_of(settings, folders, instrument)
     with ExitStack() as stack:
         if settings.is_embedded:
@@ -84,6 +84,7 @@ def run_backfill(
         _wait(settings, room, bars)
         after = _ended(room.db)
     new = {status: after[status] - before[status] for status in after}
+    new["rejected"] += taken.refused_before  # they were counted before, and are refused again or no longer
     typer.echo(", ".join(f"{count} {status}" for status, count in new.items()))
     if taken.known:
         typer.echo(f"heliowatch: {taken.known} files were taken in before", err=True)
@@ -166,6 +167,13 @@ def _wait(settings: Settings, room: ArchiveRoom, bars: Progress) -> None:
 def _is_worked_on(settings: Settings, db: Database) -> bool:
     alive = workers_heard.alive(db, datetime.now(UTC), settings.worker.lease_s)
     return any(row["role"] == "worker" for row in alive)
+
+
+def _span(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    first, last = _moment("--since", since), _moment("--until", until)
+    if first is not None and last is not None and last <= first:
+        raise SettingsError(f"--until {until}: it is not after --since {since}")
+    return first, last
 
 
 def _moment(flag: str, word: str | None) -> datetime | None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
@@ -42,11 +43,14 @@ class Taken:
         Files read; refused ones and those of other times are among them.
     left : int
         Files that could not be read now: another run looks at them again.
+    refused_before : int
+        Frames among the new ones that an earlier run refused, whatever became of them now.
     """
 
     known: int = 0
     new: int = 0
     left: int = 0
+    refused_before: int = 0
 
     @property
     def files(self) -> int:
@@ -69,6 +73,8 @@ class ArchiveIngester(Ingester):
         """
         told = on_progress or _silent
         done = Taken()
+        self._began = datetime.now(UTC)
+        self._refused_before: set[int] = set()
         for piece in _pieces(self._found(), _PIECE):
             new = self._unknown(piece, with_rejected=with_rejected)
             done = Taken(done.known + len(piece) - len(new), done.new, done.left)
@@ -79,7 +85,7 @@ class ArchiveIngester(Ingester):
             self._refused.clear()
             if self.is_stopped:
                 break
-        return done
+        return replace(done, refused_before=len(self._refused_before))
 
     def _found(self) -> Iterator[tuple[str, Candidate]]:
         for folder in self._folders:
@@ -105,6 +111,8 @@ class ArchiveIngester(Ingester):
             for batch in self._batches(new):
                 # The first ones give the workers something to do; the sweeper publishes the others.
                 is_calm = done.new <= 2 * self._settings.ingest.batch
+                rows = [row for _, look in batch for row in look.new]
+                self._refused_before |= sightings.refused_before(self._db, rows, self._began)
                 self._write([look for _, look in batch], is_calm=is_calm)
                 for path, _ in batch:
                     del new[path]

@@ -105,7 +105,7 @@ def test_refused_files_are_passed_over_until_they_are_asked_for(
     assert ingester(settings, db, tmp_path / "archive").take() == Taken(new=2)
     assert ingester(settings, db, tmp_path / "archive").take() == Taken(known=2)
     again = ingester(settings, db, tmp_path / "archive").take(with_rejected=True)
-    assert again == Taken(known=1, new=1)
+    assert again == Taken(known=1, new=1, refused_before=1)
     assert catalogue.counts(db)["rejected"] == 1
 
 

@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 import heliowatch
@@ -75,6 +77,26 @@ def test_a_backfill_takes_an_archive_once_and_goes_on_where_it_ended(tmp_path: P
     (archive / "broken.fits").write_bytes(b"SIMPLE  =")
     second = shell("backfill", tmp_path / "archive")
     assert (second.returncode, second.stdout.strip()) == (1, "1 done, 1 rejected, 0 failed")
+
+
+def test_a_backfill_that_looks_again_at_refused_files_counts_what_becomes_of_them_now(tmp_path: Path):
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    for number in (1, 2):
+        noise = np.random.default_rng(number).integers(0, 60, (200, 200)).astype(np.uint8)
+        cv2.imwrite(str(archive / f"dome-{number}.png"), noise)
+    first = shell("backfill", archive, "--workers", 1)
+    assert (first.returncode, first.stdout.strip()) == (1, "0 done, 2 rejected, 0 failed")
+    again = shell("backfill", archive, "--rejected")
+    assert (again.returncode, again.stdout.strip()) == (1, "0 done, 2 rejected, 0 failed")
+    mended = shell("backfill", archive, "--rejected", "--instrument", "allsky")
+    assert (mended.returncode, mended.stdout.strip()) == (0, "2 done, 0 rejected, 0 failed"), mended.stderr
+
+
+def test_a_backfill_of_a_time_that_ends_before_it_begins_is_refused(tmp_path: Path):
+    (tmp_path / "archive").mkdir()
+    wrong = shell("backfill", tmp_path / "archive", "--since", "2026-01-02", "--until", "2026-01-01")
+    assert (wrong.returncode, "is not after --since" in wrong.stderr) == (2, True)
 
 
 def test_a_backfill_neither_counts_nor_waits_for_live_frames(tmp_path: Path):
