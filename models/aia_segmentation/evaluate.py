@@ -57,7 +57,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     Raises
     ------
     UnusableInputError
-        When nothing pairs, or a mask shows another field than its picture.
+        When nothing pairs or is left to compare, or a mask shows another field than its picture.
     """
     kind, threshold = _asked(options)
     result: dict[str, Any] = {"event_type": str(kind), "threshold": str(threshold)}
@@ -86,6 +86,8 @@ def _has_truth(options: EvaluateOptions) -> bool:
 
 
 def _asked(options: EvaluateOptions) -> tuple[EventType, Threshold]:
+    if options.format not in ("json", "table"):
+        raise UnusableInputError(f"format {options.format}: there are json and table")
     try:
         Registration(options.registration)
         return EventType(options.event_type), Threshold(options.threshold)
@@ -124,6 +126,11 @@ def _trained(cases: Sequence[Case]) -> dict[str, Any]:
 
 
 def _report(options: EvaluateOptions, compared: list[Compared]) -> dict[str, Any]:
+    if not compared:
+        raise UnusableInputError(
+            f"no picture is of the time from {options.since or 'any'} to {options.until or 'any'}: "
+            "there is nothing to compare (--since, --until)"
+        )
     report: dict[str, Any] = {"pictures": [one.to_dict() for one in compared], "overall": overall(compared)}
     return report | ({"years": by_year(compared)} if options.by_year else {})
 

@@ -126,12 +126,17 @@ def hit_spots(options: EvaluateOptions, model: AiaSegmentation, threshold: Thres
             marked += 1
             covered = draw([spot], DRAWN_SIDE, row_order=one.frame.row_order) > 0.5
             hit += int((wide[covered] > 0).mean() >= 0.5) if covered.any() else 0
+    if not marked:
+        raise UnusableInputError(
+            f"no spot of {options.spots} lies within {_SPOT_HOURS:g} hours of a picture in {options.images} "
+            "(names tell the times, as in 20110301_120030)"
+        )
     return {
         "pictures": len(trained),
         "trained_on": trained_share(trained),
         "spots": marked,
         "in_a_region": hit,
-        "share": hit / marked if marked else 1.0,
+        "share": hit / marked,
     }
 
 

@@ -237,3 +237,20 @@ def test_human_polygons_near_in_time_are_compared() -> None:
 def test_pictures_without_anything_to_compare_them_with_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UnusableInputError, match="--masks, --boxes"):
         evaluate(EvaluateOptions(images=tmp_path))
+
+
+def test_what_leaves_nothing_to_compare_is_no_perfect_agreement(tmp_path: Path) -> None:
+    name = "a_20150301_120000.png"
+    write(tmp_path / "true", name, disk(64, 0.5, 0.5, 0.2))
+    write(tmp_path / "found", name, disk(64, 0.5, 0.5, 0.2))
+    asked = EvaluateOptions(masks=tmp_path / "true", other_masks=tmp_path / "found", since="2020-01-01")
+    with pytest.raises(UnusableInputError, match="nothing to compare"):
+        evaluate(asked)
+    assert evaluate(replace(asked, since=""))["overall"]["dice"] == 1.0
+    with pytest.raises(UnusableInputError, match="no spot"):
+        evaluate(EvaluateOptions(images=tmp_path / "found", spots=tmp_path))
+
+
+def test_a_format_that_is_none_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UnusableInputError, match="json and table"):
+        evaluate(EvaluateOptions(masks=tmp_path, other_masks=tmp_path, format="xml"))
