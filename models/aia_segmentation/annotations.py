@@ -161,7 +161,12 @@ def read_hek(path: Path) -> list[Outline]:
     events = stated.get("result") if isinstance(stated, Mapping) else stated
     if not isinstance(events, list):
         raise UnreadableFileError(f"{path.name} holds no list of events under 'result', as HEK gives it")
-    return [outline for event in events if (outline := _hek_outline(event)) is not None]
+    try:
+        return [outline for event in events if (outline := _hek_outline(event)) is not None]
+    except (AttributeError, KeyError, ValueError) as error:
+        raise UnreadableFileError(
+            f"{path.name} has an event without event_starttime in ISO 8601, as HEK gives it: {error}"
+        ) from error
 
 
 def _hek_outline(event: Mapping[str, Any]) -> Outline | None:
@@ -302,7 +307,7 @@ def read_boxes(path: Path) -> list[Box]:
             Box(
                 entry.findtext("name", ""),
                 *(
-                    float(entry.findtext(f"bndbox/{edge}", "nan")) + shift
+                    float(entry.findtext(f"bndbox/{edge}", "")) + shift
                     # VOC counts pixels and includes the last one; ours are edges.
                     for edge, shift in (("xmin", -0.5), ("ymin", -0.5), ("xmax", 0.5), ("ymax", 0.5))
                 ),
@@ -338,7 +343,11 @@ def read_mask(path: Path) -> tuple[NDArray[np.uint8], RowOrder]:
             raise UnreadableFileError(f"{path.name} holds no image: {error}") from error
         return _as_mask(np.asarray(values), path), RowOrder.BOTTOM
     if suffix.endswith(".npy"):
-        return _as_mask(np.load(path, allow_pickle=False), path), RowOrder.TOP
+        try:
+            kept = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise UnreadableFileError(f"{path.name} is no .npy file of plain numbers: {error}") from error
+        return _as_mask(np.asarray(kept), path), RowOrder.TOP
     values = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if values is None:
         raise UnreadableFileError(f"{path.name} is no readable mask (PNG, TIFF, FITS or npy)")

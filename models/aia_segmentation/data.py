@@ -116,7 +116,10 @@ def time_in_name(name: str) -> datetime | None:
     if found is None:
         return None
     year, month, day, hour, minute, second = (int(part) for part in found.groups())
-    return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    try:
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        return None  # digits that are no time, such as a serial number
 
 
 def stem_of(path: Path) -> str:

@@ -24,7 +24,7 @@ from models.aia_segmentation.annotations import (
     read_srs,
     turned,
 )
-from models.aia_segmentation.data import outlines_near, read_outlines
+from models.aia_segmentation.data import outlines_near, read_outlines, time_in_name
 from models.aia_segmentation.preparation import HALF_WIDTH_RADII
 from observatory.analysis import EventType
 from observatory.coordinates import SunView
@@ -119,6 +119,27 @@ def test_hek_events_become_outlines_in_solar_radii(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(UnreadableFileError, match="result"):
         read_hek(path)
+
+
+@pytest.mark.parametrize("event", ['{"event_type": "CH", "hpc_boundcc": "POLYGON((0 0,9 0,9 9))"}', "17"])
+def test_a_hek_event_that_lacks_its_time_or_is_none_is_said(tmp_path: Path, event: str) -> None:
+    (tmp_path / "hek.json").write_text(f'{{"result": [{event}]}}')
+    with pytest.raises(UnreadableFileError, match="hek.json has an event"):
+        read_hek(tmp_path / "hek.json")
+
+
+def test_boxes_and_masks_that_are_none_are_said(tmp_path: Path) -> None:
+    (tmp_path / "box.xml").write_text("<annotation><object><bndbox/></object></annotation>")
+    with pytest.raises(UnreadableFileError, match=r"box\.xml"):
+        read_boxes(tmp_path / "box.xml")
+    (tmp_path / "mask.npy").write_bytes(b"no numbers")
+    with pytest.raises(UnreadableFileError, match=r"mask\.npy"):
+        read_mask(tmp_path / "mask.npy")
+
+
+def test_digits_in_a_name_that_are_no_time_are_none() -> None:
+    assert time_in_name("frame_20151399_259999.png") is None
+    assert time_in_name("aia_20150418T023955_193.png") == datetime(2015, 4, 18, 2, 39, 55, tzinfo=UTC)
 
 
 def test_chimera_lists_become_quadrilaterals(tmp_path: Path) -> None:
