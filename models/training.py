@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import queue
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.journal import LOG
 from observatory.errors import ModelError, UnusableInputError
 
 CHECKPOINT = "checkpoint.pt"
@@ -25,14 +27,47 @@ Made = TypeVar("Made")
 
 
 def check_device(device: str) -> None:
-    """Refuse a graphics card that is not there.
+    """Refuse a device that is none, and a graphics card that is not there.
 
     Raises
     ------
     UnusableInputError
     """
+    if re.fullmatch(r"cpu|cuda(:\d+)?", device) is None:
+        raise UnusableInputError(f"device {device}: there are cpu and cuda (cuda:1 is the second card)")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UnusableInputError(f"torch sees no {device} here: give --device cpu")
+
+
+def check_counts(options: Any, *names: str) -> None:
+    """Refuse options that are to count something and do not.
+
+    Raises
+    ------
+    UnusableInputError
+        When one of those that are named is below 1.
+    """
+    for name in names:
+        if getattr(options, name) < 1:
+            raise UnusableInputError(f"{name.replace('_', '-')} is 1 or more, not {getattr(options, name)}")
+
+
+def check_split(validation_share: float, seed: int) -> None:
+    """Refuse a share of frames to keep out that leaves none, and a seed that none can be.
+
+    Raises
+    ------
+    UnusableInputError
+    """
+    if not 0 <= validation_share < 1:
+        raise UnusableInputError(f"validation-share is 0 to below 1, not {validation_share:g}")
+    if seed < 0:
+        raise UnusableInputError(f"seed is 0 or more, not {seed}")
+
+
+def begin_anew(folder: Path) -> None:
+    """Remove the numbers of a former run, which are none of the one that begins."""
+    (folder / LOG).unlink(missing_ok=True)
 
 
 def stated(options: Any) -> dict[str, Any]:

@@ -20,7 +20,10 @@ from models.aurora.options import ExportOptions, TrainOptions
 from models.journal import Journal
 from models.training import (
     CHECKPOINT,
+    begin_anew,
+    check_counts,
     check_device,
+    check_split,
     cosine,
     descend,
     follow,
@@ -174,6 +177,8 @@ def train(options: TrainOptions) -> Path:
     checkpoint = options.output / CHECKPOINT
     if options.resume and checkpoint.exists():
         trainer.resume(checkpoint)
+    else:
+        begin_anew(options.output)
     training, validation, own = load_skies(options)
     _loop(trainer, training, validation, own)
     fitted = calibrate(trainer, validation)
@@ -202,8 +207,8 @@ def _check(options: TrainOptions) -> None:
         raise UnusableInputError(
             f"--maps-only goes on from a trained network: put its {CHECKPOINT} into {options.output}"
         )
-    if min(options.samples, options.validation, options.steps, options.batch) < 1:
-        raise UnusableInputError("samples, validation, steps and batch must be 1 or more")
+    check_counts(options, "samples", "validation", "steps", "batch", "validate_every")
+    check_split(0.0, options.seed)
 
 
 def load_skies(options: TrainOptions) -> tuple[Skies, Skies, Skies | None]:

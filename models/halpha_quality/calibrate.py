@@ -31,6 +31,8 @@ FloatArray = NDArray[np.floating]
 #: Transmission structure between R/12 and R/6 from which a frame is called degraded: the labels of
 #: Jarolim et al. (2020) change over between 0.57 and 0.68 %, measured with the slow gradient removed.
 BORDER_BAND = ScoreMapping.border
+#: Frames from which something can be fitted.
+LEAST_FRAMES = 50
 #: Within this factor of the border a frame is left out of the fit: nobody could say.
 UNCERTAIN = 1.25
 #: The same for the rms over the whole disk: narrow trails and dust have little power in the band.
@@ -182,6 +184,13 @@ class Calibration:
     cause_offsets: tuple[float, ...]
 
 
+def too_few(count: int) -> UnusableInputError:
+    """The error for a number of calibration frames from which nothing can be fitted."""
+    return UnusableInputError(
+        f"{count} calibration frames are too few: ask for at least {LEAST_FRAMES} (--calibrate)"
+    )
+
+
 def calibrate(model: HalphaQuality, frames: Sequence[TrueFrame], kind: str = "physical") -> Calibration:
     """Fit the scale of the severity, the causes' offsets and the conformal scores.
 
@@ -199,7 +208,7 @@ def calibrate(model: HalphaQuality, frames: Sequence[TrueFrame], kind: str = "ph
     good = [k for k in usable if k % 3 == 0 and frames[k].cause is None]
     kept = [k for k in usable if k % 3 != 0 and frames[k].cause is None]
     if not (bad and good and kept):
-        raise UnusableInputError(f"{len(frames)} calibration frames are too few: ask for at least 50")
+        raise too_few(len(frames))
     content = np.array([readings[k].measures["content_loss"] for k in good])
     offset = _severity_offset(readings, frames, usable)
     mapping = ScoreMapping(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.halpha_quality.calibrate import LEAST_FRAMES, too_few
 from models.halpha_quality.data import (
     BaseSet,
     Batch,
@@ -33,7 +35,10 @@ from models.halpha_quality.preparation import PREPARATIONS, Preparation
 from models.journal import Journal, draw_curves
 from models.training import (
     CHECKPOINT,
+    begin_anew,
+    check_counts,
     check_device,
+    check_split,
     cosine,
     prefetch,
     read_checkpoint,
@@ -43,6 +48,9 @@ from models.training import (
 )
 from observatory.errors import SettingsError, UnusableInputError
 
+_log = logging.getLogger(__name__)
+
+_NAMED = 5  # of the frames that are left out
 _VALIDATION_STEP = 1_000_000_000  # batch numbers far from those of training
 
 
@@ -230,7 +238,8 @@ def train(options: TrainOptions) -> Path:
     SettingsError
         When an option is unknown.
     UnusableInputError
-        When there is nothing good to learn from, or no such device.
+        When there is nothing good to learn from, a folder has no frame that can be used, a number is none
+        that can be, or there is no such device.
     ModelError
         When the checkpoint to go on from is of another network.
     """
@@ -241,6 +250,10 @@ def train(options: TrainOptions) -> Path:
     if options.mode not in ("classifier", "one_class") or options.adversarial not in ("lsgan", "wgan-gp"):
         raise SettingsError("mode is classifier or one_class; adversarial is lsgan or wgan-gp")
     check_device(options.device)
+    check_counts(options, "steps", "batch", "validate_every", "adversarial_every")
+    check_split(options.validation_share, options.seed)
+    if options.calibrate < LEAST_FRAMES:  # known before the training, not after it
+        raise too_few(options.calibrate)
     options.output.mkdir(parents=True, exist_ok=True)
     if options.preparation not in PREPARATIONS or options.preset not in PRESETS:
         known = (*PREPARATIONS, *PRESETS)
@@ -254,6 +267,8 @@ def train(options: TrainOptions) -> Path:
     checkpoint = options.output / CHECKPOINT
     if options.resume and checkpoint.exists():
         trainer.resume(checkpoint)
+    else:
+        begin_anew(options.output)
     _loop(trainer, _Batches(options, training, bad, prepare, config.side), validation, prepare)
     trainer.save(checkpoint)
     export(ExportOptions(checkpoint=checkpoint, output=options.output, calibrate=options.calibrate))
@@ -264,11 +279,11 @@ def train(options: TrainOptions) -> Path:
 
 def load_bases(options: TrainOptions, side: int) -> tuple[BaseSet, BaseSet, BaseSet | None]:
     """Good frames for training and validation, and bad ones; converted once per output folder."""
-    cache = options.output / "bases.npz"
+    cache = options.output / f"bases-{side}-{options.seed}.npz"
     good: list[BaseSet] = []
     kept: list[BaseSet] = []
     if options.good is not None:
-        first, last = convert(sorted(options.good.rglob("*")), side).split(options.validation_share)
+        first, last = own_bases(options.good, side).split(options.validation_share)
         good.append(first)
         kept.append(last)
     if options.simulated:
@@ -282,8 +297,33 @@ def load_bases(options: TrainOptions, side: int) -> tuple[BaseSet, BaseSet, Base
         kept.append(last)
     if not good or not sum(len(part) for part in good):
         raise UnusableInputError("no good frames: give a folder of them (--good) or --simulated above 0")
-    bad = convert(sorted(options.bad.rglob("*")), side) if options.bad is not None else None
+    bad = None if options.bad is None else own_bases(options.bad, side)
     return BaseSet.join(good), BaseSet.join(kept), bad
+
+
+def own_bases(folder: Path, side: int) -> BaseSet:
+    """Disks of a folder's frames; those that cannot be used are left out, counted and named in the log.
+
+    Raises
+    ------
+    UnusableInputError
+        When there is no such folder, or no frame in it can be used.
+    """
+    if not folder.is_dir():
+        raise UnusableInputError(f"there is no folder {folder}")
+    refused: list[str] = []
+    found = convert(
+        sorted(folder.rglob("*")), side, None, lambda path, why: refused.append(f"{path.name} ({why})")
+    )
+    if refused:
+        more = f"; and {len(refused) - _NAMED} more" if len(refused) > _NAMED else ""
+        count = f"{len(refused)} of {len(refused) + len(found)}"
+        _log.warning("%s frames of %s are left out: %s%s", count, folder, "; ".join(refused[:_NAMED]), more)
+    if not len(found):
+        raise UnusableInputError(
+            f"{folder} has no frame with a disk: FITS, PNG, JPEG, TIFF and npy files are read"
+        )
+    return found
 
 
 class _Batches:

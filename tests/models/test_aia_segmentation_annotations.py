@@ -124,7 +124,7 @@ def test_hek_events_become_outlines_in_solar_radii(tmp_path: Path) -> None:
 @pytest.mark.parametrize("event", ['{"event_type": "CH", "hpc_boundcc": "POLYGON((0 0,9 0,9 9))"}', "17"])
 def test_a_hek_event_that_lacks_its_time_or_is_none_is_said(tmp_path: Path, event: str) -> None:
     (tmp_path / "hek.json").write_text(f'{{"result": [{event}]}}')
-    with pytest.raises(UnreadableFileError, match="hek.json has an event"):
+    with pytest.raises(UnreadableFileError, match=r"hek\.json has an event"):
         read_hek(tmp_path / "hek.json")
 
 

@@ -182,6 +182,9 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
         ({"weights": Path("x.pth")}, "published backbone"),
         ({"images": Path("x")}, "both --images DIR and --labels"),
         ({"steps": 0}, "1 or more"),
+        ({"validate_every": 0}, "1 or more"),
+        ({"seed": -1}, "0 or more"),
+        ({"device": "gpu"}, "cpu and cuda"),
         ({"device": "cuda:7"}, "--device cpu"),
     ],
 )

@@ -36,7 +36,7 @@ from models.halpha_quality.network import (  # noqa: E402
 )
 from models.halpha_quality.options import TrainOptions  # noqa: E402
 from models.halpha_quality.preparation import PREPARATIONS  # noqa: E402
-from models.halpha_quality.train import train  # noqa: E402
+from models.halpha_quality.train import load_bases, own_bases, train  # noqa: E402
 from models.registry import read_manifest  # noqa: E402
 from models.runtime import Runtime  # noqa: E402
 from models.simulate.degrade import degrade  # noqa: E402
@@ -179,11 +179,56 @@ def test_two_steps_train_resume_and_export(
         assert load_network(run / "checkpoint.pt")[1]["step"] == 3
         with (run / "metrics.csv").open() as stored:
             assert [row["step"] for row in csv.DictReader(stored)] == ["1", "2", "3"]
+        train(dataclasses.replace(options, resume=False))
+        with (run / "metrics.csv").open() as stored:
+            assert [row["step"] for row in csv.DictReader(stored)] == ["1", "2"]
 
 
 def test_training_without_a_single_good_frame_is_refused(tmp_path: Path):
     with pytest.raises(UnusableInputError, match="no good frames"):
         train(TrainOptions(output=tmp_path, simulated=0))
+
+
+def test_a_folder_without_a_frame_is_refused_and_frames_without_a_disk_are_named(
+    folders: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    asked = TrainOptions(output=tmp_path / "run", preset="tiny", simulated=4)
+    for wrong in ({"good": tmp_path / "none"}, {"good": folders[0], "bad": tmp_path / "none"}):
+        with pytest.raises(UnusableInputError, match="there is no folder"):
+            train(dataclasses.replace(asked, **wrong))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UnusableInputError, match="no frame with a disk"):
+        train(dataclasses.replace(asked, bad=tmp_path / "empty"))
+    own_bases(folders[0], 64)
+    assert "1 of 6 frames" in caplog.text and "black.png (no disk found)" in caplog.text
+
+
+def test_simulated_suns_of_another_size_or_seed_are_made_anew(tmp_path: Path):
+    asked = TrainOptions(output=tmp_path, simulated=2)
+    first, again = (load_bases(asked, 32)[0].squares for _ in range(2))
+    assert np.allclose(first, again, atol=0.01)
+    assert load_bases(asked, 64)[0].squares.shape[1:] == (128, 128)
+    other = load_bases(dataclasses.replace(asked, seed=2), 32)[0].squares
+    assert not np.allclose(first, other, atol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"batch": 0}, "batch is 1 or more"),
+        ({"validate_every": 0}, "validate-every is 1 or more"),
+        ({"validation_share": 1.5}, "validation-share"),
+        ({"seed": -1}, "seed is 0 or more"),
+        ({"calibrate": 20}, "at least 50"),
+        ({"device": "gpu"}, "device gpu"),
+    ],
+)
+def test_a_number_that_cannot_train_is_said_before_anything_is_made(
+    tmp_path: Path, option: dict[str, object], words: str
+):
+    with pytest.raises(UnusableInputError, match=words):
+        train(TrainOptions(output=tmp_path / "run", **option))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("option", [{"preset": "huge"}, {"preparation": "none"}, {"mode": "gan"}])
