@@ -427,10 +427,11 @@ def outlined(
 # ---- sets
 
 
-def save(path: Path, samples: Sequence[Sample]) -> None:
-    """Keep prepared samples, half precision."""
+def save(path: Path, samples: Sequence[Sample], asked: str = "") -> None:
+    """Keep prepared samples, half precision, and what was asked for (see `asked_of`)."""
     np.savez_compressed(
         path,
+        asked=asked,
         name=[s.name for s in samples],
         date_obs=[s.date_obs.isoformat() if s.date_obs else "" for s in samples],
         channel=[str(s.channel) for s in samples],
@@ -444,7 +445,7 @@ def save(path: Path, samples: Sequence[Sample]) -> None:
 def load(path: Path) -> list[Sample]:
     """What `save` kept."""
     with np.load(path) as kept:
-        parts = {name: kept[name] for name in kept.files}
+        parts = {name: kept[name] for name in kept.files if name != "asked"}
     return [
         Sample(
             str(parts["name"][n]),
@@ -457,6 +458,12 @@ def load(path: Path) -> list[Sample]:
         )
         for n in range(len(parts["name"]))
     ]
+
+
+def asked_of(path: Path) -> str:
+    """What was asked for when samples were kept; nothing where that was not noted."""
+    with np.load(path) as kept:
+        return str(kept["asked"]) if "asked" in kept.files else ""
 
 
 def split_by_time(samples: Sequence[Sample], last_share: float) -> tuple[list[Sample], list[Sample]]:

@@ -24,7 +24,10 @@ from models.aia_segmentation.trained_on import names_by_source
 from models.journal import Journal
 from models.training import (
     CHECKPOINT,
+    begin_anew,
+    check_counts,
     check_device,
+    check_split,
     cosine,
     descend,
     follow,
@@ -38,6 +41,10 @@ from observatory.analysis import EventType
 from observatory.errors import UnusableInputError
 from observatory.settings import test_data_dir
 
+_CHOOSE_SAMPLES = (
+    *("data", "images", "masks", "annotations", "boxes", "event_type", "instrument"),
+    *("pseudo_labels", "simulated", "seed"),
+)
 _AVERAGE = 0.98  # of the running mean of the weights, which is what is exported
 
 
@@ -127,6 +134,9 @@ class Trainer:
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.best = int(state["step"]), float(state["best"])
         self.since_best = int(state["since_best"])
+        before: dict[str, list[str]] = state.get("pictures") or {}
+        for source, names in before.items():  # they trained it, though they may train it no longer
+            self.pictures[source] = sorted({*names, *self.pictures.get(source, ())})
 
 
 def rate_factor(step: int, steps: int) -> float:
@@ -173,6 +183,8 @@ def train(options: TrainOptions) -> Path:
     checkpoint = options.output / CHECKPOINT
     if options.resume and checkpoint.exists():
         trainer.resume(checkpoint)
+    else:
+        begin_anew(options.output)
     _loop(trainer, training, validation)
     trainer.border = fit_border(trainer, training)
     trainer.save(checkpoint)
@@ -191,19 +203,22 @@ def _check(options: TrainOptions) -> None:
     if options.preset not in PRESETS or options.event_type not in ("both", *EVENT_TYPES):
         raise UnusableInputError(f"preset is one of {', '.join(PRESETS)}; event-type is both, CH or AR")
     check_device(options.device)
+    check_counts(options, "steps", "batch", "validate_every")
+    check_split(options.validation_share, options.seed)
 
 
 def load_samples(options: TrainOptions, side: int) -> tuple[list[Sample], list[Sample]]:
-    """Training and validation samples; prepared once for each output folder.
+    """Training and validation samples; prepared once for each output folder and what is asked for.
 
     Validation is what `leave_out_year` keeps out, else the latest pairs.
     """
     cache = options.output / f"samples-{side}.npz"
-    if options.resume and cache.exists():
+    asked = json.dumps({name: stated(options)[name] for name in _CHOOSE_SAMPLES})
+    if options.resume and cache.exists() and data.asked_of(cache) == asked:
         samples = data.load(cache)
     else:
         samples = _read_samples(options, side)
-        data.save(cache, samples)
+        data.save(cache, samples, asked)
     if options.teacher is not None:
         samples = _taught(samples, options.teacher)
     samples = [_restricted(sample, options.event_type) for sample in samples]

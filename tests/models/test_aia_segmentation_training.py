@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -108,6 +109,35 @@ def test_a_run_logs_resumes_leaves_a_year_out_and_its_onnx_equals_torch(folder: 
     frame = data.read_frame(sorted((folder / "images").iterdir())[0])
     (found,) = model.analyse(frame)  # trained for holes alone
     assert found.event_type is EventType.CORONAL_HOLE and found.probability.shape == (SIDE, SIDE)
+
+
+def test_other_pictures_are_read_anew_and_the_former_ones_stay_told(folder: Path, tmp_path: Path) -> None:
+    train(options(folder, tmp_path / "run", steps=3))
+    others = tmp_path / "others"
+    for name in ("images", "masks"):
+        (others / name).mkdir(parents=True)
+        for path in sorted((folder / name).iterdir())[:2]:
+            shutil.copy(path, others / name / path.name.replace("aia193_2014", "aia193_2012"))
+    train(options(others, tmp_path / "run", steps=6))
+    kept = data.load(tmp_path / "run" / f"samples-{PRESETS['tiny'].side}.npz")
+    assert [sample.name[:11] for sample in kept] == ["aia193_2012"] * 2
+    _, state = load_network(tmp_path / "run" / "checkpoint.pt")
+    assert len(state["pictures"]["masks"]) == 8
+
+
+def test_a_run_that_begins_anew_keeps_no_numbers_of_the_former(folder: Path, tmp_path: Path) -> None:
+    train(options(folder, tmp_path, steps=3))
+    train(options(folder, tmp_path, steps=3, resume=False, validation_share=0.3))
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+    assert [float(row["step"]) for row in rows] == [3] and "dice_CH" in rows[0]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"batch": 0}, {"validate_every": 0}, {"validation_share": 3.0}, {"seed": -1}, {"device": "gpu"}]
+)
+def test_numbers_that_cannot_train_are_said(folder: Path, tmp_path: Path, wrong: dict[str, object]) -> None:
+    with pytest.raises(UnusableInputError, match=next(iter(wrong)).replace("_", "-")):
+        train(options(folder, tmp_path / "run", **wrong))
 
 
 def test_training_on_holes_learns_to_see_them(folder: Path, tmp_path: Path) -> None:
