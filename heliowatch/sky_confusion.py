@@ -48,8 +48,13 @@ class Said:
     aurora_probability: float | None
 
 
-def said_of(settings: Settings, sources: Sequence[Path], instrument: str | None) -> Iterator[Said]:
-    """What the network says of frames in files, or said of those in stores of features."""
+def said_of(
+    settings: Settings, sources: Sequence[Path], instrument: str | None, failed: list[str]
+) -> Iterator[Said]:
+    """What the network says of frames in files, or said of those in stores of features.
+
+    Files that cannot be used are told on stderr and added to ``failed``.
+    """
     stores = [source for source in sources if source.is_dir() or source.suffix in (".parquet", ".h5")]
     for store in stores:
         yield from said_by(read_features(store))
@@ -59,6 +64,7 @@ def said_of(settings: Settings, sources: Sequence[Path], instrument: str | None)
     for report in reports_of(settings, files, instrument):
         if report.error is not None:
             typer.echo(f"{report.file}: {report.error}", err=True)
+            failed.append(report.file)
             continue
         sky, name = report.sky, frame_name(report)
         if sky is None or sky.sky_class is None:
@@ -78,6 +84,8 @@ def said_by(rows: Features) -> list[Said]:
 def read_labels(path: Path) -> list[Label]:
     """Read a CSV file with columns ``file`` and ``label`` (or ``visual_label``, ``sky_class``).
 
+    Labels come in small letters, however they are written.
+
     Raises
     ------
     UnreadableFileError
@@ -93,7 +101,7 @@ def read_labels(path: Path) -> list[Label]:
         raise UnreadableFileError(
             f"{path}: columns `file` and `label` (or {', '.join(_LABELS[1:])}) are wanted"
         )
-    return [Label(row["file"].strip(), (row[column] or "").strip()) for row in rows if row["file"]]
+    return [Label(row["file"].strip(), (row[column] or "").strip().lower()) for row in rows if row["file"]]
 
 
 def run_confusion(said: Iterable[Said], labels: Sequence[Label], out: Path) -> dict[str, Any]:

@@ -162,11 +162,16 @@ def add_to(app: typer.Typer, load_settings: Callable[..., Settings]) -> None:
         data_dir: DataDir = None,
         output: Output = TableFormat.TABLE,
     ) -> None:
-        """Count what people say of frames against what the network says; writes confusion.csv and .png."""
+        """Count what people say of frames against what the network says; writes confusion.csv and .png.
+
+        Ends with 1 when a file could not be used.
+        """
         from heliowatch.sky_confusion import read_labels, run_confusion, said_of
 
-        known = read_labels(labels)
-        _print(run_confusion(said_of(settings_of(data_dir), sources, instrument), known, out), output)
+        known, failed = read_labels(labels), list[str]()
+        said = said_of(settings_of(data_dir), sources, instrument, failed)
+        _print(run_confusion(said, known, out), output)
+        raise typer.Exit(1 if failed else 0)
 
     @disturbance.command()
     def train(

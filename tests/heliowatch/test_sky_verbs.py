@@ -152,10 +152,21 @@ def test_confusion_counts_labels_by_pattern_and_sums_two_classes(store: Path, tm
         ("cloudy", "1", "12", "0"),
     ]
     assert (tmp_path / "c" / "confusion.png").read_bytes().startswith(PNG)
+    labels.write_text("file,label\n0001.png,Arc\n0013.png,Aurora (weak)\n")
+    capitals = told("sky", "confusion", store, "--labels", labels, "--out", tmp_path / "c")
+    assert (capitals["aurora_found"], capitals["others_told"]) == (0.5, None)
     labels.write_text("file,label\nnone.png,arc\n")
     failing(SettingsError, "no label fits", "sky", "confusion", store, "-l", labels)
     labels.write_text("name,what\nnone.png,arc\n")
     failing(UnreadableFileError, "are wanted", "sky", "confusion", store, "-l", labels)
+
+
+def test_confusion_ends_with_1_when_a_file_cannot_be_used(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    (tmp_path / "labels.csv").write_text("file,label\n*,clear\n")
+    words = ["sky", "confusion", store, tmp_path / "broken.png", "-l", tmp_path / "labels.csv"]
+    ended = CliRunner().invoke(app, [*map(str, words), "-i", "allsky", "-o", str(tmp_path / "c")])
+    assert (ended.exit_code, "broken.png: the format" in ended.stderr) == (1, True)
 
 
 def test_a_station_is_trained_judged_and_installed_and_is_simulated_wherever_it_shows(
