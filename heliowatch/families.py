@@ -7,6 +7,8 @@ import dataclasses
 import sys
 import types
 import typing
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import orjson
 import typer
 
 from models import registry
+from models.thresholds import Thresholds
 from observatory.analysis import ModelIdentity
 from observatory.errors import HeliowatchError, ModelError
 from observatory.settings import Settings
@@ -131,16 +134,24 @@ def _given(settings: Settings) -> dict[tuple[str, str, str], Role]:
 
 
 def verify() -> int:
-    """Check every model file; 1 when one is missing or altered."""
+    """Check every model's files, networks and calibrations; 1 when one is missing or altered."""
     failed = 0
-    for model in registry.find_models().values():
+    for label, check in _checks():
         try:
-            model.verify()
-            typer.echo(f"{model.name} {model.version}: as its manifest says")
+            check()
+            typer.echo(f"{label}: as its manifest says")
         except ModelError as error:
             failed = 1
-            typer.echo(f"{model.name} {model.version}: {error}", err=True)
+            typer.echo(f"{label}: {error}", err=True)
     return failed
+
+
+def _checks() -> Iterator[tuple[str, Callable[[], object]]]:
+    """What each model is called, and what checks it."""
+    for model in registry.find_models().values():
+        yield f"{model.name} {model.version}", model.verify
+    for folder in registry.families_of_thresholds():
+        yield folder.name, partial(Thresholds, folder.name, folder, is_calibrated=True)
 
 
 def run(verb: str, family: str, arguments: list[str]) -> None:

@@ -35,7 +35,7 @@ def add_to(app: typer.Typer, settings_of: Callable[..., Any]) -> None:
 
     @app.command()
     def verify() -> None:
-        """Check every model file against its manifest."""
+        """Check every model's files: networks, thresholds and calibrations."""
         from heliowatch import families
 
         raise typer.Exit(families.verify())

@@ -27,6 +27,7 @@ from observatory.errors import ModelError
 
 _FAMILIES = Path(__file__).parent
 _MANIFEST = "manifest.toml"
+_CALIBRATION = "calibration.npz"
 VERBS = ("train", "evaluate", "export", "import")
 
 
@@ -79,21 +80,28 @@ class ModelDescription:
         return ModelIdentity(self.name, self.version, self.sha256, self.parameters)
 
     def verify(self) -> None:
-        """Check the file against the manifest.
+        """Check the network against the manifest, and the calibration beside it where it states one.
 
         Raises
         ------
         ModelError
-            When it is missing or altered.
+            When one is missing or altered.
         """
-        if not self.path.exists():
-            raise ModelError(f"{self.path} is missing: restore it, or export the family again")
-        found = sha256_of(self.path)
-        if found != self.sha256:
-            raise ModelError(
-                f"{self.path} has sha256 {found[:12]}…, its manifest says {self.sha256[:12]}…: "
-                "it was altered; restore it, or export the family again"
-            )
+        _require_file(self.path, self.sha256)
+        calibration = self.parameters.get("calibration_sha256")
+        if calibration:
+            _require_file(self.path.with_name(_CALIBRATION), calibration)
+
+
+def _require_file(path: Path, sha256: str) -> None:
+    if not path.exists():
+        raise ModelError(f"{path} is missing: restore it, or export the family again")
+    found = sha256_of(path)
+    if found != sha256:
+        raise ModelError(
+            f"{path} has sha256 {found[:12]}…, its manifest says {sha256[:12]}…: "
+            "it was altered; restore it, or export the family again"
+        )
 
 
 def sha256_of(path: Path) -> str:
@@ -240,6 +248,11 @@ def with_parameters(stated: Mapping[str, Mapping[str, Any]]) -> Iterator[None]:
 def trainable_families(root: Path | None = None) -> list[str]:
     """Folders that the command line can train, evaluate or export."""
     return sorted(path.parent.name for path in (root or _FAMILIES).glob("*/family.py"))
+
+
+def families_of_thresholds(root: Path | None = None) -> list[Path]:
+    """Folders of the families that are thresholds and no network."""
+    return sorted(path.parent for path in (root or _FAMILIES).glob("*/thresholds.toml"))
 
 
 def families_with(verb: str) -> list[str]:

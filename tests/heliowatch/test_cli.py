@@ -19,6 +19,7 @@ from PIL import Image
 
 import heliowatch
 import migrations
+from models import registry
 from observatory.instruments import Limits, read_file
 from observatory.settings import Settings
 from observatory.storage.schema import SCHEMA_REVISION
@@ -260,7 +261,24 @@ def test_models_are_listed_and_verified(run: Run):
     assert len(by_name["halpha_quality"]["sha256"]) == 64
     verified = run("models", "verify")
     assert (verified.code, "halpha_quality" in verified.out) == (0, True)
+    assert "aia_quality: as its manifest says" in verified.out
     assert "halpha_quality" in run("models", "list").out
+
+
+def test_verify_finds_an_altered_calibration_of_thresholds(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    home = tmp_path / "models" / "aia_quality"
+    home.mkdir(parents=True)
+    for name in ("thresholds.toml", "calibration.npz"):
+        shutil.copy(Path(registry.__file__).with_name("aia_quality") / name, home)
+    monkeypatch.setattr(registry, "_FAMILIES", home.parent)
+    assert run("models", "verify").code == 0
+    with (home / "calibration.npz").open("ab") as file:
+        file.write(b"more")
+    verified = run("models", "verify")
+    assert (verified.code, verified.out) == (1, "")
+    assert "aia_quality" in verified.err and "calibration.npz was altered" in verified.err
 
 
 @pytest.mark.parametrize("verb", ["train", "evaluate", "export"])

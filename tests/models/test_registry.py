@@ -89,6 +89,20 @@ def test_an_altered_network_is_refused(tmp_path: Path):
         load("one", tmp_path)
 
 
+def test_an_altered_or_missing_calibration_is_refused(tmp_path: Path):
+    home = make_family(tmp_path, "one", "one")
+    (home / "calibration.npz").write_bytes(b"good frames")
+    with (home / "manifest.toml").open("a") as manifest:
+        manifest.write(f'calibration_sha256 = "{sha256_of(home / "calibration.npz")}"\n')
+    load("one", tmp_path)
+    (home / "calibration.npz").write_bytes(b"other frames")
+    with pytest.raises(ModelError, match=r"calibration\.npz has sha256"):
+        load("one", tmp_path)
+    (home / "calibration.npz").unlink()
+    with pytest.raises(ModelError, match=r"calibration\.npz is missing"):
+        load("one", tmp_path)
+
+
 def test_a_missing_network_is_refused(tmp_path: Path):
     (make_family(tmp_path, "first", "one") / "net.onnx").unlink()
     with pytest.raises(ModelError, match="missing"):
