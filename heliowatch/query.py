@@ -98,13 +98,15 @@ def named_filters(words: Sequence[str]) -> dict[str, str]:
     Raises
     ------
     SettingsError
-        When one is not of that form.
+        When one is not of that form, or a name is given twice.
     """
-    found = {}
+    found: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name.isidentifier():
             raise SettingsError(f"--filter {word!r}: write NAME=VALUE")
+        if name in found:
+            raise SettingsError(f"--filter {name}: is given twice")
         found[name] = value
     return found
 

@@ -89,6 +89,7 @@ def add_to(app: typer.Typer, load_settings: Callable[..., Settings]) -> None:
         Ends with 1 when the server refuses or cannot be reached.
         """
         from heliowatch.query import Question, named_filters, run_query
+        from observatory.errors import SettingsError
 
         filters = {
             "time": time,
@@ -107,10 +108,11 @@ def add_to(app: typer.Typer, load_settings: Callable[..., Settings]) -> None:
             "order": order,
         }
         settings = load_settings()
-        asked = {name: value for name, value in filters.items() if value is not None} | named_filters(
-            more or []
-        )
-        question = Question(resource.value, asked, limit, all_, output.value, out)
+        asked = {name: value for name, value in filters.items() if value is not None}
+        others = named_filters(more or [])
+        for name in sorted(asked.keys() & others.keys()):
+            raise SettingsError(f"--filter {name}: is given by --{name.replace('_', '-')}, too")
+        question = Question(resource.value, asked | others, limit, all_, output.value, out)
         raise typer.Exit(run_query(settings, question, server, key_file))
 
     @app.command()

@@ -137,6 +137,8 @@ def test_wrong_usage_ends_with_two(run: Run) -> None:
         ("query", "quality", "--all"),
         ("query", "frames", "--limit", "0"),
         ("query", "frames", "--filter", "nonsense"),
+        ("query", "frames", "--filter", "mark=bad", "--filter", "mark=good"),
+        ("query", "frames", "--filter", "time=2026-01-01/..", "--time", "2025-01-01/.."),
         ("query", "frames", "--server", "ftp://there"),
         ("query", "frames", "--server", "http://me:secret@there"),
         ("query", "frames", "--key-file", "/nowhere/key"),
