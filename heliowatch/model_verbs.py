@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from heliowatch.options import DataDir, in_folder
+
+
+class WatchFormat(StrEnum):
+    """How it is printed what runs."""
+
+    TABLE = "table"
+    JSON = "json"
+
 
 Name = Annotated[str, typer.Argument(help="name of a model, such as halpha_quality")]
 
@@ -61,10 +70,12 @@ def add_to(app: typer.Typer, settings_of: Callable[..., Any]) -> None:
 
     @app.command()
     def watch(
-        output: Annotated[str, typer.Option("--format", "-f", help="table or json")] = "table",
+        output: Annotated[
+            WatchFormat, typer.Option("--format", "-f", help="table or json")
+        ] = WatchFormat.TABLE,
         data_dir: DataDir = None,
     ) -> None:
         """What runs, what tries, how alike they are; what golden frames and drift say."""
         from heliowatch import deploying
 
-        deploying.print_watch(settings(data_dir), output)
+        deploying.print_watch(settings(data_dir), output.value)

@@ -303,6 +303,12 @@ def test_a_family_that_nobody_knows_is_said(run: Run):
     assert ended.err.startswith("heliowatch: ")
 
 
+def test_what_runs_is_printed_in_no_form_that_is_not_there(run: Run):
+    ended = run("models", "watch", "--format", "csv")
+    assert (ended.code, ended.out) == (2, "")
+    assert "'csv' is not one of 'table', 'json'" in ended.err
+
+
 def test_simulate_writes_frames_that_say_so_and_the_same_seed_writes_the_same(run: Run, tmp_path: Path):
     options = ("--frames", 3, "--cadence", 0, "--size", 128, "--seed", 5, "--start", "2024-05-08T12:00:00Z")
     for name in ("one", "two"):
