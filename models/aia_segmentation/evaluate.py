@@ -32,6 +32,7 @@ from models.aia_segmentation.segmented import (
 )
 from models.aia_segmentation.trained_on import warning_of
 from models.registry import read_manifest
+from models.reports import require_place
 from models.runtime import Runtime
 from observatory import euv, regions
 from observatory.analysis import EventType, Segmentation, Threshold
@@ -59,6 +60,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     UnusableInputError
         When nothing pairs or is left to compare, or a mask shows another field than its picture.
     """
+    require_place(options.output)
     kind, threshold = _asked(options)
     result: dict[str, Any] = {"event_type": str(kind), "threshold": str(threshold)}
     if options.other_masks is not None:

@@ -20,6 +20,7 @@ from models.aurora.inference import AuroraModel, by_sector
 from models.aurora.labelled import pictures, read_labels
 from models.aurora.options import EvaluateOptions
 from models.registry import read_manifest
+from models.reports import require_place
 from models.runtime import Runtime
 from observatory.analysis import Sky
 from observatory.errors import UnusableInputError
@@ -60,6 +61,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     UnusableInputError
         When nothing is there to be measured, or an option is unknown.
     """
+    require_place(options.output)
     if (options.images is None) != (options.labels is None):
         raise UnusableInputError("own pictures need both --images DIR and --labels CSV")
     model = AuroraModel(Runtime(options.device), read_manifest(options.family / "manifest.toml"))

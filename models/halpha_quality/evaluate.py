@@ -20,9 +20,11 @@ from models.halpha_quality.inference import HalphaQuality
 from models.halpha_quality.options import EvaluateOptions
 from models.halpha_quality.preparation import crop_disk
 from models.registry import read_manifest
+from models.reports import require_place
 from models.runtime import Runtime
 from models.simulate.degrade import DEGRADATIONS
 from observatory.analysis import Cause, Quality
+from observatory.errors import UnusableInputError
 from observatory.sun import fit_limb, single_plane
 
 FloatArray = NDArray[np.floating]
@@ -68,7 +70,16 @@ class Confusion:
 
 
 def evaluate(options: EvaluateOptions) -> dict[str, Any]:
-    """Run every measurement for which there is data; what is missing is named under ``skipped``."""
+    """Run every measurement for which there is data; what is missing is named under ``skipped``.
+
+    Raises
+    ------
+    UnusableInputError
+        When one of the two folders of one's own is named without the other, or holds no frame.
+    """
+    if (options.good is None) != (options.bad is None):
+        raise UnusableInputError("frames of one's own need both --good DIR and --bad DIR")
+    require_place(options.output)
     model = HalphaQuality(Runtime(), read_manifest(options.family / "manifest.toml"))
     results: dict[str, Any] = {"model": vars(model.identity) | {"parameters": None}, "skipped": []}
     data = options.data or (
@@ -145,15 +156,26 @@ def evaluate_good(model: HalphaQuality, root: Path) -> dict[str, Any]:
 
 
 def evaluate_folders(model: HalphaQuality, good: Path, bad: Path) -> dict[str, Any]:
-    """Two folders of one's own."""
+    """Two folders of one's own; ``left_out`` names what cannot be read."""
     said, truth = [], []
+    left_out: list[dict[str, str]] = []
     for folder, label in ((good, False), (bad, True)):
+        before = len(said)
         for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() in READERS:
-                quality = model.analyse(as_frame(READERS[path.suffix.lower()](path)))
-                said.append(quality.is_degraded)
-                truth.append(label)
-    return Confusion.of(said, truth).to_json()
+            if path.suffix.lower() not in READERS:
+                continue
+            try:
+                pixels = READERS[path.suffix.lower()](path)
+            except (OSError, ValueError) as error:
+                left_out.append({"file": str(path), "error": str(error)})
+                continue
+            said.append(model.analyse(as_frame(pixels)).is_degraded)
+            truth.append(label)
+        if len(said) == before:
+            raise UnusableInputError(
+                f"{folder} has no frame that can be read: FITS, PNG, JPEG, TIFF and npy files are"
+            )
+    return Confusion.of(said, truth).to_json() | {"left_out": left_out}
 
 
 def held_out_frames(root: Path) -> list[np.ndarray]:

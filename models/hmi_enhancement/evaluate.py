@@ -18,6 +18,7 @@ from models.hmi_enhancement.data import quantity_of, read_truth, rows_of
 from models.hmi_enhancement.options import EvaluateOptions
 from models.hmi_enhancement.psf import PSFS, WACHTER, Psf, degrade, redegrade
 from models.registry import ModelDescription, read_manifest, sha256_of
+from models.reports import require_place
 from models.runtime import Runtime
 from observatory.analysis import Quantity
 from observatory.errors import UnusableInputError
@@ -49,6 +50,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     ModelError
         When a network is missing or altered.
     """
+    require_place(options.output)
     quantity = quantity_of(options.quantity)
     if options.psf not in ("", *PSFS):
         raise UnusableInputError(f"psf {options.psf}: there are {' and '.join(PSFS)}")

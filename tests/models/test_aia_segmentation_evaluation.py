@@ -24,7 +24,7 @@ from models.aia_segmentation.registration import (
     placed,
 )
 from models.registry import action_of, options_of, trainable_families
-from observatory.errors import UnusableInputError
+from observatory.errors import SettingsError, UnusableInputError
 from observatory.frame import Frame, Pointing, RowOrder
 from observatory.settings import test_data_dir as shared_data_dir
 
@@ -254,3 +254,17 @@ def test_what_leaves_nothing_to_compare_is_no_perfect_agreement(tmp_path: Path) 
 def test_a_format_that_is_none_is_said(tmp_path: Path) -> None:
     with pytest.raises(UnusableInputError, match="json and table"):
         evaluate(EvaluateOptions(masks=tmp_path, other_masks=tmp_path, format="xml"))
+
+
+def test_a_reports_folder_is_made_and_a_folder_in_its_place_refused_before_anything_is_measured(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "masks", "a.png", disk(64, 0.5, 0.5, 0.2))
+    asked = EvaluateOptions(masks=tmp_path / "masks", other_masks=tmp_path / "masks")
+    evaluate(replace(asked, output=tmp_path / "new" / "report.json"))
+    assert (tmp_path / "new" / "report.json").stat().st_size
+    for family in ("aurora", "halpha_quality", "hmi_enhancement", "aia_segmentation"):
+        options = options_of(family, "evaluate")
+        more = {"truth": tmp_path / "none.npy"} if family == "hmi_enhancement" else {}
+        with pytest.raises(SettingsError, match="name a file"):
+            action_of(family, "evaluate")(options(output=tmp_path, **more))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from models.halpha_quality.data import (  # noqa: E402
     convert_folder,
     simulated_bases,
 )
-from models.halpha_quality.evaluate import Confusion, spearman  # noqa: E402
+from models.halpha_quality.evaluate import Confusion, evaluate, evaluate_folders, spearman  # noqa: E402
 from models.halpha_quality.export import load_network, parity  # noqa: E402
 from models.halpha_quality.inference import HalphaQuality  # noqa: E402
 from models.halpha_quality.network import (  # noqa: E402
@@ -34,7 +35,7 @@ from models.halpha_quality.network import (  # noqa: E402
     QualityNetwork,
     Quantiser,
 )
-from models.halpha_quality.options import TrainOptions  # noqa: E402
+from models.halpha_quality.options import EvaluateOptions, TrainOptions  # noqa: E402
 from models.halpha_quality.preparation import PREPARATIONS  # noqa: E402
 from models.halpha_quality.train import load_bases, own_bases, train  # noqa: E402
 from models.registry import read_manifest  # noqa: E402
@@ -235,6 +236,23 @@ def test_a_number_that_cannot_train_is_said_before_anything_is_made(
 def test_an_unknown_option_of_training_is_a_message_and_no_traceback(tmp_path: Path, option: dict[str, str]):
     with pytest.raises(SettingsError):
         train(TrainOptions(output=tmp_path, **option))
+
+
+def test_own_folders_are_measured_and_what_cannot_be_read_is_named(
+    folders: tuple[Path, Path], tmp_path: Path
+):
+    shutil.copytree(folders[0], tmp_path / "good")
+    (tmp_path / "good" / "broken.png").write_bytes(b"no picture")
+    found = evaluate_folders(HalphaQuality(Runtime()), tmp_path / "good", folders[1])
+    assert (
+        sum(found[name] for name in ("true_positive", "false_positive", "true_negative", "false_negative"))
+        == 9
+    )
+    assert [Path(item["file"]).name for item in found["left_out"]] == ["broken.png"]
+    with pytest.raises(UnusableInputError, match="no frame that can be read"):
+        evaluate_folders(HalphaQuality(Runtime()), folders[0], tmp_path / "none")
+    with pytest.raises(UnusableInputError, match="both --good DIR and --bad DIR"):
+        evaluate(EvaluateOptions(good=folders[0]))
 
 
 def test_confusion_counts_are_named_right():
