@@ -213,7 +213,8 @@ def cached(folder: Path, count: int, seed: int, *, size: int = 256, is_testing: 
     folder.mkdir(parents=True, exist_ok=True)
     stated = {"seed": seed, "size": size, "is_testing": is_testing}
     note = folder / "skies.json"
-    if note.exists() and json.loads(note.read_text()) != stated:
+    is_other = note.exists() and json.loads(note.read_text()) != stated
+    if is_other and any(folder.glob("*.npz")):
         raise UnusableInputError(
             f"{folder} holds skies of {note.read_text()}, not {stated}: give another folder"
         )

@@ -64,20 +64,23 @@ def read_labels(path: Path) -> list[Label]:
     Raises
     ------
     UnusableInputError
-        When a column is missing or a class is none of the six.
+        When a column is missing, a class is none of the six, or a path is a whole one.
     """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:  # spreadsheets put a mark before it
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UnusableInputError(f"{path} cannot be read as labels: {error}") from error
     columns = set(rows[0]) if rows else set()
     if "file" not in columns or not columns & {"sky_class", "visual_label"}:
         raise UnusableInputError(f"{path} needs a column file and a column sky_class (or visual_label)")
-    return [_label(path, row) for row in rows]
+    return [_label(path, row) for row in rows if (row["file"] or "").strip()]
 
 
 def _label(path: Path, row: dict[str, str]) -> Label:
+    pattern = row["file"].strip()
+    if Path(pattern).is_absolute():
+        raise UnusableInputError(f"{path}: {pattern} is a whole path; write it as it is below the folder")
     stated = (row.get("sky_class") or "").strip().lower()
     if stated:
         try:
@@ -85,11 +88,11 @@ def _label(path: Path, row: dict[str, str]) -> Label:
         except ValueError as error:
             known = ", ".join(CLASSES)
             raise UnusableInputError(f"{path}: {stated} is none of {known} (of {row['file']})") from error
-        return Label(row["file"], stated, sky_class, sky_class in AURORAL)
+        return Label(pattern, stated, sky_class, sky_class in AURORAL)
     words = (row.get("visual_label") or "").strip().lower()
     found = next((kind for start, kind in _WORDS if words.startswith(start)), None)
     is_aurora = None if words in _NOT_JUDGED else words.startswith("aurora")
-    return Label(row["file"], words, found, is_aurora)
+    return Label(pattern, words, found, is_aurora)
 
 
 def pictures(folder: Path, labels: list[Label]) -> Iterator[Picture]:

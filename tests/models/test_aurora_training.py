@@ -142,6 +142,14 @@ def test_a_cache_of_other_skies_is_refused(run: Path) -> None:
         data.cached(run.parent / "skies", 5, seed=99, size=128)
 
 
+def test_a_cache_that_holds_no_skies_yet_takes_any(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "SHARD", 2)
+    (tmp_path / "skies.json").write_text('{"seed": 1, "size": 32, "is_testing": false}')  # too small for any
+    assert len(data.cached(tmp_path, 2, 1, size=128)) == 2
+    with pytest.raises(UnusableInputError, match="another folder"):
+        data.cached(tmp_path, 2, 2, size=128)
+
+
 def test_a_network_in_eight_bits_says_nearly_the_same_in_half_of_the_bytes(
     run: Path, skies: Skies, tmp_path: Path
 ) -> None:
@@ -414,6 +422,15 @@ def test_labels_without_a_class_of_ours_are_refused(tmp_path: Path) -> None:
         read_labels(path)
     path.write_text("picture,class\na.png,arc\n")
     with pytest.raises(UnusableInputError, match="needs a column file"):
+        read_labels(path)
+
+
+def test_labels_as_spreadsheets_write_them_are_read_and_whole_paths_refused(tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("\ufefffile,sky_class\n a.png ,arc\n,cloud\nb.png,clear\n", encoding="utf-8")
+    assert [label.pattern for label in read_labels(path)] == ["a.png", "b.png"]
+    path.write_text("file,sky_class\n/data/a.png,arc\n")
+    with pytest.raises(UnusableInputError, match="below the folder"):
         read_labels(path)
 
 
