@@ -21,7 +21,10 @@ from observatory.instruments import Opened, kind_of, open_bytes, read_file
 from observatory.instruments.formats import read_bytes
 from observatory.settings import Settings
 
-_ENDINGS = (".fits", ".fit", ".fts", ".jp2", ".jpg", ".jpeg", ".png", ".pgm", ".npz", ".cdf", ".h5", ".tar")
+_ENDINGS = (
+    *(".fits", ".fit", ".fts", ".jp2", ".jpg", ".jpeg", ".png", ".tif", ".tiff"),
+    *(".pgm", ".npz", ".cdf", ".h5", ".hdf5", ".tar"),
+)
 _PACKED = (".gz", ".fz", ".bz2")
 
 
@@ -134,7 +137,7 @@ def _files(settings: Settings, source: Path) -> Iterator[tuple[Path, bool]]:
     found = [path for path in below if path.is_file()]
     if not found:
         raise SettingsError(
-            f"there is no FITS, JPEG 2000, JPEG, PNG, PGM, npz, CDF, HDF5 or tar file in {source} or below"
+            f"there is no FITS, JPEG 2000, JPEG, PNG, TIFF, PGM, npz, CDF, HDF5 or tar file in {source} or below"
         )
     yield from ((path, False) for path in found)
 

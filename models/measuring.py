@@ -12,7 +12,8 @@ from observatory.errors import ModelError, UnusableInputError
 from observatory.frame import Frame
 from observatory.instruments import Limits, read_file
 
-_FORMATS = {".fits", ".fz", ".fts", ".jp2", ".jpg", ".png"}
+_ENDINGS = (".fits", ".fit", ".fts", ".jp2", ".jpg", ".jpeg", ".png", ".tif", ".tiff")
+_PACKED = (".gz", ".fz", ".bz2")
 
 LeftOut = dict[str, str]
 """``file`` and ``error`` of what could not be used."""
@@ -61,7 +62,7 @@ def frames_in(
     for folder in folders:
         if not folder.is_dir():
             left_out.append({"file": str(folder), "error": "there is no such folder"})
-        for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in _FORMATS):
+        for path in sorted(path for path in folder.rglob("*") if _is_frame(path.name)):
             try:
                 opened = read_file(path, Limits())
                 if opened.kind.family == family:
@@ -72,6 +73,13 @@ def frames_in(
                 continue
             except UnusableInputError as error:
                 left_out.append({"file": str(path), "error": str(error)})
+
+
+def _is_frame(name: str) -> bool:
+    plain = name.lower()
+    for ending in _PACKED:
+        plain = plain.removesuffix(ending)
+    return plain.endswith(_ENDINGS)
 
 
 class Tally:

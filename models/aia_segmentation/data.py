@@ -65,10 +65,13 @@ FloatArray = NDArray[np.floating]
 
 CH, AR = EVENT_TYPES.index(EventType.CORONAL_HOLE), EVENT_TYPES.index(EventType.ACTIVE_REGION)
 
-PICTURES = (".png", ".jpg", ".jpeg", ".jp2", ".fits", ".fits.gz", ".fts", ".tif", ".tiff")
+_FITS = tuple(
+    f"{name}{packed}" for name in (".fits", ".fit", ".fts") for packed in ("", ".gz", ".fz", ".bz2")
+)
+PICTURES = (".png", ".jpg", ".jpeg", ".jp2", ".tif", ".tiff", *_FITS)
 
 _GUESSES = ("aia-193", "aia-171")
-_WITH_HEADER = (".fits", ".fits.gz", ".fts", ".jp2")
+_WITH_HEADER = (".jp2", *_FITS)
 
 _NAMED = 5  # of the pictures that are left out
 _LIMB_RADII = 0.997  # beyond it nobody knows whose the light is

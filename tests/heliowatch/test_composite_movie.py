@@ -276,6 +276,16 @@ def test_any_instrument_and_a_single_frame_make_a_film(run: Run, folder: Path, t
 
 
 @needs_ffmpeg
+def test_tiff_pictures_of_a_folder_make_a_film(run: Run, tmp_path: Path):
+    (tmp_path / "frames").mkdir()
+    for second in (0, 6):
+        name = f"bbso_halph_fl_20150801_1748{second:02d}.tif"
+        Image.fromarray(np.zeros((200, 200), np.uint8)).save(tmp_path / "frames" / name)
+    ended = run("movie", tmp_path / "frames", "-o", tmp_path / "film.mp4", "--size", 128, "--format", "json")
+    assert (ended.code, ended.lines[0]["frames"]) == (0, 2), ended.err
+
+
+@needs_ffmpeg
 def test_all_sky_pictures_make_a_film_in_colour(run: Run, folder: Path, tmp_path: Path):
     for number in range(4):
         sky = np.zeros((90, 120, 3), np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from models.aia_quality import AiaQuality
 from models.aia_quality.defects import DEFECTS, earth_shadow, lost_blocks, lost_half
 from models.aia_quality.evaluate import good_frames, measure
 from models.aia_quality.header import causes_of
+from models.measuring import LeftOut
 from models.registry import action_of, options_of
 from models.simulate.aia import AiaSun, AiaTelescope, write_aia_fits
 from observatory.analysis import Cause, Quality
@@ -295,3 +297,14 @@ def test_a_folder_without_frames_is_said(tmp_path: Path):
 def test_there_is_nothing_to_train():
     with pytest.raises(ModelError, match="no network to train"):
         action_of("aia_quality", "train")(options_of("aia_quality", "train")())
+
+
+def test_packed_frames_and_pictures_of_all_endings_are_found_in_folders(tmp_path: Path) -> None:
+    packed = write_aia_fits(tmp_path, AiaSun(1).frame(datetime(2014, 1, 1, tzinfo=UTC), AiaTelescope(128)))
+    (tmp_path / f"{packed.name}.gz").write_bytes(gzip.compress(packed.read_bytes()))
+    packed.unlink()
+    (tmp_path / "noise.JPEG").write_bytes(b"no picture")
+    (tmp_path / "notes.txt").write_text("windy")
+    left_out: list[LeftOut] = []
+    assert len(list(good_frames([tmp_path], left_out))) == 1
+    assert [Path(item["file"]).name for item in left_out] == ["noise.JPEG"]

@@ -360,3 +360,10 @@ def test_the_loss_ignores_what_nobody_labelled_and_accepts_empty_masks() -> None
     assert segmentation_loss(logits, target, weight) == segmentation_loss(changed, target, weight)
     none = torch.full_like(logits, -20.0)
     assert float(segmentation_loss(none, target, weight)) == pytest.approx(0.0, abs=1e-3)
+
+
+def test_pictures_are_found_however_they_are_packed(tmp_path: Path) -> None:
+    names = ["a.fits.fz", "b.fts.gz", "c.FIT", "d.jpeg", "e.jp2", "f.fits.bz2"]
+    for name in (*names, "a.xml", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in data.find_pictures(tmp_path)] == names
