@@ -20,6 +20,7 @@ from heliowatch.folders import make_folder
 from models.registry import sha256_of
 from models.runtime import Runtime
 from observatory.analysis import CauseProbability, Quality, Sky, Threshold
+from observatory.camera import camera_of
 from observatory.errors import UnusableInputError
 from observatory.frame import Frame, RowOrder
 from observatory.instruments import Opened, instrument_names, kind_of, kinds, read_file
@@ -185,7 +186,10 @@ class Desk:
         self, source: Source, work: Work, instrument: str | None, is_whole: bool
     ) -> list[FrameReport]:
         if isinstance(source, np.ndarray):
-            return [self._guarded("array", 0, lambda: work("array", *_array_frame(source, instrument)))]
+            stations = self._stations
+            return [
+                self._guarded("array", 0, lambda: work("array", *_array_frame(source, instrument, stations)))
+            ]
         name = os.fspath(source)
         try:
             opened = self._open(Path(name), instrument)
@@ -252,8 +256,13 @@ def _report(name: str, frame: Frame, quality: Quality | None, sky: Sky | None) -
     )
 
 
-def _array_frame(pixels: np.ndarray, instrument: str | None) -> tuple[Frame, str]:
-    """Wrap an array, row 0 at the bottom, in a frame of the named or the recognised instrument."""
+def _array_frame(
+    pixels: np.ndarray, instrument: str | None, stations: Mapping[str, str]
+) -> tuple[Frame, str]:
+    """Wrap an array, row 0 at the bottom, in a frame of the named or the recognised instrument.
+
+    Lens and mask of the settings are not used: they are measured by the rows of the camera's files.
+    """
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3):
         raise UnusableInputError(f"an array of shape {pixels.shape}; (height, width) or (…, 3) is expected")
     if pixels.size == 0 or pixels.dtype.kind not in "fiu":
@@ -264,8 +273,11 @@ def _array_frame(pixels: np.ndarray, instrument: str | None) -> tuple[Frame, str
         pixels = np.where(np.ma.getmaskarray(pixels), np.nan, pixels.data)
     name = instrument or next(filter(None, (kind.claim_content(pixels) for kind in kinds())), None)
     if name is None:
-        raise UnusableInputError(f"name the instrument of an array: one of {', '.join(instrument_names())}")
-    return Frame(pixels=pixels, instrument=name, row_order=RowOrder.BOTTOM), kind_of(name).family
+        known = ", ".join((*stations, *instrument_names()))
+        raise UnusableInputError(f"name the instrument of an array: one of {known}")
+    family = kind_of(stations.get(name, name), stations).family
+    site = camera_of(stations, name).known_site if family == "allsky" else None
+    return Frame(pixels=pixels, instrument=name, row_order=RowOrder.BOTTOM, site=site), family
 
 
 def stems(sources: Sequence[Source]) -> list[str]:
@@ -376,7 +388,8 @@ def score(
     sources : paths or arrays, or one of them
         Arrays have shape (height, width) or (height, width, 3), row 0 at the bottom.
     instrument : str | None
-        What the inputs are, when neither header nor name says it.
+        What the inputs are, when neither header nor name says it. Of an array's camera in the settings its
+        kind and site are used; lens and mask are those of its files.
 
     Returns
     -------

@@ -89,6 +89,19 @@ def test_a_file_that_cannot_be_read_has_its_error_set(tmp_path: Path):
     assert (report.score, report.is_degraded, report.p_value, report.causes) == (None, None, None, ())
 
 
+def test_an_array_of_an_instrument_of_the_settings_is_of_its_kind_and_place(tmp_path: Path):
+    Path("heliowatch.yaml").write_text(
+        "instruments:\n"
+        "  my-halpha: {kind: halpha}\n"
+        "  dome-cam: {kind: allsky, site: {latitude_deg: 69.7, longitude_deg: 18.9}}\n"
+    )
+    (disk,) = score(sun().pixels, instrument="my-halpha")
+    assert (disk.error, disk.instrument, disk.quality is not None) == (None, "my-halpha", True)
+    (sky,) = analyse(np.zeros((300, 300), np.uint8), instrument="dome-cam", out=tmp_path / "made")
+    assert (sky.error, sky.instrument) == (None, "dome-cam")
+    assert sky.sky is not None and sky.site is not None and sky.site.latitude_deg == 69.7
+
+
 def test_an_instrument_that_nobody_knows_raises():
     with pytest.raises(NoSuchInstrumentError):
         score([], instrument="hubble")
