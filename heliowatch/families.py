@@ -201,8 +201,24 @@ def _parser(verb: str, family: str, options: type[Any]) -> argparse.ArgumentPars
         if kind is bool:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, **more)
         else:
-            parser.add_argument(flag, type=kind, metavar=kind.__name__.upper(), **more)
+            taken = _number(kind, field.metadata.get("least", 0)) if kind in (int, float) else kind
+            parser.add_argument(flag, type=taken, metavar=kind.__name__.upper(), **more)
     return parser
+
+
+def _number(kind: type[Any], least: float) -> Callable[[str], float]:
+    """Reads a number of an option: none counts, measures or seeds below its least, which is 0 if it has none."""
+
+    def read(word: str) -> float:
+        try:
+            number: float = kind(word)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"invalid {kind.__name__} value: {word!r}") from error
+        if not number >= least:
+            raise argparse.ArgumentTypeError(f"{word} is not {least:g} or more")
+        return number
+
+    return read
 
 
 class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):

@@ -3,9 +3,9 @@
 A family is found, not listed. Each of its manifests names a network and its sha256, which is
 checked before the network is used. For the command line a family may have an ``options.py`` with
 ``TrainOptions``, ``EvaluateOptions``, ``ExportOptions`` and ``ImportOptions`` (frozen dataclasses whose
-fields carry a ``help``) and a ``family.py`` with ``train``, ``evaluate``, ``export`` and ``import_`` that
-take them, each where it has that verb; both are imported only when asked for, so that torch is never
-needed to infer.
+fields carry a ``help``, numbers also their ``least`` where that is not 0) and a ``family.py`` with ``train``,
+``evaluate``, ``export`` and ``import_`` that take them, each where it has that verb; both are imported only
+when asked for, so that torch is never needed to infer.
 """
 
 from __future__ import annotations

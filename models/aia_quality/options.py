@@ -19,7 +19,7 @@ class EvaluateOptions:
         default=None,
         metadata={"help": "folder of good frames (default: HELIOWATCH_TEST_DATA's coronal ones)"},
     )
-    every: int = field(default=6, metadata={"help": "inject defects into every n-th frame"})
+    every: int = field(default=6, metadata={"help": "inject defects into every n-th frame", "least": 1})
     seed: int = field(default=1, metadata={"help": "seed of the injections"})
 
 

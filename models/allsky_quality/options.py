@@ -14,7 +14,7 @@ class TrainOptions:
 class EvaluateOptions:
     """Count good simulated frames called degraded, and injected defects found, at unseen cameras."""
 
-    frames: int = field(default=300, metadata={"help": "simulated good frames"})
+    frames: int = field(default=300, metadata={"help": "simulated good frames", "least": 1})
     size_px: int = field(default=200, metadata={"help": "diameter of the simulated skies"})
     seed: int = field(default=7, metadata={"help": "seed of the skies and of the injections"})
 
@@ -23,6 +23,8 @@ class EvaluateOptions:
 class ExportOptions:
     """Calibrate the p-value on good simulated frames and write it beside the thresholds."""
 
-    frames: int = field(default=2000, metadata={"help": "good frames of each kind, pictures and counts"})
+    frames: int = field(
+        default=2000, metadata={"help": "good frames of each kind, pictures and counts", "least": 1}
+    )
     size_px: int = field(default=200, metadata={"help": "diameter of the simulated skies"})
     seed: int = field(default=11, metadata={"help": "seed of the skies"})

@@ -84,7 +84,7 @@ class EvaluateOptions:
     )
     head: str = field(default="svm", metadata={"help": "svm or logistic: the linear head on stored features"})
     head_samples: int = field(
-        default=2000, metadata={"help": "skies of the training cameras that heads are fitted on"}
+        default=2000, metadata={"help": "skies of the training cameras that heads are fitted on", "least": 1}
     )
     grid: bool = field(default=False, metadata={"help": "search the head's parameters by cross-validation"})
     plots: Path | None = field(default=None, metadata={"help": "folder for the figures"})

@@ -50,8 +50,10 @@ class EvaluateOptions:
     )
     good: Path | None = field(default=None, metadata={"help": "folder of good frames of one's own"})
     bad: Path | None = field(default=None, metadata={"help": "folder of bad frames of one's own"})
-    injected: int = field(default=300, metadata={"help": "frames with injected defects"})
-    simulated: int = field(default=2000, metadata={"help": "simulated frames for the conformal coverage"})
+    injected: int = field(default=300, metadata={"help": "frames with injected defects", "least": 1})
+    simulated: int = field(
+        default=2000, metadata={"help": "simulated frames for the conformal coverage", "least": 1}
+    )
     family: Path = field(default=_HERE, metadata={"help": "folder with manifest.toml and the network"})
     output: Path | None = field(default=None, metadata={"help": "write the metrics here as JSON too"})
     seed: int = field(default=77, metadata={"help": "seed of injections and simulation"})

@@ -19,7 +19,7 @@ class EvaluateOptions:
         default=None,
         metadata={"help": "folder of good frames (default: HELIOWATCH_TEST_DATA's of HMI)"},
     )
-    every: int = field(default=10, metadata={"help": "inject defects into every n-th real frame"})
+    every: int = field(default=10, metadata={"help": "inject defects into every n-th real frame", "least": 1})
     simulated: int = field(default=6, metadata={"help": "simulated Suns, each a continuum and a field"})
     size_px: int = field(default=1024, metadata={"help": "side of the simulated frames; HMI's is 4096"})
     seed: int = field(default=1, metadata={"help": "seed of the Suns and of the injections"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import gzip
 import io
 import os
@@ -295,6 +296,32 @@ def test_help_without_a_family_names_the_families(run: Run, verb: str, flag: str
     assert ended.code == 0
     assert f"usage: heliowatch models {verb} FAMILY" in ended.out
     assert "halpha_quality" in ended.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("evaluate", "aia_quality", "--every", "0"),
+        ("evaluate", "hmi_quality", "--every", "0"),
+        ("evaluate", "allsky_quality", "--frames", "0"),
+        ("evaluate", "aurora", "--simulated", "-3"),
+        ("evaluate", "halpha_quality", "--injected", "0"),
+        ("train", "hmi_enhancement", "--lr", "nan"),
+        ("train", "halpha_quality", "--seed", "one"),
+    ],
+)
+def test_a_familys_number_that_counts_nothing_is_wrong_usage(run: Run, words: tuple[str, ...]):
+    ended = run("models", *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert f"argument {words[2]}: " in ended.err
+
+
+def test_every_default_of_a_family_may_also_be_written():
+    for family in registry.trainable_families():
+        for verb in ("train", "evaluate", "export"):
+            for option in dataclasses.fields(registry.options_of(family, verb)):
+                if isinstance(option.default, int | float):
+                    assert option.default >= option.metadata.get("least", 0), (family, verb, option.name)
 
 
 def test_a_family_that_nobody_knows_is_said(run: Run):
