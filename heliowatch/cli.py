@@ -390,7 +390,9 @@ def simulate(
         int | None, typer.Option(min=128, max=8192, help="pixels on a side; default: 2048, allsky 480")
     ] = None,
     degraded: Annotated[float, typer.Option(min=0, max=1, help="share of the time that is spoilt")] = 0.25,
-    seed: Annotated[int, typer.Option(help="the same seed gives the same Sun, nights and weather")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, help="the same seed gives the same Sun, nights and weather")
+    ] = 1,
     start: Annotated[
         str | None, typer.Option(help="time of the first frame (ISO 8601); default: now")
     ] = None,
@@ -399,7 +401,9 @@ def simulate(
     ] = Simulated.HALPHA,
     step: Annotated[
         float | None,
-        typer.Option(min=0.1, help="seconds between frames on the simulated clock; default: the cadence"),
+        typer.Option(
+            min=1, help="seconds between frames on the simulated clock (hmi: from 45); default: the cadence"
+        ),
     ] = None,
     magnetometer: Annotated[
         Path | None,

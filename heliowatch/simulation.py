@@ -27,7 +27,7 @@ from models.simulate.hmi_fits import write_hmi_fits
 from models.simulate.kso_fits import write_kso_fits
 from observatory.analysis import Cause, SkyClass
 from observatory.coordinates import SunView, hpc_to_pixel, stonyhurst_to_hpc, to_stonyhurst
-from observatory.errors import UnusableInputError
+from observatory.errors import SettingsError, UnusableInputError
 from observatory.magnetometer import write_iaga2002
 
 log = structlog.get_logger(__name__)
@@ -46,6 +46,7 @@ AIA_CHANNELS = (304, 171, 193)
 _CHANNEL_STEP_S = 4.0  # AIA takes its channels within twelve seconds (Lemen et al. 2012, section 2)
 _MISHAPS = (Cause.ECLIPSE, Cause.MISSING_DATA, Cause.OFF_CENTRE, Cause.SPIKES)
 _HMI_CADENCE_S = 45.0  # its files are named by the slots of 45 s
+_NAMES_STEP_S = 1.0  # those of the others by whole seconds
 
 
 @dataclass(frozen=True)
@@ -298,9 +299,21 @@ def run_simulation(
         Folder for what the all-sky station's magnetometer feels meanwhile, IAGA-2002 by the day; written
         when the run ends.
     step_s : float, optional
-        Seconds from one frame to the next on the simulated clock; the cadence by default, of HMI no less
-        than the 45 s that tell its files apart.
+        Seconds from one frame to the next on the simulated clock; the cadence by default, and no less than
+        what tells files apart by their names: 1 s, of HMI 45 s.
+
+    Raises
+    ------
+    SettingsError
+        When the step is less than that, or a magnetometer is asked of what has none.
     """
+    least_s = _HMI_CADENCE_S if what == "hmi" else _NAMES_STEP_S
+    if step_s is not None and step_s < least_s:
+        raise SettingsError(
+            f"--step {step_s:g}: {least_s:g} s or more tell the files of {what} apart by their names"
+        )
+    if magnetometer is not None and what != "allsky":
+        raise SettingsError("--magnetometer: only an allsky station has one (-i allsky)")
     make_folder(folder)
     expose: Callable[[int, datetime], list[Exposure]]
     if what == "aia":
@@ -309,7 +322,6 @@ def run_simulation(
     elif what == "hmi":
         photosphere = SimulatedPhotosphere(seed, size, degraded)
         expose = lambda n, at: photosphere.expose(folder, n, at, photosphere.weather(n))  # noqa: E731
-        step_s = step_s or max(cadence_s, _HMI_CADENCE_S)
     elif what == "allsky":
         station = SimulatedSkyCamera(seed, size, degraded)
         expose = lambda n, at: station.expose(folder, at)  # noqa: E731
@@ -318,7 +330,7 @@ def run_simulation(
         telescope = SimulatedObservatory(seed, size, degraded)
         expose = lambda n, at: [telescope.expose(folder, n, at, telescope.weather(n))]  # noqa: E731
     first = _moment(start)
-    step_s = step_s or cadence_s or 6.0
+    step_s = step_s or max(cadence_s or 6.0, least_s)
     began = time.monotonic()
     number = 0
     try:

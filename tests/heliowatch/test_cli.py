@@ -352,6 +352,28 @@ def test_simulate_writes_frames_that_say_so_and_the_same_seed_writes_the_same(ru
     assert all(read_file(path, Limits()).facts().is_simulated for path in one)
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--step", "0.5"), "--step"),
+        (("-i", "hmi", "--step", "20"), "45 s or more"),
+        (("--seed", "-1"), "--seed"),
+        (("--magnetometer", "mag"), "-i allsky"),
+    ],
+)
+def test_a_simulation_that_would_lose_files_or_leave_an_option_is_wrong_usage(
+    run: Run, tmp_path: Path, words: tuple[str, ...], said: str
+):
+    ended = run("simulate", tmp_path / "frames", "--frames", 1, "--cadence", 0, "--size", 128, *words)
+    assert (ended.code, said in ended.err, (tmp_path / "frames").exists()) == (2, True, False)
+
+
+def test_frames_faster_than_their_names_are_told_apart_by_the_simulated_clock(run: Run, tmp_path: Path):
+    times = ("--cadence", "0.1", "--start", "2024-05-08T12:00:00Z")
+    assert run("simulate", tmp_path / "frames", "--frames", 3, "--size", 128, *times).code == 0
+    assert len(list((tmp_path / "frames").iterdir())) == 3
+
+
 def test_a_start_that_is_no_time_is_said(run: Run, tmp_path: Path):
     ended = run("simulate", tmp_path, "--frames", 1, "--start", "noon")
     assert ended.code in (1, 2)
