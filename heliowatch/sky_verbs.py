@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from observatory.settings import Settings
 
 
+_HIGHEST_SEED = 2**32 - 1  # that scikit-learn takes
+
+
 class TableFormat(StrEnum):
     """How answers are printed."""
 
@@ -121,7 +124,9 @@ def add_to(app: typer.Typer, load_settings: Callable[..., Settings]) -> None:
         store: Store = None,
         clusters: Annotated[int, typer.Option("--clusters", "-k", min=2, max=100)] = 6,
         method: Annotated[ClusterMethod, typer.Option(help="kmeans or agglomerative")] = ClusterMethod.KMEANS,
-        seed: Annotated[int, typer.Option(help="the same seed gives the same clusters")] = 0,
+        seed: Annotated[
+            int, typer.Option(min=0, max=_HIGHEST_SEED, help="the same seed gives the same clusters")
+        ] = 0,
         instrument: Instrument = None,
         time: Time = None,
         out: Annotated[Path, typer.Option("--out", "-o", help="folder")] = Path("clusters"),
@@ -236,7 +241,7 @@ def add_to(app: typer.Typer, load_settings: Callable[..., Settings]) -> None:
         nights: Annotated[int, typer.Option(min=3, max=60, help="simulated nights in a row")] = 10,
         step: Annotated[float, typer.Option(min=10, help="seconds between frames")] = 150.0,
         size: Annotated[int, typer.Option(min=64, max=1024, help="diameter of the sky in pixels")] = 200,
-        seed: Annotated[int, typer.Option(help="the same seed gives the same nights")] = 1,
+        seed: Annotated[int, typer.Option(min=0, help="the same seed gives the same nights")] = 1,
         threshold: Threshold = 100.0,
         output: Output = TableFormat.TABLE,
     ) -> None:

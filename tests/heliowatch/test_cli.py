@@ -543,6 +543,9 @@ def test_a_corona_is_simulated_in_the_channels_of_a_composite(run: Run, tmp_path
         ("closures", "remove", str(2**63)),
         ("query", "regions", "--track", str(2**63)),
         ("query", "regions", "--frame", str(2**63)),
+        ("sky", "cluster", "features", "--seed", "-1"),
+        ("sky", "cluster", "features", "--seed", str(2**32)),
+        ("sky", "disturbance", "rehearse", "--seed", "-1"),
     ],
 )
 def test_a_number_that_nothing_can_have_is_wrong_usage(run: Run, words: tuple[str, ...]) -> None:
