@@ -157,7 +157,8 @@ def evaluate_good(model: HalphaQuality, root: Path) -> dict[str, Any]:
 
 def evaluate_folders(model: HalphaQuality, good: Path, bad: Path) -> dict[str, Any]:
     """Two folders of one's own; ``left_out`` names what cannot be read."""
-    said, truth = [], []
+    said: list[bool] = []
+    truth: list[bool] = []
     left_out: list[dict[str, str]] = []
     for folder, label in ((good, False), (bad, True)):
         before = len(said)
