@@ -9,11 +9,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from observatory.analysis import Cause
+from observatory.settings import InstrumentSettings, Settings
+from observatory.storage import schema
+from observatory.storage.session import Database
+from service.main import create_app
 from tests.service import photosphere
 from tests.service.corona import AR, CH, NOON, central, found
-from tests.service.telescope import DAY, Telescope, on_sqlite
+from tests.service.telescope import DAY, Telescope, in_thread, on_sqlite
 
 pytestmark = on_sqlite
 
@@ -332,3 +337,23 @@ def test_without_javascript_everything_is_there(telescope: Telescope, open_page:
     page.click("#listed tr:last-child a")
     assert page.get_attribute("#frame", "data-frame") == "1"
     assert "frame=1" in page.url
+
+
+def test_a_camera_that_falls_silent_is_called_late_without_a_reload(
+    settings: Settings, db: Database, telescope: Telescope, browser: Any
+) -> None:
+    station = {"roof": InstrumentSettings(kind="halpha", cadence_s=60.0)}  # nobody knows its nights
+    number = telescope.observe(date_obs=datetime.now(UTC), instrument="roof")
+    with in_thread(create_app(settings.model_copy(update={"instruments": station}), db)) as url:
+        page = browser.new_page()
+        page.clock.install()
+        page.goto(url)
+        page.wait_for_selector("#live[data-state=live]")
+        assert "every 1 min" in page.inner_text(".tile") and "late" not in page.inner_text(".tile")
+        long_ago = datetime.now(UTC) - timedelta(hours=1)
+        with db.write() as connection:  # no event tells that time has passed
+            moved = update(schema.frames).where(schema.frames.c.id == number)
+            connection.execute(moved.values(date_obs=long_ago, moment=long_ago))
+        page.clock.run_for(30_000)
+        page.wait_for_selector(".tile:has-text('late: 60 min')", timeout=8_000)
+        page.close()

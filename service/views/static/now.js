@@ -61,6 +61,18 @@
     tick();
   }
 
+  const QUIET_MS = 15000;
+
+  /** What time alone changes, no event tells: a camera falls silent, dawn ends its rest, a frame waits, a silence ends. */
+  function lookAgain() {
+    if (document.hidden || $("live").dataset.state !== "live") return;
+    for (const one of document.querySelectorAll(".tile[data-instrument]")) {
+      const timer = timers.get(`tile ${one.dataset.instrument}`);
+      if (!timer || performance.now() - timer.last >= QUIET_MS) tile(one.dataset.instrument);
+    }
+    firing();
+  }
+
   const composite = () => soon("composite", 1000, () => ($("composite") ? replace("/now/composite", "composite") : wholePage()));
   const areas = () => $("areas") && soon("areas", 4000, () => $("areas") && replace(here(), "areas", "#areas"));
 
@@ -328,4 +340,6 @@
   begin();
   listen();
   setInterval(tick, 1000);
+  setInterval(lookAgain, QUIET_MS);
+  document.addEventListener("visibilitychange", lookAgain);
 })();
