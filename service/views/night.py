@@ -43,6 +43,11 @@ class Camera:
         """As people read it."""
         return f"{self.instrument} {self.wavelength_nm:g} nm" if self.wavelength_nm else self.instrument
 
+    @property
+    def value(self) -> str:
+        """As the address names it."""
+        return f"{self.instrument}@{self.wavelength_nm:g}"
+
 
 @dataclass(frozen=True)
 class HourRow:
@@ -147,7 +152,7 @@ def _chosen(here: Context, number: str, camera: str, day: str) -> dict[str, Any]
     if wanted_day is not None:
         # Dates are of the camera's evening: the last night that began on that day or before.
         rows = [row for row in rows if row["date"] <= wanted_day] or rows[-1:]
-    if is_name or wanted_day is not None:
+    if wanted_day is not None:
         return next(iter(rows), None)
     # What a camera with a wrong clock dates ahead would be the newest until that day comes.
     past = [row for row in rows if row["start_at"] <= utc_now()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from observatory.storage.night_schema import night_works
 from observatory.storage.nights import WorkKind
 from observatory.storage.session import Database
 from tests.service.telescope import on_sqlite
-from tests.workers.nights import take
+from tests.workers.nights import EVENING, take
 from workers.app import make_app
 from workers.nights import work
 from workers.tasks import Desk
@@ -80,3 +80,23 @@ def test_the_page_follows_its_night_without_losing_its_place(
     assert page.locator(".strip").first.evaluate("one => one.scrollLeft") == 120
     assert page.evaluate("window.isHere")  # it was not loaded anew
     assert complaints == []
+
+
+def test_a_page_that_names_no_night_goes_on_to_the_next_one(
+    browser: Any, address: str, at: Desk, tmp_path: Path
+):
+    evenings = [EVENING - timedelta(days=1), EVENING]
+    for minute in range(10):
+        take(at, tmp_path, minute, begin=evenings[0])
+    make(at)
+    pinned, following = browser.new_page(), browser.new_page()
+    pinned.goto(f"{address}/night?day=2026-11-19")
+    following.goto(f"{address}/night")
+    for page in (pinned, following):
+        assert "19 to 20 November" in page.inner_text(".date")
+    for minute in range(12):
+        take(at, tmp_path, minute, begin=evenings[1])
+    make(at)
+    following.wait_for_selector(".date:has-text('20 to 21 November')", timeout=20_000)
+    assert "12 frames" in following.inner_text("#told")
+    assert "19 to 20 November" in pinned.inner_text(".date")

@@ -1,17 +1,38 @@
 "use strict";
 // Shows the night's pictures and numbers anew when they were made again; a film that plays goes on.
+// Where the address names no night, the next one of the same camera is shown when it begins.
 
 (() => {
   const main = document.querySelector("main.night");
   let last = main.dataset.seq;
   let waits = false;
+  const asked = new URLSearchParams(location.search);
+  const isPinned = Boolean(asked.get("night") || asked.get("day"));
+
+  async function fetched(address) {
+    const answer = await fetch(address, { headers: { Accept: "text/html" } });
+    return answer.ok ? new DOMParser().parseFromString(await answer.text(), "text/html") : null;
+  }
+
+  let looks = false;
+
+  async function follow() {
+    looks = false;
+    const film = document.querySelector("video");
+    if (film && !film.paused) return;
+    asked.set("camera", main.dataset.camera);
+    const address = `${location.pathname}?${asked}`;
+    try {
+      const page = await fetched(address);
+      if (page && page.querySelector("main.night").dataset.night !== main.dataset.night) location.replace(address);
+    } catch { /* the next event tries again */ }
+  }
 
   async function renew() {
     waits = false;
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
-      if (!answer.ok) return;
-      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const page = await fetched(location.href);
+      if (!page) return;
       const fresh = page.querySelector("#told");
       const told = document.getElementById("told");
       if (!fresh || !told) return location.reload();
@@ -38,7 +59,12 @@
     source.addEventListener("result", (event) => {
       last = event.lastEventId || last;
       const night = JSON.parse(event.data).night;
-      if (!night || (main.dataset.night && String(night.id) !== main.dataset.night)) return;
+      if (!night) return;
+      if (main.dataset.night && String(night.id) !== main.dataset.night) {
+        if (!isPinned && !looks) setTimeout(follow, 300);
+        looks = !isPinned;
+        return;
+      }
       if (!main.dataset.night || night.kind === "film") return location.reload();
       if (!waits) setTimeout(renew, 300);
       waits = true;
