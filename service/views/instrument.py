@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -103,7 +103,7 @@ class Page:
         return bool(newest and newest["quality"] and newest["date_obs"] is None)
 
 
-@router.get("/instrument/{name}")
+@router.get("/instrument/{name:path}")
 def page(request: Request, here: Here, name: str, day: str = "", span: str = "") -> Response:
     """The page of one instrument; without a day, its newest."""
     base = base_of(request)
@@ -113,7 +113,7 @@ def page(request: Request, here: Here, name: str, day: str = "", span: str = "")
         if path is not None:
             return f"{base}{path}{'?' + urlencode(changes) if changes else ''}"
         state = {"day": shown.last_day, "span": shown.span} | changes
-        return f"{base}/instrument/{name}?{urlencode(state)}"
+        return f"{base}/instrument/{quote(name)}?{urlencode(state)}"
 
     values = {"base": base, "page": shown, "address": address, "spans": _SPANS}
     return templates.TemplateResponse(request, "instrument.html", values, headers=_FRESH)

@@ -6,7 +6,7 @@ An address may say it (``?mode=red``); else it is what was chosen last in this b
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
@@ -41,7 +41,7 @@ def template_values(request: Request) -> dict[str, Any]:
     path = request.url.path.removeprefix(request.scope.get("root_path", ""))
     if request.method not in ("GET", "HEAD"):
         path = "/" + path.split("/")[1]  # a form was refused: the page it stands on
-    back = f"{path}?{urlencode(pairs)}" if pairs else path
+    back = f"{quote(path)}?{urlencode(pairs)}" if pairs else quote(path)
 
     def address(name: str) -> str:
         return f"{base}/mode?{urlencode({'to': name, 'back': back})}"

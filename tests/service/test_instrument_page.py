@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import re
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
@@ -113,3 +115,28 @@ def test_a_gpu_that_was_asked_for_and_is_not_used_is_a_fault(db: Database, setti
     workers.sign_on(db, "host:1:a", "worker", datetime.now(UTC), {"version": "1.2", "models": [model]})
     with TestClient(create_app(asked, db)) as client:
         assert "asked for cuda, but networks run on the CPU" in client.get("/system").text
+
+
+@on_sqlite
+@pytest.mark.parametrize("name", ["roof #2", "north/zenith", "50 % & more?"])
+def test_every_link_leads_on_whatever_an_instrument_is_called(
+    db: Database, settings: Settings, telescope: Telescope, name: str
+) -> None:
+    telescope.observe(0.97, instrument=name, date_obs=DAY + timedelta(hours=8))
+    station = settings.model_copy(update={"instruments": {name: InstrumentSettings(kind="halpha")}})
+    with TestClient(create_app(station, db)) as client:
+        pages = [
+            "/",
+            f"/instrument/{quote(name)}?span=1d",
+            f"/calendar?instrument={quote(name)}&month=2026-06",
+        ]
+        for path in pages:
+            page = client.get(path).text
+            links = {
+                html.unescape(link) for link in re.findall(r'href="(/(?:instrument/|mode\?)[^"]*)"', page)
+            }
+            assert links
+            for link in links:
+                answer = client.get(link)
+                assert answer.status_code == 200, link
+                assert link.startswith("/mode") or html.escape(name) in re.findall(r"<h1>.*", answer.text)[0]
