@@ -158,6 +158,8 @@ class Now:
     now: datetime
     firing: Firing
     tiles: Sequence[Tile]
+    instrument: str | None
+    """Whose frames are shown, or would be if it had any."""
     day: Day | None
     selected: Selected | None
     refusals: Sequence[Frame]
@@ -181,15 +183,16 @@ def whole(here: Context, wish: Wish, base: str) -> Now:
     all_tiles = tiles(here, base)
     chosen = None if wish.frame_id is None else catalogue.get(here.db, wish.frame_id)
     shown = None
-    if chosen is None or chosen["instrument"] is not None:
-        instrument = chosen["instrument"] if chosen else _instrument(wish, all_tiles)
+    instrument = chosen["instrument"] if chosen else _instrument(wish, all_tiles)
+    if instrument is not None:
         on = chosen["moment"].astimezone(UTC).date() if chosen else wish.day
-        shown = None if instrument is None else day(here, instrument, on, base)
+        shown = day(here, instrument, on, base)
     if chosen is None and shown is not None:
         chosen = _newest_of(here, shown)
     picked = None if chosen is None else selected(here, chosen, base, wish)
     composite = composite_tile(here, base)
-    return Now(seq, utc_now(), firing(here), all_tiles, shown, picked, refusals(here, base), composite)
+    refused = refusals(here, base)
+    return Now(seq, utc_now(), firing(here), all_tiles, instrument, shown, picked, refused, composite)
 
 
 def _instrument(wish: Wish, all_tiles: Sequence[Tile]) -> str | None:

@@ -357,3 +357,31 @@ def test_a_camera_that_falls_silent_is_called_late_without_a_reload(
         page.clock.run_for(30_000)
         page.wait_for_selector(".tile:has-text('late: 60 min')", timeout=8_000)
         page.close()
+
+
+def test_a_camera_without_frames_is_waited_for_and_a_refused_file_stays(
+    settings: Settings, db: Database, telescope: Telescope, browser: Any
+) -> None:
+    station = {"roof": InstrumentSettings(kind="halpha")}
+    telescope.observe()
+    refused = telescope.refuse("the file is empty")
+    with in_thread(create_app(settings.model_copy(update={"instruments": station}), db)) as url:
+        for path in ("/?instrument=roof", f"/?frame={refused}"):
+            page = browser.new_page()
+            page.clock.install()
+            asked: list[str] = []
+            page.on("request", lambda request, asked=asked: asked.append(request.url))
+            page.goto(f"{url}{path}")
+            page.wait_for_selector("#live[data-state=live]")
+            is_roof = "roof" in path
+            assert ("No frame of roof has arrived yet" in page.inner_text("#now")) is is_roof
+            assert (page.locator(".tile.current").count() == 1) is is_roof
+            before = len(asked)
+            with page.expect_request("**/now/tile?instrument=kso-halpha"):
+                telescope.observe()  # of another camera
+            page.clock.run_for(5_000)
+            assert f"{url}{path}" not in asked[before:]
+            if is_roof:
+                telescope.observe(instrument="roof", date_obs=datetime.now(UTC))
+                page.wait_for_selector("#day-title:has-text('roof')", timeout=8_000)
+            page.close()

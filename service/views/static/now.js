@@ -222,7 +222,7 @@
     if (result.composite) return composite();
     if (result.night || result.onset) return; // of the page Night
     tile(result.instrument);
-    if (!page.instrument) return wholePage();
+    if (!page.instrument) return page.pinned ? undefined : wholePage();
     if (result.instrument !== page.instrument) return;
     if (!result.is_reprocessed) announce(result); // an old frame seen anew is no news of the sky
     const t = result.date_obs ? seconds(result.date_obs) : null;
