@@ -171,6 +171,7 @@ def _render(
 
     values = {
         "base": base,
+        "csv": f"{base}/api/v1/alerts?{urlencode(_of_history(shown.wish))}",
         "page": shown,
         "address": address,
         "severities": SEVERITIES,
@@ -203,6 +204,15 @@ def _page(request: Request, here: Context, refusal: str | None, draft: Mapping[s
         refusal=refusal,
         draft=draft,
     )
+
+
+def _of_history(wish: Wish) -> dict[str, str]:
+    """Filters of the API that choose what the history shows, on all its pages."""
+    names = ("instrument", "rule", "severity")
+    given = {name: word for name, word in wish.query.items() if name in names}
+    if wish.day is not None:
+        given["time"] = f"{wish.day}/{wish.day + timedelta(days=1)}"
+    return {"state": "resolved", **given, "format": "csv"}
 
 
 def _filter(wish: Wish, state: str) -> AlertFilter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -175,3 +176,16 @@ def test_the_page_fits_its_window(
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.locator(".alert").count() == 2
     assert "critical" in page.inner_text(".alert >> nth=0")
+
+
+def test_the_table_of_what_is_over_holds_what_the_page_lists(client: TestClient, alarms: Alarms) -> None:
+    for rule in ("Gone", "Other"):
+        alarms.resolve(alarms.fire(rule)[0], rule=rule)
+    alarms.fire("Gone", "gong")
+    today = datetime.now(UTC).date()
+    for query, wanted in (("", 2), ("?rule=Gone", 1), (f"?rule=Gone&day={today}", 1), ("?day=2026-01-01", 0)):
+        link = re.search(r'href="([^"]+)">As CSV', shown(client, query))
+        assert link is not None
+        answer = client.get(html.unescape(link[1]))
+        assert answer.status_code == 200, answer.text
+        assert len(answer.text.splitlines()) - 1 == wanted, query
