@@ -21,7 +21,7 @@ from service.metrics import utc_now
 from service.problems import ParameterError
 
 MOST_FRAMES = 1_500_000
-"""Frames that one request may read."""
+"""Frames that one request may read; of one instrument at most `storage.MOST_FRAMES`."""
 
 MOST_DAYS = 366
 _MOST_HOURLY_DAYS = 31
@@ -96,10 +96,18 @@ def ledgers(
                 most_frames=most,
             )
         except TooManyFramesError as error:
-            allowed = f"{TIME_WORDS}; with no more than {MOST_FRAMES:,} frames, so name one instrument"
+            way_out = "name one instrument" if instrument is None else "ask for a shorter time"
+            allowed = f"{TIME_WORDS}; with no more than {_most_words(instrument)}, so {way_out}"
             raise ParameterError("time", "holds too many frames for one request", allowed) from error
         left -= written.total.frames
         yield name, written
+
+
+def _most_words(instrument: str | None) -> str:
+    of_one = min(MOST_FRAMES, storage.MOST_FRAMES)
+    if instrument is not None:
+        return f"{of_one:,} frames of an instrument"
+    return f"{MOST_FRAMES:,} frames, {of_one:,} of them of one instrument"
 
 
 def shares(settings: Settings, db: Database) -> list[tuple[str, str, float]]:

@@ -134,6 +134,17 @@ def test_too_many_frames_are_refused_and_an_unknown_instrument_has_no_ledger(
     assert client.get(LEDGER, params={"date": "2026-06-01", "instrument": "aia-193"}).status_code == 200
 
 
+@on_sqlite
+def test_too_many_frames_of_the_named_instrument_need_a_shorter_time(
+    client: TestClient, filled: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coverage.storage, "MOST_FRAMES", 100)
+    refused = client.get(LEDGER, params={"date": "2026-06-01", "instrument": "aia-193"})
+    said = str(refused.json()["errors"])
+    assert refused.status_code == 422 and "100 frames of an instrument, so ask for a shorter time" in said
+    assert "name one instrument" not in said
+
+
 def test_the_metric_is_the_ledgers(client: TestClient, db: Database) -> None:
     now = datetime.now(UTC).timestamp()
     times = now - 7200 + np.arange(0.0, 7100.0, 60.0)
