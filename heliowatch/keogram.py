@@ -30,7 +30,7 @@ from observatory.instruments import kind_of, read_file
 from observatory.nights import NightSeries, night_of, selected, summarised
 from observatory.onset import onsets
 from observatory.settings import Settings
-from observatory.storage import night_catalogue, nights
+from observatory.storage import night_catalogue, night_frames, nights
 from observatory.storage.nights import NewSlices
 from workers.nights import numbers_of, pictures_of, title_of
 
@@ -242,8 +242,14 @@ def _stored(settings: Settings, request: Request) -> Iterator[Found]:
             series = nights.series(db, row["id"])
             cut = None if series is None else _cut(series, span)
             if cut is not None:
-                is_simulated = nights.holds_simulated(db, row["id"])
-                yield Found(row["instrument"], row["wavelength_nm"], row["date"], cut, is_simulated)
+                yield Found(
+                    row["instrument"],
+                    row["wavelength_nm"],
+                    row["date"],
+                    cut,
+                    is_simulated=night_frames.holds_simulated(db, row["id"]),
+                    is_file_time=night_frames.holds_file_times(db, row["id"]),
+                )
         if len(page) < _PAGE:
             return
         after = page[-1]["start_at"], page[-1]["id"]
@@ -258,8 +264,13 @@ def _cut(series: NightSeries, span: Span) -> NightSeries | None:
 def _write(night: Found, out: Path) -> dict[str, Any]:
     found = onsets(night.series)
     summary = summarised(night.series)
-    title = title_of(night.instrument, night.wavelength_nm, night.date, is_simulated=night.is_simulated)
-    title += " · times of the files" if night.is_file_time else ""
+    title = title_of(
+        night.instrument,
+        night.wavelength_nm,
+        night.date,
+        is_simulated=night.is_simulated,
+        is_file_time=night.is_file_time,
+    )
     band = f"-{night.wavelength_nm:g}nm" if night.wavelength_nm else ""
     stem = _UNSAFE.sub("_", f"{night.instrument}{band}-{night.date}")
     said: dict[str, Any] = {
@@ -309,6 +320,8 @@ def _print(report: Report, form: str) -> None:
     console = Console(width=None if sys.stdout.isatty() else _PIPED_WIDTH)
     if report.nights:
         console.print(table)
+    if any(one["is_file_time"] for one in report.nights):
+        console.print(_FILE_TIMES, markup=False)
     for one in report.errors:
         console.print(
             f"✗ {one['file']}: {one['error']}" if one["file"] else f"✗ {one['error']}", markup=False

@@ -52,7 +52,7 @@ def film_of(
     Parameters
     ----------
     rows : sequence of Mapping
-        As `observatory.storage.nights.film_frames`.
+        As `observatory.storage.night_frames.film_frames`.
     title : str
         What stands on every picture.
 

@@ -20,7 +20,7 @@ import observatory
 from observatory.nights import Hour, NightSeries, NightSummary, summarised
 from observatory.onset import APART_S, Onset, onsets
 from observatory.settings import Settings
-from observatory.storage import nights
+from observatory.storage import night_frames, nights
 from observatory.storage.nights import ClaimedWork, WorkKind
 from observatory.storage.session import Database
 from workers import queues
@@ -71,13 +71,21 @@ def work(at: Desk, work_id: int) -> str | None:
     return see_through(lambda: make(at, claimed), claim, bound)
 
 
-def title_of(instrument: str, wavelength_nm: float, date: dt.date, *, is_simulated: bool) -> str:
-    """What stands on a night's pictures."""
+def title_of(
+    instrument: str,
+    wavelength_nm: float,
+    date: dt.date,
+    *,
+    is_simulated: bool = False,
+    is_file_time: bool = False,
+) -> str:
+    """What stands on a night's pictures; the two marks are for a night that holds any such frame."""
     following = date + dt.timedelta(days=1)
     first = str(date.day) if date.month == following.month else f"{date.day} {date:%B}"
     year = f" {date.year}" if date.year != following.year else ""
     band = f" {wavelength_nm:g} nm" if wavelength_nm else ""
     mark = " · SIMULATED" if is_simulated else ""
+    mark += " · times of the files" if is_file_time else ""
     return f"{instrument}{band} · night of {first}{year} to {following.day} {following:%B %Y}{mark}"
 
 
@@ -91,8 +99,14 @@ def _make_pictures(at: Desk, claimed: ClaimedWork) -> str:
         return "retried"
     found = onsets(series)
     summary = summarised(series)
-    is_simulated = nights.holds_simulated(at.db, claimed.night_id)
-    title = title_of(claimed.instrument, claimed.wavelength_nm, claimed.night.date, is_simulated=is_simulated)
+    is_simulated = night_frames.holds_simulated(at.db, claimed.night_id)
+    title = title_of(
+        claimed.instrument,
+        claimed.wavelength_nm,
+        claimed.night.date,
+        is_simulated=is_simulated,
+        is_file_time=night_frames.holds_file_times(at.db, claimed.night_id),
+    )
     payload = numbers_of(summary, found) | {
         "is_oriented": series.is_oriented,
         "is_simulated": is_simulated,
@@ -114,7 +128,7 @@ def pictures_of(
 def _make_film(at: Desk, claimed: ClaimedWork) -> str:
     from workers.night_film import film_of
 
-    rows = nights.film_frames(at.db, claimed.night_id)
+    rows = night_frames.film_frames(at.db, claimed.night_id)
     if not rows:
         return _store(at, claimed, [], None)
     title = (

@@ -26,7 +26,6 @@ from observatory.storage.column_types import UtcDateTime
 from observatory.storage.frames import plain_text
 from observatory.storage.night_schema import night_pictures, night_works, nights, sky_slices
 from observatory.storage.regions import FrameFacts
-from observatory.storage.schema import frames
 from observatory.storage.session import Database
 from observatory.storage.sky_schema import skies
 
@@ -488,30 +487,3 @@ def remove_empty(db: Database, night_id: int) -> bool:
             return False
         connection.execute(delete(nights).where(nights.c.id == night_id))
     return True
-
-
-def holds_simulated(db: Database, night_id: int) -> bool:
-    """Whether a simulator made any of a night's frames."""
-    query = (
-        select(frames.c.id)
-        .join(sky_slices, sky_slices.c.frame_id == frames.c.id)
-        .where(sky_slices.c.night_id == night_id, frames.c.is_simulated.is_(True))
-    )
-    with db.read() as connection:
-        return connection.execute(query.limit(1)).first() is not None
-
-
-def film_frames(db: Database, night_id: int) -> list[dict[str, Any]]:
-    """Frames of a night in order of time, with what is needed to read them."""
-    names = ("sha256", "path", "file_name", "frame_index", "instrument", "is_degraded", "is_simulated")
-    query = (
-        select(frames.c.id, sky_slices.c.moment, *(frames.c[name] for name in names))
-        .join(frames, frames.c.id == sky_slices.c.frame_id)
-        .where(sky_slices.c.night_id == night_id)
-        .order_by(sky_slices.c.moment, frames.c.id)
-    )
-    with db.read() as connection:
-        rows = [
-            {str(name): value for name, value in row.items()} for row in connection.execute(query).mappings()
-        ]
-    return list({row["moment"]: row for row in rows}.values())

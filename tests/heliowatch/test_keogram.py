@@ -17,6 +17,7 @@ from heliowatch.simulation import SimulatedSkyCamera
 from heliowatch.spans import Span
 from models.simulate.allsky_night import Weather
 from observatory.errors import SettingsError
+from observatory.frame import DateSource
 from observatory.settings import Settings, load_settings
 from tests.workers.nights import EVENING, take
 from workers.app import make_app
@@ -96,6 +97,20 @@ def test_what_is_stored_is_drawn_from_its_lines_alone(run: Run, settings: Settin
     assert [one["date"] for one in run([], "kho")[1]] == ["2026-11-18", "2026-11-20"]
     code, said = run([], "nobody")
     assert code == 1 and "no night of nobody" in said[0]["error"]
+
+
+def test_stored_times_that_are_those_of_files_are_told(
+    run: Run, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    migrations.upgrade(settings.resolved_database_url)
+    make_app(settings)
+    at = Desk(load_settings(data_dir=settings.data_dir))
+    take(at, tmp_path, 0)
+    assert [one["is_file_time"] for one in run([], "kho")[1]] == [False]
+    take(at, tmp_path, 1, date_source=DateSource.FILE_TIME)
+    assert [one["is_file_time"] for one in run([], "kho")[1]] == [True]
+    assert run_keogram(settings, [], Request("kho", Span(), tmp_path / "out"), "table") == 0
+    assert "name_time" in capsys.readouterr().out
 
 
 def test_nothing_asked_for_is_a_usage_error(run: Run):

@@ -59,6 +59,7 @@ def take(
     longitude_deg: float = 15.0,
     wavelength_nm: float = 0.0,
     is_dated: bool = True,
+    date_source: DateSource = DateSource.FILE_NAME,
     begin: datetime = EVENING,
 ) -> int:
     """Register a frame, claim it, and end it as done with its lines."""
@@ -77,7 +78,7 @@ def take(
         instrument=instrument,
         family="allsky",
         date_obs=moment if is_dated else None,
-        date_obs_source=DateSource.FILE_NAME if is_dated else DateSource.NONE,
+        date_obs_source=date_source if is_dated else DateSource.NONE,
     )
     (task,) = frames.register(at.db, [new], [])
     assert frames.claim(at.db, task.frame_id, at.name, datetime.now(UTC))

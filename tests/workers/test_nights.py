@@ -19,8 +19,9 @@ from sqlalchemy import Connection, select, update
 import migrations
 from observatory.alerts.facts import OnsetTold
 from observatory.analysis import SkyClass
+from observatory.frame import DateSource
 from observatory.settings import Settings, load_settings
-from observatory.storage import alert_facts, events, nights, past_facts, queues
+from observatory.storage import alert_facts, events, night_frames, nights, past_facts, queues
 from observatory.storage.night_schema import night_pictures, night_works, sky_slices
 from observatory.storage.night_schema import nights as night_table
 from observatory.storage.nights import WorkKind
@@ -252,7 +253,7 @@ def test_a_night_that_looks_empty_keeps_the_frame_that_comes_to_it_meanwhile(
     hold = partial(moved_to, at, second, 0.0)
     (is_removed,) = meet(at.db, hold, [lambda: nights.remove_empty(at.db, night_id)], eventually)
     assert is_removed is False
-    assert [row["id"] for row in nights.film_frames(at.db, night_id)] == [second]
+    assert [row["id"] for row in night_frames.film_frames(at.db, night_id)] == [second]
 
 
 def test_a_night_whose_frame_comes_while_it_is_taken_for_empty_is_made(
@@ -357,11 +358,31 @@ def test_without_films_none_waits_and_pictures_do(at: Desk, tmp_path: Path):
 
 
 def test_titles_name_both_days_and_say_simulated():
-    def title(day: str, wavelength: float = 0.0, *, is_simulated: bool = False) -> str:
+    def title(day: str, wavelength: float = 0.0, **marks: bool) -> str:
         date = datetime.fromisoformat(day).date()
-        return title_of("kho", wavelength, date, is_simulated=is_simulated)
+        return title_of("kho", wavelength, date, **marks)
 
     assert title("2026-11-20") == "kho · night of 20 to 21 November 2026"
     assert title("2026-11-30", 557.7) == "kho 557.7 nm · night of 30 November to 1 December 2026"
     assert title("2026-12-31") == "kho · night of 31 December 2026 to 1 January 2027"
     assert title("2026-11-20", is_simulated=True).endswith("SIMULATED")
+    assert title("2026-11-20", is_file_time=True).endswith("times of the files")
+
+
+@BOTH
+def test_a_picture_says_that_its_times_are_those_of_files(
+    at: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    titles: list[str] = []
+
+    def pictures_of(series: object, summary: object, found: object, title: str) -> list[object]:
+        titles.append(title)
+        return []
+
+    monkeypatch.setattr("workers.nights.pictures_of", pictures_of)
+    take(at, tmp_path, 0)
+    assert work(at, due(at)[0]) == "done"
+    take(at, tmp_path, 1, date_source=DateSource.FILE_TIME)
+    hasten(at)
+    assert work(at, due(at)[0]) == "done"
+    assert [title.endswith("times of the files") for title in titles] == [False, True]
