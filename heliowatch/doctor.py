@@ -35,10 +35,7 @@ class Check:
 def run_doctor(settings: Settings, *, as_json: bool) -> int:
     """Print checks and settings; 1 when a check failed."""
     looked_at = list(checks(settings))
-    values = [
-        {"name": name, "value": value, "source": _source(name, settings)}
-        for name, value in _effective(settings)
-    ]
+    values = [{"name": name, "value": value, "source": _source(name)} for name, value in _effective(settings)]
     if as_json:
         report = {"checks": [asdict(check) for check in looked_at], "settings": values}
         typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2, default=str).decode())
@@ -199,7 +196,7 @@ def _masked(text: str) -> str:
     )
 
 
-def _source(name: str, settings: Settings) -> str:
+def _source(name: str) -> str:
     variable = "HELIOWATCH_" + name.upper().replace(".", "__")
     for length in range(len(variable.split("__")), 0, -1):
         part = "__".join(variable.split("__")[:length])

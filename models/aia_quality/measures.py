@@ -113,7 +113,7 @@ def gather(plane: Plane, disk: Pointing, height_radii: float) -> tuple[Measures,
     shadow, dark_limb = _shadow(coarse, missing, level, is_picture=plane.is_picture)
     shadow |= holes.hidden
     saturated_share, saturated = _saturated(plane, disk, coarse, full)
-    bend = _limb(disk, coarse, level, height_radii)
+    bend = _limb(disk, coarse, height_radii)
     offset = 0.0
     if bend is not None and bend.is_certain:
         offset = float(np.hypot(bend.center_x_px - disk.center_x_px, bend.center_y_px - disk.center_y_px))
@@ -245,7 +245,7 @@ def _spikes(plane: Plane, disk: Pointing, level: float) -> float:
 # -- place -------------------------------------------------------------------------------------
 
 
-def _limb(disk: Pointing, coarse: Coarse, level: float, height_radii: float) -> LimbBend | None:
+def _limb(disk: Pointing, coarse: Coarse, height_radii: float) -> LimbBend | None:
     """The limb where it is said to be, else about the middle of the light."""
 
     def bend_about(x: float, y: float) -> LimbBend | None:

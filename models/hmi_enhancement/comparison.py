@@ -39,7 +39,9 @@ def ssim(found: FloatArray, truth: FloatArray, border_px: int = BORDER_PX) -> fl
     common = mean(x * y) - mean_x * mean_y
     similar = (2 * mean_x * mean_y + first) * (2 * common + second)
     return float(
-        np.mean(inner(similar / ((mean_x**2 + mean_y**2 + first) * (variance_x + variance_y + second))))
+        np.mean(
+            inner(similar / ((mean_x**2 + mean_y**2 + first) * (variance_x + variance_y + second)), border_px)
+        )
     )
 
 

@@ -82,7 +82,7 @@ def write_film(
     for number, (moment, pixels) in enumerate(frames):
         if pixels.ndim != 2:
             raise ValueError(f"a PGM film holds grey images, not pixels of shape {pixels.shape}")
-        facts = _film_facts(moment, place, exposure_time_s)
+        facts = _film_facts(moment, exposure_time_s)
         if number == 0:
             facts = _camera_facts(place) | facts
         comments = "".join(f'#"{key}" {value}\n' for key, value in facts.items())
@@ -174,7 +174,7 @@ def _camera_facts(place: SimulatedSite) -> dict[str, object]:
     }
 
 
-def _film_facts(moment: datetime, place: SimulatedSite, exposure_time_s: float) -> dict[str, object]:
+def _film_facts(moment: datetime, exposure_time_s: float) -> dict[str, object]:
     return {
         "Exposure options": f"XBIN=1 YBIN=1 MSEC={1000.0 * exposure_time_s:.0f}",
         "Image request start": f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f} UTC",

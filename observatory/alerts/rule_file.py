@@ -321,10 +321,10 @@ def _joined(read: list[_Read], problems: Problems) -> list[Rule]:
         by_name.setdefault(one.rule.name, one)
     for one in read:
         for word, value in one.inhibitors.items():
-            _check_reference(word, value, one, by_name)
+            _check_reference(word, value, by_name)
         for step in one.steps:
             if step.like is not None:
-                _check_reference(step.like, step.value, one, by_name)
+                _check_reference(step.like, step.value, by_name)
     inhibition = {name: [word for word in one.inhibitors if word in by_name] for name, one in by_name.items()}
     likeness = {
         name: [step.like for step in one.steps if step.like is not None and step.like in by_name]
@@ -341,7 +341,7 @@ def _joined(read: list[_Read], problems: Problems) -> list[Rule]:
     ]
 
 
-def _check_reference(word: str, value: Value, one: _Read, by_name: Mapping[str, _Read]) -> None:
+def _check_reference(word: str, value: Value, by_name: Mapping[str, _Read]) -> None:
     if word not in by_name:
         value.wrong(f"there is no rule {word[:60]!r}; {meant(word, by_name)}")
 

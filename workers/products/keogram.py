@@ -87,7 +87,7 @@ def draw(
     height = lines.shape[1] * _LINE_PX
     picture = Image.new("RGB", (width_px, _TOP + height + _GAP + _RIBBON + _AXIS + _LEGEND), _GROUND)
     pen = ImageDraw.Draw(picture)
-    picture.paste(Image.fromarray(_sky(series, lines, summary, axis)), (_LEFT, _TOP))
+    picture.paste(Image.fromarray(_sky(series, lines, axis)), (_LEFT, _TOP))
     _write_title(pen, line, series, title, width_px)
     _write_heights(pen, line, series.is_oriented, height)
     _write_gaps(pen, summary, axis, height)
@@ -99,7 +99,7 @@ def draw(
     return Picture(line.kind, "image/png", ".png", data, picture.width, picture.height)
 
 
-def _sky(series: NightSeries, lines: Bytes8, summary: NightSummary, axis: Axis) -> Bytes8:
+def _sky(series: NightSeries, lines: Bytes8, axis: Axis) -> Bytes8:
     """The lines, hatched where frames are missing, plain before the first and after the last."""
     levels, is_shown = columns(series, lines, axis)
     shown = Levels.of(series).apply(levels)
