@@ -199,27 +199,6 @@ def to_kilogauss(frame: Frame, box: Box | None = None) -> Normalised:
     return Normalised(image, mask, (x0, y0, x1, y1), view_of(frame), None, 1.0 / scale)
 
 
-def quiet_sun(pixels: FloatArray, mu: FloatArray | None = None) -> NDArray[np.float32]:
-    """Map of the quiet Sun's brightness under a picture.
-
-    Parameters
-    ----------
-    pixels : ndarray (h, w)
-        Continuum in any unit; NaN and what is not above 0 are left out.
-    mu : ndarray (h, w), optional
-        Cosine of the heliocentric angle, 0 beyond the limb.
-
-    Raises
-    ------
-    NotAPhotosphereError
-        When the picture is negative or empty.
-    """
-    if mu is None:
-        return np.full(pixels.shape, quiet_level(pixels), np.float32)
-    squared = np.square(np.asarray(mu, np.float32))
-    return fitted(np.asarray(pixels, np.float32).ravel(), squared.ravel()).at(squared, pixels.shape)
-
-
 def survey(frame: Frame, view: View | None) -> QuietSun:
     """Fit the quiet Sun of a continuum frame on every n-th pixel.
 

@@ -19,7 +19,6 @@ from observatory.instruments.base import number
 Box = tuple[int, int, int, int]
 
 _MOST_DEG = 1.0  # per pixel: beyond, a CDELT in degrees is none of a patch
-_ARCSEC_PER_RADIAN = 206264.806
 _MEAN_RSUN_ARCSEC = 959.63
 
 

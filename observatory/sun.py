@@ -186,41 +186,6 @@ def disk_radius_map(height: int, width: int, center_x: float, center_y: float, r
     return np.sqrt(y[:, None] + x[None, :], dtype=np.float32)
 
 
-def radial_profile(
-    pixels: FloatArray, radius_map: FloatArray, rings: int = 24, edge: float = 0.985
-) -> FloatArray:
-    """Median brightness in rings of equal area from disk centre to `edge` solar radii.
-
-    Returns
-    -------
-    ndarray, shape (rings,)
-        NaN where a ring has no finite pixel; ring k covers radii edge*sqrt(k/rings) and up.
-    """
-    index = (np.square(radius_map / edge) * rings).astype(np.int32)
-    usable = (index < rings) & np.isfinite(pixels)
-    values, index = pixels[usable], index[usable]
-    order = np.argsort(index, kind="stable")
-    pieces = np.split(values[order], np.cumsum(np.bincount(index, minlength=rings))[:-1])
-    return np.array([np.median(piece) if piece.size else np.nan for piece in pieces], dtype=np.float64)
-
-
-def flatten_disk(pixels: FloatArray, radius_map: FloatArray, rings: int = 24) -> FloatArray:
-    """Divide a disk by its own smooth radial profile: 1 is the quiet Sun, NaN is off the disk.
-
-    The profile is the ring medians of `radial_profile` under a cubic in mu: ring medians alone
-    would leave steps, and the cubic is wide enough for every H-alpha filter seen so far.
-    """
-    centres = 0.985 * np.sqrt((np.arange(rings) + 0.5) / rings)
-    profile = radial_profile(pixels, radius_map, rings)
-    known = np.isfinite(profile) & (profile > 0)
-    if known.sum() < 6:
-        return np.full(pixels.shape, np.nan, np.float32)
-    coefficients = np.polyfit(mu_of_radius(centres[known]), profile[known], 3)
-    model = np.polyval(coefficients, mu_of_radius(radius_map))
-    flat = pixels / np.maximum(model, 1e-3 * np.nanmax(profile))
-    return np.where(radius_map < 0.985, flat, np.nan).astype(np.float32)
-
-
 def _fit_averaged(plane: np.ndarray) -> LimbFit | None:
     """Second try on four by four pixels averaged: a faint disk in noise shows its limb there."""
     factor = 4

@@ -36,9 +36,6 @@ from workers.stored_frames import open_stored
 
 log = structlog.get_logger(__name__)
 
-_RETRY_TRANSIENT_S = 5.0
-_MAX_BACKOFF_S = 60.0
-
 
 @dataclass
 class Desk(Context):

@@ -73,11 +73,6 @@ def check_key(key: str | None) -> None:
     )
 
 
-def has_server() -> bool:
-    """Whether a server is known without a search naming one."""
-    return _chosen is not None or bool(os.environ.get("HELIOWATCH_SERVER"))
-
-
 def server_and_key(named: str | None = None) -> tuple[str, str | None]:
     """Address of the server to ask, and its key.
 

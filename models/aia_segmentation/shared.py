@@ -10,10 +10,9 @@ from models.aia_segmentation.data import Sample, boxed, pairs, unlabelled
 from models.aia_segmentation.preparation import SIDE
 from observatory.analysis import EventType
 
-#: Boxed frames from this day on test the model; those of the month before it are left alone, so
-#: that the last training frame and the first test frame are more than a solar rotation apart.
+#: Boxed frames before this day train the model; those from April on test it, and those of the month between
+#: are left alone, so that the last training frame and the first test frame are more than a solar rotation apart.
 BOXES_TRAIN_UNTIL = datetime(2011, 3, 1, tzinfo=UTC)
-BOXES_TEST_SINCE = datetime(2011, 4, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -63,11 +63,6 @@ class _Found:
     probabilities: FloatArray
     cloud: FloatArray
     features: FloatArray
-
-    def of(self, number: int) -> _Found:
-        """What it gives for one of them."""
-        one = slice(number, number + 1)
-        return _Found(self.probabilities[one], self.cloud[one], self.features[one])
 
 
 class AuroraModel:
@@ -134,21 +129,6 @@ class AuroraModel:
             return self._not_judged(facts, str(error))
         found = self._run(channels(square)[None])
         return self._interpreted(frame, square, as_seen(circle, frame.row_order), facts, found)
-
-    def look_all(self, frames: Sequence[Frame], circle: Fisheye, facts: Sequence[SkyFacts]) -> list[Look]:
-        """Say what several frames of one camera show; the same as one by one, in one call of the network.
-
-        Raises
-        ------
-        UnusableInputError
-            When the circle is too small or lies outside the frames.
-        """
-        squares = [lay_out(frame.pixels, circle, frame.sky_mask) for frame in frames]
-        found = self._run(np.stack([channels(square) for square in squares]))
-        return [
-            self._interpreted(frame, squares[n], as_seen(circle, frame.row_order), facts[n], found.of(n))
-            for n, frame in enumerate(frames)
-        ]
 
     def said_of(self, given: FloatArray) -> dict[str, FloatArray]:
         """Probabilities, cloud and features of prepared squares (n, 7, 128, 128), before any check."""

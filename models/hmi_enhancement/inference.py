@@ -81,11 +81,6 @@ class HmiEnhancement:
         }
         self.threads = threads
 
-    @property
-    def identities(self) -> tuple[ModelIdentity, ...]:
-        """Of all networks."""
-        return tuple(self.identity_of(quantity) for quantity in self._networks)
-
     def identity_of(self, quantity: Quantity) -> ModelIdentity:
         """What results keep of the network of a quantity."""
         return self._networks[quantity].description.identity

@@ -17,8 +17,6 @@ from models.simulate.allsky_scene import Curtain, Glow, View, noise, tile
 
 FloatArray = NDArray[np.float32]
 
-LINES = ("557.7", "630.0", "427.8")
-
 _SHELL_KM = 105.0
 _SQUEEZE_KM = 190.0  # the map's scale halves at this distance
 

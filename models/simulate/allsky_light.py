@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from models.simulate.allsky_scene import Lamp, Moon, Scene, Stars, Town, View, noise, unit
+from models.simulate.allsky_scene import Lamp, Moon, Scene, Stars, Town, View, noise
 
 FloatArray = NDArray[np.float32]
 
@@ -163,11 +163,6 @@ def lamp_light(lamp: Lamp, view: View) -> FloatArray:
         view, lamp.elevation_deg, lamp.azimuth_deg, 3.0 * lamp.level, 0.012 * view.circle.radius_px + 0.4
     )
     return disc + glare(view, lamp.elevation_deg, lamp.azimuth_deg, 0.8 * lamp.level, 2.0)
-
-
-def moon_unit(moon: Moon) -> tuple[float, float, float]:
-    """East, north and up of the Moon."""
-    return unit(moon.elevation_deg, moon.azimuth_deg)
 
 
 def _moon_candles(moon: Moon) -> float:

@@ -128,14 +128,6 @@ def finish(db: Database, number: int, check: Check) -> None:
         events.append(db, connection, [events.NewEvent("status", about, None, told)])
 
 
-def give_up(db: Database, number: int) -> None:
-    """Take back a claim without an answer."""
-    with db.write() as connection:
-        connection.execute(
-            model_checks.delete().where(model_checks.c.id == number, model_checks.c.checked_at.is_(None))
-        )
-
-
 def newest(db: Database, kind: CheckKind | None = None) -> list[Check]:
     """The newest check of each subject, by model."""
     named = ("kind", "model_name", "model_sha256", "instrument", "provider")

@@ -125,16 +125,6 @@ class Series:
         return self.table.c.id if self.table is frames else self.table.c.frame_id
 
 
-def with_result(analysis: str) -> ColumnElement[bool]:
-    """Condition: the frame has a result of an analysis."""
-    return (
-        select(results.c.id)
-        .where(results.c.frame_id == frames.c.id, results.c.analysis == analysis)
-        .correlate(frames)
-        .exists()
-    )
-
-
 IS_DATED = frames.c.date_obs.is_not(None)
 _IS_JUDGED = frames.c.quality_score.is_not(None)
 _QUALITY = "quality"

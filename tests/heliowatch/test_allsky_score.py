@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,6 @@ from models.aurora.inference import AuroraModel
 from models.runtime import Runtime
 from observatory.analysis import AURORAL, SkyClass
 from observatory.instruments import Limits, read_file
-from observatory.sky_facts import facts_of
-from observatory.sky_view import circle_of, for_analysis
 from tests.heliowatch.ended import Run
 from tests.making import pgm_bytes, picture_bytes
 from tests.night_skies import night
@@ -81,25 +78,6 @@ def test_analysis_writes_the_cloud_map_and_the_sky_beside_the_preview(film: Path
     results = orjson.loads((tmp_path / "made" / f"{film.stem}.results.json").read_bytes())
     assert {item["analysis"] for item in results["results"]} == {"quality", "sky"}
     assert results["sky_class"] == reports[0].sky.sky_class
-
-
-def test_the_shipped_network_does_not_depend_on_the_batch() -> None:
-    model = AuroraModel(Runtime())
-    frames = [for_analysis(replace(night(seed), file_name=str(seed))) for seed in range(7)]
-    circle = circle_of(frames[0])
-    assert circle is not None
-    facts = [facts_of(frame) for frame in frames]
-    alone = [model.look(frame, circle, known) for frame, known in zip(frames, facts, strict=True)]
-    for size in (2, 7):
-        for start in range(0, 7, size):
-            part = slice(start, start + size)
-            for one, other in zip(
-                model.look_all(frames[part], circle, facts[part]), alone[part], strict=True
-            ):
-                assert one.sky.sky_class is other.sky.sky_class
-                assert one.sky.features == pytest.approx(other.sky.features, abs=1e-4)
-                values = [[look.sky.probabilities[name] for name in SkyClass] for look in (one, other)]
-                assert values[0] == pytest.approx(values[1], abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -134,22 +134,6 @@ def test_hidden_sectors_are_not_counted(model: AuroraModel) -> None:
     assert hidden[west].all() and not hidden[east].any()
 
 
-def test_frames_together_give_what_they_give_one_by_one(model: AuroraModel) -> None:
-    random = np.random.default_rng(3)
-    frames = [
-        replace(
-            sky(), pixels=np.clip(sky().pixels + random.integers(0, 40, (250, 300)), 0, 255).astype(np.uint8)
-        )
-        for _ in range(5)
-    ]
-    together = model.look_all(frames, CIRCLE, [NIGHT] * 5)
-    for frame, look in zip(frames, together, strict=True):
-        alone = model.look(frame, CIRCLE, NIGHT)
-        assert look.sky.probabilities == alone.sky.probabilities
-        assert (look.sky.features == alone.sky.features).all()
-        assert np.array_equal(look.cloud, alone.cloud, equal_nan=True)
-
-
 def test_sectors_are_means_over_their_own_cells() -> None:
     cells = np.zeros((16, 16), np.float32)
     cells[:, 8:] = 1.0

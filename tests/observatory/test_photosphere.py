@@ -12,7 +12,6 @@ from observatory.photosphere import (
     limb_darkening,
     normalise,
     quiet_level,
-    quiet_sun,
     to_kilogauss,
 )
 from observatory.photosphere_view import DiskView, stated_pixel_arcsec, view_of
@@ -117,12 +116,6 @@ def test_eight_bit_pictures_and_gaps_are_understood() -> None:
     assert np.nanmean(made.image) == pytest.approx(1, abs=0.01)
     assert np.all(np.isnan(made.image[20:30, 20:30])) and made.data_mask.sum() == 8000
     assert made.view is None and made.mu is None
-
-
-def test_a_map_from_mu_is_what_a_frame_gives() -> None:
-    pixels, pointing = disk()
-    made = normalise(frame_of(pixels, pointing=pointing))
-    np.testing.assert_allclose(quiet_sun(pixels, made.mu), made.level, rtol=1e-3)
 
 
 def test_places_of_a_patch_in_equal_area_coordinates_are_those_of_its_wcs() -> None:

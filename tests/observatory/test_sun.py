@@ -12,7 +12,6 @@ from observatory.sun import (
     compare_pointing,
     disk_radius_map,
     fit_limb,
-    flatten_disk,
     limb_darkening,
     mu_of_radius,
 )
@@ -110,15 +109,6 @@ def test_a_wrong_header_is_not_believed_and_its_error_is_told():
     assert apart.offset_fraction == pytest.approx(apart.offset_px / 430, rel=0.01)
     assert apart.radius_ratio == pytest.approx(380 / 430, rel=0.01)
     assert fit.to_pointing().cdelt_arcsec == pytest.approx(959.63 / 430, rel=0.01)
-
-
-def test_flattening_removes_the_limb_darkening():
-    picture = disk(400, 199.5, 199.5, 180.0, np.float32)
-    radius = disk_radius_map(400, 400, 199.5, 199.5, 180.0)
-    flat = flatten_disk(picture, radius)
-    assert np.isnan(flat[0, 0])
-    assert np.nanstd(flat[radius < 0.95]) < 0.01
-    assert np.nanmedian(flat) == pytest.approx(1.0, abs=0.01)
 
 
 def test_limb_darkening_is_one_at_the_centre_and_falls_towards_the_limb():

@@ -47,7 +47,6 @@ class _Variable:
     sides: tuple[int, ...]
     index_at: int
     is_varying: bool
-    is_sparse: bool
 
     @property
     def record_bytes(self) -> int:
@@ -115,7 +114,7 @@ class CdfContainer(Container):
                 return
             self._expect(at, _ZVDR)
             following, data_type, last, index_at = self._ints(at + 12, "qiiq")
-            flags, sparse = self._ints(at + 44, "ii")
+            (flags,) = self._ints(at + 44, "i")
             (number,) = self._ints(at + 68, "i")
             (axes,) = self._ints(at + 340, "i")
             if not 0 <= axes <= 10:
@@ -124,9 +123,7 @@ class CdfContainer(Container):
             sides = tuple(size for size, does in zip(sizes, varies, strict=True) if does)
             if data_type in _TYPES and last >= 0 and min(sides, default=1) > 0:
                 name = self._text(at + 84, 256)
-                yield _Variable(
-                    name, number, data_type, last + 1, sides, index_at, bool(flags & 1), sparse != 0
-                )
+                yield _Variable(name, number, data_type, last + 1, sides, index_at, bool(flags & 1))
             at = following
 
     def _blocks_of(self, at: int, depth: int = 0) -> Iterator[_Block]:
