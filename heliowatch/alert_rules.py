@@ -78,7 +78,10 @@ def read_file(settings: Settings, path: Path) -> Rules:
 
     Raises
     ------
-    RuleFileError
+    HeliowatchError
+        When it is no text, or (`RuleFileError`) holds mistakes.
+    OSError
+        When it cannot be read.
     """
     with path.open("rb") as opened:
         data = opened.read(_LARGEST)

@@ -71,6 +71,8 @@ def promote(settings: Settings, name: str, folder: Path | None) -> Deployment:
         When its golden frames refuse it: what runs stays.
     NoSuchDeploymentError
         When there is no candidate.
+    ModelError
+        When the folder holds another model, or none that can be read.
     """
     if folder is not None:
         described = _described(folder)
