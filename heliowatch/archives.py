@@ -93,7 +93,7 @@ class VsoArchive:
 
     Attributes
     ----------
-    instrument, physobs : str
+    instrument : str
         In the words of the Virtual Solar Observatory.
     """
 
@@ -101,7 +101,6 @@ class VsoArchive:
     about: str
     instrument: str
     known_from: str
-    physobs: str | None = None
     choices: Mapping[str, Choice] = field(default_factory=dict)
 
 

@@ -264,7 +264,6 @@ class InjectedDefects:
     side: int = 128
     seed: int = 0
     _fields: list[FloatArray] = field(init=False, repr=False)
-    _profiles: FloatArray = field(init=False, repr=False)
     _contrasts: FloatArray = field(init=False, repr=False)
     #: Share of samples drawn from real frames where both kinds exist.
     real_share: float = 0.4

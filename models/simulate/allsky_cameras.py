@@ -6,7 +6,7 @@ Kinds for training and kinds for testing differ in lens, colour response, noise 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -395,17 +395,6 @@ def draw_camera(random: np.random.Generator, kind: CameraKind, size_px: int) -> 
         is_captioned=bool(random.random() < kind.captions),
         jpeg_quality=int(random.integers(60, 96)) if random.random() < kind.jpeg else None,
         seed=int(random.integers(2**31)),
-    )
-
-
-def resized(camera: Camera, factor: float) -> Camera:
-    """The same camera with its picture at another size."""
-    height, width = camera.shape
-    return replace(
-        camera,
-        shape=(round(height * factor), round(width * factor)),
-        circle=camera.circle.scaled(factor),
-        psf_px=camera.psf_px * max(factor, 0.5),
     )
 
 
