@@ -25,8 +25,8 @@ from observatory.analysis import ModelIdentity, Region
 from observatory.errors import HeliowatchError, ModelError, SettingsError, UnusableInputError
 from observatory.settings import Device, Settings
 from observatory.storage import catalogue, deployments, enhancements, provenance, region_catalogue
-from observatory.storage.frames import text_path
 from observatory.storage.session import Database
+from observatory.storage.texts import text_path
 from workers.pipelines import Pipelines
 from workers.pipelines.base import Outcome, Pipeline, Stopwatch
 from workers.stored_frames import read_stored

@@ -21,10 +21,11 @@ from observatory.instruments import kind_of
 from observatory.settings import Settings
 from observatory.storage import catalogue
 from observatory.storage.catalogue import FrameFilter
-from observatory.storage.frames import Status, text_path
+from observatory.storage.frames import Status
 from observatory.storage.region_catalogue import RegionFilter
 from observatory.storage.region_catalogue import find as find_regions
 from observatory.storage.session import Database
+from observatory.storage.texts import text_path
 from workers.products.film_painter import Outline
 from workers.stored_frames import read_stored
 

@@ -4,6 +4,7 @@ from alembic import context
 from sqlalchemy import text
 
 from observatory.storage import (  # noqa: F401, their tables join the others
+    access_schema,
     alert_schema,
     model_schema,
     night_schema,

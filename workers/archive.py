@@ -18,7 +18,7 @@ from typing import TypeVar
 import structlog
 
 from observatory.storage import sightings
-from observatory.storage.frames import path_text
+from observatory.storage.texts import path_text
 from workers.ingester import Candidate, Ingester, Look
 from workers.station import IngestRoom
 from workers.watching import WatchFolder, walk

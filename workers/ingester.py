@@ -37,8 +37,9 @@ from observatory.instruments.base import Facts
 from observatory.instruments.formats import file_error, read_bytes
 from observatory.settings import Settings
 from observatory.storage import frames
-from observatory.storage.frames import Arrival, NewFrame, Priority, Registered, Status, path_text, plain_text
+from observatory.storage.frames import Arrival, NewFrame, Priority, Registered, Status
 from observatory.storage.session import Database
+from observatory.storage.texts import path_text, plain_text, text_path
 from workers import metrics
 from workers.publisher import Publisher
 from workers.watching import Sign, Signature, Watch, WatchFolder, target_of, walk
@@ -397,7 +398,7 @@ class Ingester:
         """Load what was seen before from the database."""
         for folder in self._folders:
             self._seen.update(
-                (os.fspath(frames.text_path(path)), signature)
+                (os.fspath(text_path(path)), signature)
                 for path, signature in frames.known_files(self._db, folder.path).items()
             )
 

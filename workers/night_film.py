@@ -19,8 +19,8 @@ from observatory.frame import Frame
 from observatory.instruments import Opened
 from observatory.settings import Settings
 from observatory.storage.files import ProductFiles
-from observatory.storage.frames import text_path
 from observatory.storage.session import Database
+from observatory.storage.texts import text_path
 from workers.products.film import FilmWriter, find_ffmpeg
 from workers.products.film_canvas import Canvas, Caption
 from workers.products.film_painter import FramePainter

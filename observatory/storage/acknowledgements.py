@@ -12,10 +12,10 @@ from sqlalchemy import Connection, insert, select
 from observatory.errors import HeliowatchError
 from observatory.storage import events
 from observatory.storage.alert_schema import alerts
-from observatory.storage.frames import plain_text
 from observatory.storage.notification_schema import acknowledgements
 from observatory.storage.notifications import in_parts
 from observatory.storage.session import Database
+from observatory.storage.texts import plain_text
 
 LONGEST_NOTE = 2000
 

@@ -22,8 +22,8 @@ from observatory.alerts.transitions import Kind, Transition
 from observatory.settings import Settings
 from observatory.storage import alert_facts, events, notifications
 from observatory.storage.alert_schema import alert_cursor, alert_memories, alert_states, alerts
-from observatory.storage.frames import plain_text
 from observatory.storage.session import Database
+from observatory.storage.texts import plain_text
 
 _ID = 1
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import delete, func, insert, select
 
-from observatory.storage.frames import plain_text
-from observatory.storage.schema import audit
+from observatory.storage.access_schema import audit
 from observatory.storage.session import Database
+from observatory.storage.texts import plain_text
 
 _REFUSED = (401, 403, 429)
 _LONGEST = {"actor": 128, "address": 64, "action": 64, "target": 500}

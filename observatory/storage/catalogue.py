@@ -10,10 +10,11 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from observatory.storage.bins import bin_columns, newest_bins
 from observatory.storage.frame_keys import FrameFilter, Key, Page, among, find_keys
-from observatory.storage.frames import Status, text_path
+from observatory.storage.frames import Status
 from observatory.storage.schema import arrivals, causes, frames, results
 from observatory.storage.session import Database
 from observatory.storage.tallies import counts, counts_by_instrument, counts_of, overview
+from observatory.storage.texts import text_path
 
 
 def find(

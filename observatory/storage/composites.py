@@ -16,7 +16,6 @@ from sqlalchemy import ColumnElement, Connection, and_, case, delete, insert, li
 from observatory.storage import events, leases
 from observatory.storage.column_types import UtcDateTime
 from observatory.storage.frame_keys import Page
-from observatory.storage.frames import plain_text, text_path
 from observatory.storage.pairing import Arrange, Member, SetStatus, join, overdue
 from observatory.storage.results import NewProduct
 from observatory.storage.schema import (
@@ -26,6 +25,7 @@ from observatory.storage.schema import (
     frames,
 )
 from observatory.storage.session import Database
+from observatory.storage.texts import plain_text, text_path
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,10 @@ from observatory.errors import HeliowatchError
 from observatory.ledger import Came
 from observatory.observing import Window
 from observatory.storage import events
-from observatory.storage.frames import Priority, Status, plain_text
+from observatory.storage.frames import Priority, Status
 from observatory.storage.schema import arrivals, closures, frames, open_gaps
 from observatory.storage.session import Database
+from observatory.storage.texts import plain_text
 
 MOST_FRAMES = 1_000_000
 """Frames of one question; 26 days of one every 2 seconds."""

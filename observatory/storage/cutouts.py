@@ -18,11 +18,11 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, selec
 
 from observatory.field_of_view import FieldOfView
 from observatory.storage import leases
-from observatory.storage.frames import plain_text, text_path
 from observatory.storage.provenance import hash_of
 from observatory.storage.results import NewProduct
 from observatory.storage.schema import cutouts, frames, products
 from observatory.storage.session import Database
+from observatory.storage.texts import plain_text, text_path
 
 
 class CutoutStatus(StrEnum):

@@ -17,9 +17,9 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 
 from observatory.errors import HeliowatchError
 from observatory.storage import events
-from observatory.storage.frames import plain_text
 from observatory.storage.model_schema import deployment_steps, deployments
 from observatory.storage.session import Database, take_turn
+from observatory.storage.texts import plain_text
 
 # Changes of all models take one turn: none is made of what another has changed, and workers compare the number of
 # the last change, so that numbers must become visible in their order.

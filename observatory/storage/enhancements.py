@@ -18,10 +18,10 @@ from sqlalchemy import ColumnElement, Connection, Select, func, select
 from observatory.analysis import Enhancement
 from observatory.storage.bins import bin_columns, instruments_of, newest_bins
 from observatory.storage.frame_keys import Key, Page
-from observatory.storage.frames import plain_text
 from observatory.storage.regions import FrameFacts
 from observatory.storage.schema import enhancements
 from observatory.storage.session import Database
+from observatory.storage.texts import plain_text
 
 if TYPE_CHECKING:
     from observatory.storage.results import NewResult

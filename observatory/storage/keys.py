@@ -20,7 +20,7 @@ from sqlalchemy import Row, and_, insert, or_, select, update
 
 from observatory.access import Scope
 from observatory.errors import HeliowatchError
-from observatory.storage.schema import api_keys
+from observatory.storage.access_schema import api_keys
 from observatory.storage.session import Database
 
 _MARK = "hw"

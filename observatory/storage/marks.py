@@ -11,9 +11,9 @@ from sqlalchemy import insert, select, update
 
 from observatory.errors import HeliowatchError
 from observatory.storage import events
-from observatory.storage.frames import plain_text
 from observatory.storage.schema import frames, marks
 from observatory.storage.session import Database
+from observatory.storage.texts import plain_text
 
 LONGEST_NOTE = 2000
 _FRAME = (

@@ -23,11 +23,11 @@ from observatory.keogram import LINE, SkySlices
 from observatory.nights import Night, NightSeries, night_of
 from observatory.storage import events, leases
 from observatory.storage.column_types import UtcDateTime
-from observatory.storage.frames import plain_text
 from observatory.storage.night_schema import night_pictures, night_works, nights, sky_slices
 from observatory.storage.regions import FrameFacts
 from observatory.storage.session import Database
 from observatory.storage.sky_schema import skies
+from observatory.storage.texts import plain_text
 
 if TYPE_CHECKING:
     from observatory.storage.results import NewProduct

@@ -23,9 +23,9 @@ from sqlalchemy import Connection, func, insert, select, text
 from observatory.alerts.engine import Kind as Change
 from observatory.alerts.engine import Transition
 from observatory.notification_settings import NotificationSettings
-from observatory.storage.frames import plain_text
 from observatory.storage.notification_schema import notification_alerts as members
 from observatory.storage.notification_schema import notifications
+from observatory.storage.texts import plain_text
 
 MOST_ALERTS = 1_000
 """Alerts in one notification; further ones begin another."""

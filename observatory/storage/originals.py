@@ -7,9 +7,9 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from observatory.storage.frames import text_path
 from observatory.storage.schema import arrivals, frames
 from observatory.storage.session import Database
+from observatory.storage.texts import text_path
 
 _PLACES = 16  # a frozen camera writes the same bytes under thousands of names
 

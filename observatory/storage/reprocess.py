@@ -15,11 +15,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, or_, select, update
 
 from observatory.storage import enhancements, leases, results, skies
-from observatory.storage.frames import plain_text, text_path
 from observatory.storage.reprocess_jobs import ACTIVE, ItemStatus
 from observatory.storage.results import NewRun
 from observatory.storage.schema import frames, reprocess_frames, reprocess_jobs
 from observatory.storage.session import Database
+from observatory.storage.texts import plain_text, text_path
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from observatory.analysis import Disturbance, EventType, ModelIdentity, Quality
 from observatory.storage import enhancements, events, nights, regions, skies
 from observatory.storage.column_types import UtcDateTime
 from observatory.storage.files import StoredFile
-from observatory.storage.frames import Status, held, plain_text
+from observatory.storage.frames import Status, held
 from observatory.storage.nights import NewSlices
 from observatory.storage.provenance import current_run, parameters_hash, plain_parameters, subject_of
 from observatory.storage.provenance import of_frame as of_frame  # beside the other questions about a frame
@@ -36,6 +36,7 @@ from observatory.storage.regions import FrameFacts, NewSegmentation
 from observatory.storage.schema import causes, frames, products, results
 from observatory.storage.session import Database
 from observatory.storage.skies import NewSky
+from observatory.storage.texts import plain_text
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def known(db: Database, paths: Sequence[str], *, but_rejected: bool = False) -> 
     Parameters
     ----------
     paths : sequence of str
-        As `frames.path_text` writes them, `MOST_PATHS` at most.
+        As `texts.path_text` writes them, `MOST_PATHS` at most.
     but_rejected : bool
         Leave out those whose frames were refused.
     """

@@ -12,10 +12,10 @@ from sqlalchemy import Connection, insert, select, update
 
 from observatory.errors import HeliowatchError
 from observatory.storage import events
-from observatory.storage.frames import plain_text
 from observatory.storage.notification_schema import notifications, silences
 from observatory.storage.notifications import State, take_turn
 from observatory.storage.session import Database
+from observatory.storage.texts import plain_text
 
 LONGEST_COMMENT = 2000
 LONGEST = timedelta(days=366)

@@ -21,11 +21,11 @@ from observatory.analysis import Disturbance, Sky, SkyClass
 from observatory.fisheye import Fisheye, Projection
 from observatory.frame import Frame
 from observatory.sky import Site
-from observatory.storage.frames import plain_text
 from observatory.storage.regions import FrameFacts
 from observatory.storage.schema import frames
 from observatory.storage.session import Database
 from observatory.storage.sky_schema import PROBABILITIES, skies
+from observatory.storage.texts import plain_text
 
 ANALYSIS = "sky"
 """Name of the finding. Its payload is `sky_payload`."""

@@ -17,9 +17,10 @@ import pytest
 import heliowatch
 import migrations
 from observatory.settings import Settings
-from observatory.storage import catalogue, frames
+from observatory.storage import catalogue
 from observatory.storage.frames import Priority, Status
 from observatory.storage.session import Database
+from observatory.storage.texts import text_path
 from tests.making import KSO_CARDS, fits_bytes
 from workers import archive as archive_module
 from workers.app import make_app
@@ -181,7 +182,7 @@ def test_a_run_that_is_killed_goes_on_without_reading_what_was_written(
 
 def _rows(db: Database) -> list[dict[str, Any]]:
     found = catalogue.find(db, catalogue.FrameFilter(status=Status.RECEIVED), limit=2000)
-    return [row | {"path": frames.text_path(row["path"])} for row in found]
+    return [row | {"path": text_path(row["path"])} for row in found]
 
 
 def _wait_for(condition: Any) -> None:

@@ -20,9 +20,10 @@ from observatory.storage import workers as heartbeats
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.events import NewEvent
 from observatory.storage.files import ProductFiles, StoredFile
-from observatory.storage.frames import Arrival, NewFrame, Priority, Status, path_text, text_path
+from observatory.storage.frames import Arrival, NewFrame, Priority, Status
 from observatory.storage.results import NewProduct, NewResult, quality_payload
 from observatory.storage.session import Database
+from observatory.storage.texts import path_text, text_path
 
 NOON = datetime(2024, 5, 8, 12, tzinfo=UTC)
 MODEL = ModelIdentity("halpha_quality", "1.0", "ab" * 32, {"side": 256})

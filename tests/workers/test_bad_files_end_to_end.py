@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from observatory.storage import catalogue, frames
+from observatory.storage import catalogue
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.session import Database
+from observatory.storage.texts import text_path
 from tests.making import KSO_CARDS, drop, fits_bytes, kso_bytes, picture_bytes, sun_picture
 from tests.observatory.bad_files import BAD
 from workers import ingester as ingester_module
@@ -147,7 +148,7 @@ def test_a_strange_name_is_kept_and_its_frame_scored(station: Watched, finished:
     drop(station[1] / name, kso_bytes(next(NUMBERS)))
     row = finished(name)
     assert row["status"] == "done"
-    assert frames.text_path(row["path"]) == station[1] / name
+    assert text_path(row["path"]) == station[1] / name
 
 
 def test_a_name_that_is_no_utf8_is_kept_byte_by_byte_and_its_frame_scored(station: Watched, finished: Finish):
@@ -155,7 +156,7 @@ def test_a_name_that_is_no_utf8_is_kept_byte_by_byte_and_its_frame_scored(statio
     drop(path, kso_bytes(next(NUMBERS)))
     row = finished("kanz_halph_\\udcff\\udcfe.fts.gz")
     assert row["status"] == "done"
-    assert frames.text_path(row["path"]) == path
+    assert text_path(row["path"]) == path
 
 
 def test_a_link_out_of_the_folder_is_rejected_and_not_followed(

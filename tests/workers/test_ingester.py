@@ -19,6 +19,7 @@ from observatory.settings import Settings, load_settings
 from observatory.storage import catalogue, frames
 from observatory.storage.frames import Priority, Status
 from observatory.storage.session import Database
+from observatory.storage.texts import text_path
 from tests.making import drop, fits_bytes, kso_bytes, kso_frame, pgm_bytes, picture_bytes, sun_picture
 from workers.app import make_app
 from workers.ingester import Ingester
@@ -494,7 +495,7 @@ def test_a_name_that_is_no_utf8_has_its_row_whatever_is_wrong_with_it(
     (row,) = rows(db)
     assert row["status"] == {"none": "received", "defect": "failed"}.get(fault, "rejected")
     assert row["file_name"] == "odd_\\udcff\\udcfe.png"
-    assert frames.text_path(row["path"]) == path
+    assert text_path(row["path"]) == path
 
 
 @pytest.mark.parametrize("site", ["x" * 500, "nul\0inside"], ids=["long", "nul"])
