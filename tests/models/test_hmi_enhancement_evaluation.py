@@ -225,6 +225,7 @@ def test_ssim_is_that_of_scikit_image() -> None:
         found, truth, data_range=np.ptp(truth), gaussian_weights=True, use_sample_covariance=False, full=True
     )[1]
     assert comparison.ssim(found, truth) == pytest.approx(expected[8:-8, 8:-8].mean(), abs=1e-6)
+    assert comparison.ssim(found, truth, 16) == pytest.approx(expected[16:-16, 16:-16].mean(), abs=1e-6)
 
 
 def test_psnr_has_the_truths_range_as_its_peak_and_drops_the_border() -> None:
