@@ -19,7 +19,7 @@ demo: .venv/.installed ## sample frames through the real system, then the live p
 
 test: .venv/.installed-dev ## install what the tests need and run them all (ARGS=… goes to pytest)
 	bash tests/system_packages.sh
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(ARGS)
 
 check: .venv/.installed-dev ## format, lint, types and import contracts
 	$(BIN)/ruff format --check .

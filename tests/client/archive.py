@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import io
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,13 +62,17 @@ def serving(stand_in: StandIn) -> Iterator[StandIn]:
                 stand_in.agents.add(self.headers.get("User-Agent", ""))
                 stand_in.at_once += 1
                 stand_in.most_at_once = max(stand_in.most_at_once, stand_in.at_once)
+            connection, held = self.wfile, io.BytesIO()
             try:
                 fault = stand_in.faults.get(path)
                 if fault is None or not fault(self, stand_in.times(path)):
+                    self.wfile = held  # sent when it counts no longer: who has it may ask for the next
                     answer(self, stand_in, path)
             finally:
+                self.wfile = connection
                 with lock:
                     stand_in.at_once -= 1
+            connection.write(held.getvalue())
 
         def log_message(self, *_: object) -> None: ...
 

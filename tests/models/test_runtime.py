@@ -111,14 +111,14 @@ def test_a_missing_or_broken_file_is_a_model_error(tmp_path: Path):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 def test_a_fork_makes_its_own_session(doubling: Path):
     runtime = Runtime()
-    parents = id(runtime.session(doubling)._inner)
+    parents = runtime.session(doubling)._inner  # held: another could lie where it was
     context = multiprocessing.get_context("fork")
     answer = context.SimpleQueue()
 
     def child() -> None:
         x = np.ones((1, 3), np.float32)
         session = runtime.session(doubling)
-        answer.put((id(session._inner) == parents, float(session.run({"x": x})["y"][0, 0])))
+        answer.put((session._inner is parents, float(session.run({"x": x})["y"][0, 0])))
 
     process = context.Process(target=child)
     process.start()
