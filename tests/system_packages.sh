@@ -12,6 +12,7 @@ command -v promtool >/dev/null || missing+=(prometheus)
 command -v ffmpeg >/dev/null || missing+=(ffmpeg)
 command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || missing+=(mosquitto)
 command -v amtool >/dev/null || missing+=(prometheus-alertmanager)
+command -v fitsverify >/dev/null || missing+=(fitsverify)
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 as_root=()
