@@ -202,16 +202,21 @@ def sample_of_nights(
     pixels, circle, truth
         As `models.simulate.allsky_sampling.sample`.
     """
+    scene = scene_of_nights(random, sites)
+    camera = draw_camera(random, kinds[int(random.integers(len(kinds)))], size_px)
+    taken = photograph(scene, camera, random)
+    return taken.pixels, taken.circle, taken.truth
+
+
+def scene_of_nights(random: np.random.Generator, sites: Sequence[SimulatedSite] = TESTING_SITES) -> Scene:
+    """A moment of a random night at a random site, the Sun at least 6 degrees down; often of a substorm."""
     place = sites[int(random.integers(len(sites)))]
     while True:
         evening = date.fromordinal(date(2010, 1, 1).toordinal() + int(random.integers(5500)))
         night = Night(place, evening, int(random.integers(2**31)))
         time_s = night.noon_s + _moment(random, night)
         if float(sun_elevation_deg(np.asarray([time_s]), place.site)[0]) < -6.0:
-            break
-    camera = draw_camera(random, kinds[int(random.integers(len(kinds)))], size_px)
-    taken = photograph(night.scene_at(time_s), camera, random)
-    return taken.pixels, taken.circle, taken.truth
+            return night.scene_at(time_s)
 
 
 def _moment(random: np.random.Generator, night: Night) -> float:

@@ -36,6 +36,7 @@ _SHARES = {
     SkyClass.CLEAR: 0.16,
 }
 _RINGS = (0, 0, 1, 2, 3)
+_FAINTEST_MAG = 5.2
 _CIRRUS, _CIRRUS_ELSE = {SkyClass.CLOUD: 0.15, SkyClass.MOON: 0.15}, 0.08  # how often skies have some
 
 
@@ -118,9 +119,22 @@ def random_stars(random: np.random.Generator, count: int = 900) -> Stars:
     flat = np.sqrt(1 - upward**2)
     directions = np.stack([flat * np.cos(turn), flat * np.sin(turn), upward], axis=-1)
     # log N = 0.5 m for half a sky with about 900 stars to the magnitude 5.2.
-    magnitudes = 5.2 + np.log10(random.uniform(1e-4, 1, count)) / 0.5
+    magnitudes = _FAINTEST_MAG + np.log10(random.uniform(1e-4, 1, count)) / 0.5
     warmth = np.clip(random.normal(0, 0.5, count), -1, 1)
     return Stars(directions.astype(np.float32), magnitudes.astype(np.float32), warmth.astype(np.float32))
+
+
+def with_fainter_stars(stars: Stars, random: np.random.Generator, faintest_mag: float) -> Stars:
+    """Stars down to a magnitude that only deep pictures show, by the same law; those that are there stay."""
+    count = round(900 * (10 ** (0.5 * (faintest_mag - _FAINTEST_MAG)) - 1.0))
+    more = random_stars(random, max(count, 0))
+    share = 10 ** (0.5 * (_FAINTEST_MAG - faintest_mag))
+    magnitudes = faintest_mag + np.log10(random.uniform(share, 1, max(count, 0))) / 0.5
+    return Stars(
+        np.concatenate([stars.directions, more.directions]),
+        np.concatenate([stars.magnitudes, magnitudes.astype(np.float32)]),
+        np.concatenate([stars.warmth, more.warmth]),
+    )
 
 
 def _forms(random: np.random.Generator, wanted: SkyClass) -> tuple[Curtain | Glow, ...]:
