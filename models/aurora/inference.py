@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from models.aurora import dome
 from models.aurora.preparation import Square, channels, geometry_of, lay_out
+from models.aurora.stars import StarLook
 from models.registry import ModelDescription, load
 from models.runtime import Runtime, Session
 from observatory.analysis import AURORAL, ModelIdentity, Sky, SkyClass, SkyFacts
@@ -87,6 +88,8 @@ class AuroraModel:
         self.description = description or load(self.name)
         self._dome = dome.load(self.description.sha256)
         self._unsure = float(self.description.parameters.get("unsure", 0.0))
+        stated = self.description.parameters.get("stars")
+        self._stars = None if stated is None else StarLook.from_dict(stated)
 
     @property
     def identity(self) -> ModelIdentity:
@@ -128,7 +131,10 @@ class AuroraModel:
         except UnusableInputError as error:
             return self._not_judged(facts, str(error))
         found = self._run(channels(square)[None])
-        return self._interpreted(frame, square, as_seen(circle, frame.row_order), facts, found)
+        cloud = found.cloud[0]
+        if self._stars is not None:
+            cloud = self._stars.refined(cloud, frame, circle, square.visible)
+        return self._interpreted(frame, square, as_seen(circle, frame.row_order), facts, found, cloud)
 
     def said_of(self, given: FloatArray) -> dict[str, FloatArray]:
         """Probabilities, cloud and features of prepared squares (n, 7, 128, 128), before any check."""
@@ -166,9 +172,14 @@ class AuroraModel:
         return np.asarray(np.log(np.maximum(said, _LEAST_SUM)))
 
     def _interpreted(
-        self, frame: Frame, square: Square, seen: Fisheye, facts: SkyFacts, found: _Found
+        self,
+        frame: Frame,
+        square: Square,
+        seen: Fisheye,
+        facts: SkyFacts,
+        found: _Found,
+        cloud: FloatArray,
     ) -> Look:
-        cloud = found.cloud[0]
         visible = square.visible
         sectors = by_sector(cloud, visible, seen)
         said = {name: float(value) for name, value in zip(SkyClass, found.probabilities[0], strict=True)}

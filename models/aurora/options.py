@@ -102,7 +102,7 @@ class ExportOptions:
         default=Path("runs/aurora/small/checkpoint.pt"), metadata={"help": "what training wrote"}
     )
     output: Path = field(default=_HERE, metadata={"help": "folder for aurora.onnx and manifest.toml"})
-    version: str = field(default="1.2.0", metadata={"help": "version to write into the manifest"})
+    version: str = field(default="1.3.0", metadata={"help": "version to write into the manifest"})
     skies: Path | None = field(
         default=None,
         metadata={
