@@ -26,15 +26,16 @@ from observatory.frame import Frame
 FloatArray = NDArray[np.floating]
 
 LEAST_RADIUS_PX = 150.0
-"""Of the sky's circle: in smaller pictures stars run into each other."""
+"""Of the sky's circle in the picture that is analysed: in smaller ones stars run into each other."""
 LEAST_STARS = 30
 """Of a sky: fewer tell nothing."""
 TERMS = ("bias", "logit", "expected", "ratio", "ratio_expected", "logit_expected")
 
-_STAR, _AROUND_STAR = ((7, 7), 0.9), ((17, 17), 2.7)  # px, of the blurs whose difference shows points
+_STAR, _AROUND_STAR = ((7, 7), 0.9), (9, 9)  # px, of the blur and of the mean whose difference shows points
 _BLOCK = 16  # px, within which the noise is one
 _LEAST_NOISE = 0.12  # counts, of pictures in whole numbers
-_OVER_NOISE, _OVER_RING, _RING = 5.0, 3.0, 1.5
+_OVER_NOISE, _OVER_RING = 5.0, 0.6  # of the noise, and of that again beyond the ring's light so many times:
+_RING = 1.5
 _REACH = 4  # px, to the outer of the two rings about a star
 _WING = 0.15  # of a star's light, in its brightest neighbour; a hot pixel has none
 _NOISE_RANGE = (-0.7, 4.0)  # logarithms about the sky's median
@@ -114,10 +115,10 @@ class StarLook:
         Returns
         -------
         ndarray
-            The same map where the picture is small or holds too few stars.
+            The same map where the picture is small, of 8 bits, or holds too few stars.
         """
         plain = cloud.astype(np.float32)
-        if circle.radius_px * min(1.0, circle.aspect) < LEAST_RADIUS_PX:
+        if not can_be_counted(frame, circle):
             return plain
         compared = compare(count(frame, circle), visible, self.noise, self.airmass)
         return plain if compared is None else self.judged(plain, visible, compared)
@@ -153,19 +154,28 @@ def zenith_deg() -> FloatArray:
     return _sky().zenith_deg
 
 
+def can_be_counted(frame: Frame, circle: Fisheye) -> bool:
+    """Whether a picture is large enough to count its stars, and has more than 8 bits.
+
+    Of 8 bits faint stars are lost, and JPEG makes blobs of hot pixels that cannot be told from stars.
+    """
+    radius = circle.radius_px * min(1.0, circle.aspect)
+    return bool(frame.pixels.dtype.itemsize > 1 and radius >= LEAST_RADIUS_PX)
+
+
 def count(frame: Frame, circle: Fisheye) -> Counted:
     """Count the stars in each cell of the cloud map.
 
     A star is brighter by five times the noise than what is about it, and also stands out from the brightest
     pixel three and four pixels off: so edges, trails and the rims of domes are none. Its neighbours hold some of
-    its light: so hot pixels are none, also in pictures of 8 bits.
+    its light: so hot pixels are none.
     """
     plain = without_hot_pixels(as_plain(frame.pixels))
-    light = plain.astype(np.float32) if plain.ndim == 2 else plain.mean(axis=2, dtype=np.float32)
+    light = (plain if plain.ndim == 2 else cv2.cvtColor(plain, cv2.COLOR_RGB2GRAY)).astype(np.float32)
     if plain.dtype.kind == "f":
         light = np.nan_to_num(light)
     apart = cv2.GaussianBlur(light, *_STAR)
-    apart -= cv2.GaussianBlur(light, *_AROUND_STAR)
+    apart -= cv2.blur(light, _AROUND_STAR)
     noise = _noise(apart, _LEAST_NOISE if plain.dtype.kind in "iu" else 0.0)
     x, y = _points(light, apart, noise)
     if frame.sky_mask is not None:
@@ -185,20 +195,19 @@ def _points(
     light: NDArray[np.float32], apart: NDArray[np.float32], noise: NDArray[np.float32]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Columns and rows of the stars; those at the picture's edge are left out."""
-    everywhere = cv2.resize(noise, apart.shape[::-1], interpolation=cv2.INTER_LINEAR)
-    is_bright = apart > _OVER_NOISE * everywhere
-    is_bright &= everywhere > 0
+    least = np.maximum(np.float32(_OVER_NOISE) * noise, np.float32(1e-30))
+    least = cv2.resize(least, apart.shape[::-1], interpolation=cv2.INTER_LINEAR)
+    is_peak = apart >= cv2.dilate(apart, np.ones((3, 3), np.uint8))
+    is_peak &= apart > least
     width, edge = apart.shape[1], _REACH + 1
-    places = cv2.findNonZero(is_bright[edge:-edge, edge:-edge].view(np.uint8))
+    places = cv2.findNonZero(is_peak[edge:-edge, edge:-edge].view(np.uint8))
     if places is None:
         return np.zeros(0, np.intp), np.zeros(0, np.intp)
     x, y = places.reshape(-1, 2).astype(np.intp).T + edge
     flat, height = y * width + x, apart.ravel()
     nearest, ring = _offsets(1, 0, width), _offsets(_REACH, _REACH - 2, width)
-    is_peak = height[flat] >= height.take(flat[:, None] + nearest).max(axis=1)
-    x, y, flat = x[is_peak], y[is_peak], flat[is_peak]
     about = np.maximum(height.take(flat[:, None] + ring).max(axis=1), 0.0)
-    is_alone = height[flat] - _RING * about > _OVER_RING * everywhere.ravel()[flat]
+    is_alone = height[flat] - _RING * about > _OVER_RING * least.ravel()[flat]
     x, y, flat = x[is_alone], y[is_alone], flat[is_alone]
     base = np.median(light.take(flat[:, None] + ring), axis=1)
     wing = light.take(flat[:, None] + nearest).max(axis=1) - base

@@ -1,7 +1,7 @@
 """Fit the second look through the stars, for the network that ships: ``python -m models.aurora.stars_training``.
 
-The skies are those of the network's training, but larger, and taken by cameras that expose 3 to 40 times as
-long: such as watch the stars, and so see them.
+The skies are like those of the network's training, but larger, and taken by cameras of more than 8 bits that
+expose 3 to 40 times as long: such as watch the stars, and so see them.
 """
 
 from __future__ import annotations
@@ -98,20 +98,23 @@ class Skies:
 def simulated(count: int, seed: int, is_testing: bool) -> Skies:
     """Deep skies at cameras and sites for training, or at those that nothing has learnt from."""
     random = np.random.default_rng([seed, int(is_testing)])
-    kinds = TESTING_KINDS if is_testing else TRAINING_KINDS
+    sites = TESTING_SITES if is_testing else TRAINING_SITES
     session = Runtime().session(load("aurora").path)
-    rows = []
-    for _ in range(count):
+    kinds = [kind for kind in (TESTING_KINDS if is_testing else TRAINING_KINDS) if kind.bits > 8]
+    rows: list[tuple[Any, ...]] = []
+    while len(rows) < count:
         is_night = bool(random.random() < _OF_NIGHTS)
-        sites = TESTING_SITES if is_testing else TRAINING_SITES
         scene, contrast = (scene_of_nights(random, sites), None) if is_night else _single(random)
         scene = replace(scene, stars=with_fainter_stars(scene.stars, random, _FAINTEST_MAG))
         camera = draw_camera(random, kinds[int(random.integers(len(kinds)))], int(random.integers(*_SIZE_PX)))
         deeper = float(np.exp(random.uniform(*np.log(_DEEPER))))
         camera = replace(camera, electrons=camera.electrons * deeper, full_well=camera.full_well * deeper)
         taken = photograph(scene, camera, random, contrast=contrast)
+        frame = Frame(taken.pixels, "allsky", RowOrder.TOP)
+        if not stars.can_be_counted(frame, taken.circle):
+            continue
         square = lay_out(taken.pixels, taken.circle)
-        counted = stars.count(Frame(taken.pixels, "allsky", RowOrder.TOP), taken.circle)
+        counted = stars.count(frame, taken.circle)
         stopped, is_known = map_of(taken.truth.cloud_map, taken.circle, taken.truth.is_sky)
         aurora, _ = map_of(np.minimum(taken.truth.aurora_map, 10.0), taken.circle, taken.truth.is_sky)
         said = session.run({"image": channels(square)[None]}, ("cloud",))["cloud"][0]

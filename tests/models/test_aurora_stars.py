@@ -83,16 +83,15 @@ def test_stars_fall_into_the_cells_of_the_square_whatever_the_lens(projection: P
         assert found.sum() == 1
 
 
-@pytest.mark.parametrize("bits", [8, 16])
-def test_hot_pixels_edges_trails_and_rims_are_no_stars(bits: int) -> None:
+def test_hot_pixels_edges_trails_and_rims_are_no_stars() -> None:
     pixels = sky_of([]).astype(float)
     rows, columns = np.indices(pixels.shape)
-    pixels[rows > 330] += 200.0
-    pixels += 200.0 * np.exp(-((rows - 0.7 * columns - 20) ** 2) / 2.0)
-    pixels += 200.0 * np.exp(-((np.hypot(columns - 199.5, rows - 199.5) - 120) ** 2) / 2.0)
-    pixels = (pixels / 8).astype(np.uint8 if bits == 8 else np.uint16)
+    pixels[rows > 330] += 800.0
+    pixels += 300.0 * np.exp(-((rows - 0.7 * columns - 20) ** 2) / 2.0)
+    pixels += 400.0 * np.exp(-((np.hypot(columns - 199.5, rows - 199.5) - 120) ** 2) / 2.0)
+    pixels = pixels.astype(np.uint16)
     hot = np.random.default_rng(1).integers(30, 300, (40, 2))
-    pixels[hot[:, 0], hot[:, 1]] = 250
+    pixels[hot[:, 0], hot[:, 1]] += 3000
     counted = stars.count(frame_of(pixels), CIRCLE)
     assert counted.found.sum() <= 4  # where lines cross
 
@@ -144,11 +143,21 @@ def test_how_many_are_expected_does_not_depend_on_the_clouded_part() -> None:
         (sky_of(strewn(20)), CIRCLE),
         (sky_of(strewn(300)), replace(CIRCLE, radius_px=140.0)),
         (sky_of(strewn(300)), replace(CIRCLE, radius_y_px=100.0)),
-        (np.full((SIDE, SIDE), 7, np.uint8), CIRCLE),
+        ((sky_of(strewn(300)) // 8).astype(np.uint8), CIRCLE),
+        (np.full((SIDE, SIDE), 7, np.uint16), CIRCLE),
         (np.full((SIDE, SIDE), np.nan, np.float32), CIRCLE),
-        (np.zeros((40, 40), np.uint8), replace(CIRCLE, center_x_px=20.0, center_y_px=20.0)),
+        (np.zeros((40, 40), np.uint16), replace(CIRCLE, center_x_px=20.0, center_y_px=20.0)),
     ],
-    ids=["no stars", "few stars", "small", "flat", "one number", "nothing known", "far beyond the picture"],
+    ids=[
+        "no stars",
+        "few stars",
+        "small",
+        "squeezed",
+        "8 bits",
+        "one number",
+        "nothing known",
+        "far beyond the picture",
+    ],
 )
 def test_without_stars_to_look_at_the_network_is_taken_at_its_word(
     pixels: np.ndarray, circle: Fisheye
