@@ -34,8 +34,8 @@ TERMS = ("bias", "logit", "expected", "ratio", "ratio_expected", "logit_expected
 _STAR, _AROUND_STAR = ((7, 7), 0.9), (9, 9)  # px, of the blur and of the mean whose difference shows points
 _BLOCK = 16  # px, within which the noise is one
 _LEAST_NOISE = 0.12  # counts, of pictures in whole numbers
-_OVER_NOISE, _OVER_RING = 5.0, 0.6  # of the noise, and of that again beyond the ring's light so many times:
-_RING = 1.5
+_OVER_NOISE = 5.0  # what is brighter is a point
+_RING, _OVER_RING = 1.5, 0.6  # times the ring's brightest pixel, and beyond it so much of what a point needs
 _REACH = 4  # px, to the outer of the two rings about a star
 _WING = 0.15  # of a star's light, in its brightest neighbour; a hot pixel has none
 _NOISE_RANGE = (-0.7, 4.0)  # logarithms about the sky's median
@@ -171,7 +171,9 @@ def count(frame: Frame, circle: Fisheye) -> Counted:
     its light: so hot pixels are none.
     """
     plain = without_hot_pixels(as_plain(frame.pixels))
-    light = (plain if plain.ndim == 2 else cv2.cvtColor(plain, cv2.COLOR_RGB2GRAY)).astype(np.float32)
+    light = plain.astype(np.float32)
+    if light.ndim == 3:
+        light = cv2.cvtColor(light, cv2.COLOR_RGB2GRAY)
     if plain.dtype.kind == "f":
         light = np.nan_to_num(light)
     apart = cv2.GaussianBlur(light, *_STAR)

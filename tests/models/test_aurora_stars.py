@@ -104,11 +104,12 @@ def test_what_a_mask_hides_is_not_counted() -> None:
     assert counted.found.sum() == sum(x > 199.5 for x, _ in places)
 
 
-def test_colour_and_floating_point_skies_count_alike() -> None:
+def test_colour_signed_and_floating_point_skies_count_alike() -> None:
     pixels = sky_of(strewn(150))
     whole = stars.count(frame_of(pixels), CIRCLE).found
     colour = np.repeat(pixels[..., None], 3, axis=2)
-    np.testing.assert_array_equal(stars.count(frame_of(colour), CIRCLE).found, whole)
+    for other in (colour, colour.astype(np.int16), colour.astype(">u2")):
+        np.testing.assert_array_equal(stars.count(frame_of(other), CIRCLE).found, whole)
     real = pixels.astype(np.float32) / 65535
     real[:20, :20] = np.nan
     np.testing.assert_array_equal(stars.count(frame_of(real), CIRCLE).found, whole)
