@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import structlog
 
-import migrations
 from observatory.settings import Settings, load_settings
 from observatory.storage.session import Database
+from tests.embedded import lay_out
 from tests.environment import forget_settings
 from tests.servers import PostgresServer, RedisServer
 
@@ -50,7 +50,7 @@ def redis_server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of an empty database, SQLite and Postgres in turn."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'heliowatch.db'}"
@@ -58,10 +58,18 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return server.new_database()
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of a database with the newest schema, SQLite and Postgres in turn."""
+    if request.param == "sqlite":
+        return lay_out(f"sqlite:///{tmp_path / 'heliowatch.db'}")
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.migrated_database()
+
+
 @pytest.fixture
 def db(database_url: str) -> Iterator[Database]:
     """Database with the newest schema."""
-    migrations.upgrade(database_url)
     database = Database(database_url)
     yield database
     database.dispose()

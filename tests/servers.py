@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import time
 import uuid
+from functools import cached_property
 from pathlib import Path
 
 _PG_CANDIDATES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
@@ -60,13 +61,25 @@ class PostgresServer:
         self._run("pg_ctl", "-D", str(self.home / "data"), "-m", "immediate", "stop")
         shutil.rmtree(self.home, ignore_errors=True)
 
-    def new_database(self) -> str:
+    def new_database(self, like: str = "template1") -> str:
         import psycopg
 
         name = f"t{uuid.uuid4().hex[:12]}"
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {like}")  # type: ignore[arg-type]
         return self.url(name)
+
+    @cached_property
+    def _migrated(self) -> str:
+        import migrations
+
+        url = self.new_database()
+        migrations.upgrade(url)
+        return url.rpartition("/")[2]
+
+    def migrated_database(self) -> str:
+        """URL of a new database with the newest schema: a copy, at a tenth of a migration's price."""
+        return self.new_database(like=self._migrated)
 
     def url(self, name: str) -> str:
         return f"postgresql://heliowatch@127.0.0.1:{self.port}/{name}"

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 import heliowatch
-import migrations
 from observatory.analysis import Cause
 from observatory.settings import Settings, load_settings
 from observatory.storage.files import ProductFiles
@@ -65,8 +64,7 @@ def house(postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory) ->
     with pytest.MonkeyPatch.context() as patch:
         forget_settings(patch)
         settings = load_settings(data_dir=tmp_path_factory.mktemp("house"))
-    url = postgres.new_database()
-    migrations.upgrade(url)
+    url = postgres.migrated_database()
     db = Database(url)
     telescope = Telescope(db, ProductFiles(settings.product_dir))
     with in_thread(create_app(settings, db)) as address:

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 import heliowatch
-import migrations
 from observatory.settings import Settings
 from observatory.storage import catalogue
 from observatory.storage.frames import Priority, Status
 from observatory.storage.session import Database
 from observatory.storage.texts import text_path
+from tests.embedded import lay_out
 from tests.making import KSO_CARDS, fits_bytes
 from workers import archive as archive_module
 from workers.app import make_app
@@ -155,9 +155,7 @@ def test_a_run_that_is_killed_goes_on_without_reading_what_was_written(
         "HELIOWATCH_BROKER_URL": "redis://127.0.0.1:9/0",  # no worker: the frames wait in the database
         "PYTHONPATH": str(Path(heliowatch.__file__).parents[1]),
     }
-    url = f"sqlite:///{home / 'heliowatch.db'}"
-    home.mkdir()
-    migrations.upgrade(url)
+    url = lay_out(f"sqlite:///{home / 'heliowatch.db'}")
     db = Database(url)
     command = [sys.executable, "-m", "heliowatch.cli", "backfill", str(tmp_path / "archive")]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)

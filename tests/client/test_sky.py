@@ -15,12 +15,12 @@ import structlog
 from astropy.time import Time
 from heliowatch_fido import Client
 
-import migrations
 from heliowatch import cli, logs
 from observatory.analysis import SkyClass
 from observatory.settings import Settings, load_settings
 from observatory.storage.session import Database
 from service.main import create_app
+from tests.embedded import lay_out
 from tests.environment import forget_settings
 from tests.service.telescope import in_thread
 from tests.stored_skies import disturbance, sky, stored
@@ -34,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         forget_settings(patch)
         settings = load_settings(data_dir=tmp_path_factory.mktemp("sky"))
-    migrations.upgrade(settings.resolved_database_url)
+    lay_out(settings.resolved_database_url)
     db = Database(settings.resolved_database_url)
     for minute, kind in enumerate(NIGHT):
         stored(db, 20 * minute, sky(kind), disturbance() if kind is SkyClass.ARC else None)

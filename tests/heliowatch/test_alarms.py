@@ -9,12 +9,12 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-import migrations
 from heliowatch.cli import app
 from observatory.errors import HeliowatchError, SettingsError
 from observatory.settings import Settings
 from observatory.storage import audit
 from observatory.storage.session import Database
+from tests.embedded import lay_out
 from tests.service.alarms import Alarms, webhook
 from tests.service.receivers import Receiver, web_server
 
@@ -22,7 +22,7 @@ from tests.service.receivers import Receiver, web_server
 @pytest.fixture
 def alarms(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Alarms:
     monkeypatch.setenv("HELIOWATCH_DATA_DIR", str(settings.data_dir))
-    migrations.upgrade(settings.resolved_database_url)
+    lay_out(settings.resolved_database_url)
     return Alarms(Database(settings.resolved_database_url), settings)
 
 

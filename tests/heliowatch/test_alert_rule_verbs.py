@@ -12,7 +12,6 @@ from click.testing import Result
 from sqlalchemy import insert
 from typer.testing import CliRunner
 
-import migrations
 from heliowatch import cli
 from observatory.analysis import ModelIdentity
 from observatory.errors import SettingsError
@@ -20,6 +19,7 @@ from observatory.settings import Settings
 from observatory.storage import model_checks, schema
 from observatory.storage.model_checks import Check, CheckKind, Subject
 from observatory.storage.session import Database
+from tests.embedded import lay_out
 from tests.observatory.test_completeness import put
 
 DAY = datetime(2026, 6, 1, 8, tzinfo=UTC)
@@ -80,7 +80,7 @@ def test_each_mistake_is_told_with_line_and_column_for_every_file(rules: Path, t
 
 
 def test_rules_are_tried_on_what_is_stored(settings: Settings, rules: Path):
-    migrations.upgrade(settings.resolved_database_url)
+    lay_out(settings.resolved_database_url)
     db = Database(settings.resolved_database_url)
     times = DAY.timestamp() + np.arange(0.0, 4 * 3600.0, 60.0)
     put(db, "aia-193", np.delete(times, np.arange(100, 120)), priority="backfill", quality_score=0.9)
@@ -120,7 +120,7 @@ def test_rules_are_tried_on_what_is_stored(settings: Settings, rules: Path):
 
 
 def test_drift_is_tried_on_what_was_measured(settings: Settings, rules: Path):
-    migrations.upgrade(settings.resolved_database_url)
+    lay_out(settings.resolved_database_url)
     db = Database(settings.resolved_database_url)
     put(db, "aia-193", [DAY.timestamp()])
     about = Subject(CheckKind.DRIFT, ModelIdentity("aia_quality", "1", "a"), "aia-193")

@@ -19,11 +19,11 @@ import pytest
 from PIL import Image
 
 import heliowatch
-import migrations
 from models import registry
 from observatory.instruments import Limits, read_file
 from observatory.settings import Settings
 from observatory.storage.schema import SCHEMA_REVISION
+from tests.embedded import lay_out
 from tests.heliowatch.ended import Run
 from tests.making import fits_bytes, kso_frame, pgm_bytes, picture_bytes
 
@@ -559,7 +559,7 @@ def test_a_frame_that_is_not_there_cannot_be_marked(
     run: Run, number: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HELIOWATCH_DATA_DIR", str(settings.data_dir))
-    migrations.upgrade(settings.resolved_database_url)
+    lay_out(settings.resolved_database_url)
     ended = run("mark", "good", number)
     assert ended.code == 1
     assert f"there is no frame '{number}'" in ended.err

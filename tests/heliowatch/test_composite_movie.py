@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import migrations
 from heliowatch.composite import _write_whole
 from heliowatch.shots import look_title
 from observatory.analysis import (
@@ -34,6 +33,7 @@ from observatory.storage.frames import NewFrame, Status
 from observatory.storage.regions import NewSegmentation
 from observatory.storage.session import Database
 from tests.coronal import NOON, aia_file
+from tests.embedded import lay_out
 from tests.films import Film, needs_ffmpeg
 from tests.heliowatch.ended import Ended, Run
 from tests.making import kso_frame, picture_bytes
@@ -363,7 +363,7 @@ def test_without_ffmpeg_the_package_is_named(run: Run, folder: Path, monkeypatch
 @pytest.fixture
 def station(settings: Settings) -> Iterator[Database]:
     """The settings' database, with the newest schema."""
-    migrations.upgrade(settings.resolved_database_url)
+    lay_out(settings.resolved_database_url)
     db = Database(settings.resolved_database_url)
     yield db
     db.dispose()

@@ -11,12 +11,12 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
-import migrations
 from heliowatch import cli
 from heliowatch.spans import Span
 from observatory.errors import SettingsError
 from observatory.settings import Settings
 from observatory.storage.session import Database
+from tests.embedded import lay_out
 from tests.observatory.test_completeness import put
 
 DAY = datetime(2026, 6, 1, tzinfo=UTC)
@@ -25,7 +25,7 @@ DAY = datetime(2026, 6, 1, tzinfo=UTC)
 @pytest.fixture
 def db(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Database:
     monkeypatch.setenv("HELIOWATCH_DATA_DIR", str(settings.data_dir))
-    migrations.upgrade(settings.resolved_database_url)
+    lay_out(settings.resolved_database_url)
     made = Database(settings.resolved_database_url)
     times = DAY.timestamp() + 6 * 3600 + np.arange(0.0, 3 * 3600.0, 60.0)
     put(made, "aia-193", np.delete(times, np.arange(100, 107)))

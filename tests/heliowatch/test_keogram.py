@@ -11,7 +11,6 @@ import numpy as np
 import orjson
 import pytest
 
-import migrations
 from heliowatch.keogram import Request, run_keogram
 from heliowatch.simulation import SimulatedSkyCamera
 from heliowatch.spans import Span
@@ -19,6 +18,7 @@ from models.simulate.allsky_night import Weather
 from observatory.errors import SettingsError
 from observatory.frame import DateSource
 from observatory.settings import Settings, load_settings
+from tests.embedded import lay_out
 from tests.workers.nights import EVENING, take
 from workers.app import make_app
 from workers.tasks import Desk
@@ -83,7 +83,7 @@ def test_frames_of_the_sun_are_no_night(run: Run, frames: Path):
 
 
 def test_what_is_stored_is_drawn_from_its_lines_alone(run: Run, settings: Settings, tmp_path: Path):
-    migrations.upgrade(settings.resolved_database_url)
+    lay_out(settings.resolved_database_url)
     make_app(settings)
     at = Desk(load_settings(data_dir=settings.data_dir))
     for minute in range(6):
@@ -102,7 +102,7 @@ def test_what_is_stored_is_drawn_from_its_lines_alone(run: Run, settings: Settin
 def test_stored_times_that_are_those_of_files_are_told(
     run: Run, settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    migrations.upgrade(settings.resolved_database_url)
+    lay_out(settings.resolved_database_url)
     make_app(settings)
     at = Desk(load_settings(data_dir=settings.data_dir))
     take(at, tmp_path, 0)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-import migrations
 from heliowatch.cli import app
 from observatory.errors import HeliowatchError
 from observatory.settings import Settings
@@ -17,6 +16,7 @@ from observatory.storage import audit, keys, marks
 from observatory.storage.audit import AuditFilter
 from observatory.storage.files import ProductFiles
 from observatory.storage.session import Database
+from tests.embedded import lay_out
 from tests.service.telescope import Telescope
 
 Shell = Callable[..., Result]
@@ -26,7 +26,7 @@ Shell = Callable[..., Result]
 def house(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Database:
     monkeypatch.setenv("HELIOWATCH_DATA_DIR", str(settings.data_dir))
     monkeypatch.setattr("heliowatch.logs.configure", lambda _: None)  # it would outlive the runner's stderr
-    migrations.upgrade(settings.resolved_database_url)
+    lay_out(settings.resolved_database_url)
     return Database(settings.resolved_database_url)
 
 

@@ -14,7 +14,6 @@ import pytest
 from sqlalchemy import select, update
 
 import heliowatch
-import migrations
 from heliowatch import deploying, doctor
 from heliowatch.comparison import SAME_DEVICE, compare
 from heliowatch.families import print_list
@@ -25,6 +24,7 @@ from observatory.settings import Settings, load_settings
 from observatory.storage import catalogue, provenance, schema
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.session import Database
+from tests.embedded import lay_out
 from tests.environment import forget_settings
 from tests.making import drop, kso_bytes
 from tests.workers.test_model_watch import made_of
@@ -41,7 +41,7 @@ SHOWN = ("20150807192114Mh.fits.fz", "2013_06_24__17_31_30_84__SDO_AIA_AIA_193.j
 
 def take_in(settings: Settings, folders: Sequence[WatchFolder]) -> Database:
     """Take files in and work on them, in this process."""
-    migrations.upgrade(settings.resolved_database_url)
+    lay_out(settings.resolved_database_url)
     db = Database(settings.resolved_database_url)
     Ingester(settings, db, Publisher(make_app(settings)), list(folders)).once()
     tasks.sit_down(settings)
@@ -168,7 +168,7 @@ def test_what_a_network_said_is_computed_again_by_it_after_it_was_rolled_back(
     settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     name, given = "halpha_quality", made_of(tmp_path / "given", lambda values: values * np.float32(1.01))
-    migrations.upgrade(settings.resolved_database_url)
+    lay_out(settings.resolved_database_url)
     made = deploying.promote(settings, name, given)
     checks = {check.name: check for check in doctor.checks(settings)}
     assert f"{name} 9.0.0" in checks["deployed models"].detail and checks["device"].is_ok

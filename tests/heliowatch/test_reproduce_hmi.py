@@ -8,7 +8,6 @@ from random import Random
 
 import pytest
 
-import migrations
 from heliowatch.comparison import SAME_DEVICE
 from heliowatch.reproduce import Report, Reproducer
 from models.simulate.hmi import HmiSun, HmiTelescope
@@ -18,6 +17,7 @@ from observatory.storage import catalogue, enhancements, provenance, reprocess_j
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.reprocess import Item
 from observatory.storage.session import Database
+from tests.embedded import lay_out
 from tests.environment import forget_settings
 from workers import reprocess as again
 from workers import tasks
@@ -45,7 +45,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
         forget_settings(patch)
         patch.chdir(home)
         settings = load_settings(data_dir=home / "data")
-        migrations.upgrade(settings.resolved_database_url)
+        lay_out(settings.resolved_database_url)
         db = Database(settings.resolved_database_url)
         Ingester(settings, db, Publisher(make_app(settings)), [WatchFolder(incoming)]).once()
         tasks.sit_down(settings).pace = Pace(1e-6)

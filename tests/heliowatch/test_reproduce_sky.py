@@ -14,7 +14,6 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import select, update
 
-import migrations
 from heliowatch import deploying
 from heliowatch.comparison import SAME_DEVICE
 from heliowatch.reproduce import Reproducer, run_reproduce
@@ -25,6 +24,7 @@ from observatory.storage.reprocess import Item
 from observatory.storage.session import Database
 from observatory.storage.sky_schema import skies as skies_table
 from service.main import create_app
+from tests.embedded import lay_out
 from tests.environment import forget_settings
 from tests.heliowatch.test_reproduce import take_in
 from tests.models.test_aurora_golden import spoilt
@@ -119,7 +119,7 @@ def test_a_skys_quality_is_computed_again_beside_the_network_that_ran_then(
 ) -> None:
     forget_settings(monkeypatch)
     settings = load_settings(data_dir=tmp_path / "data", instruments={"gill": CAMERA})
-    migrations.upgrade(settings.resolved_database_url)
+    lay_out(settings.resolved_database_url)
     given = spoilt(tmp_path / "given", lambda values: values * np.float32(1.001))
     deploying.promote(settings, "aurora", given)
     incoming = (tmp_path / "incoming").resolve()

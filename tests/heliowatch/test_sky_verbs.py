@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-import migrations
 from heliowatch import sky_disturbance
 from heliowatch.cli import app
 from heliowatch.feature_store import Row, StoreFormat, gathered, read_features, write_months
@@ -23,6 +22,7 @@ from observatory.errors import HeliowatchError, ModelError, SettingsError, Unrea
 from observatory.magnetometer import MagneticSeries, write_iaga2002
 from observatory.settings import Settings
 from observatory.storage.session import Database
+from tests.embedded import lay_out
 from tests.stored_skies import sky, stored
 
 START = datetime(2026, 11, 29, 18, tzinfo=UTC)
@@ -288,7 +288,7 @@ def test_what_the_database_holds_is_gathered_by_month_and_again_without_harm(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HELIOWATCH_DATA_DIR", str(settings.data_dir))
-    migrations.upgrade(settings.resolved_database_url)
+    lay_out(settings.resolved_database_url)
     db = Database(settings.resolved_database_url)
     stored(db, 1, sky(SkyClass.ARC))
     stored(db, 2, sky(SkyClass.CLOUD), site=None)

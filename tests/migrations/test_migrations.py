@@ -24,44 +24,44 @@ def test_the_code_wants_the_newest_revision():
     assert migrations.head() == SCHEMA_REVISION
 
 
-def test_after_an_upgrade_nothing_is_left_to_migrate(database_url: str):
-    migrations.upgrade(database_url)
-    command.check(migrations.config(database_url))
+def test_after_an_upgrade_nothing_is_left_to_migrate(empty_database_url: str):
+    migrations.upgrade(empty_database_url)
+    command.check(migrations.config(empty_database_url))
 
 
-def test_an_upgrade_of_a_new_schema_changes_nothing(database_url: str):
-    migrations.upgrade(database_url)
-    migrations.upgrade(database_url)
-    database = Database(database_url)
+def test_an_upgrade_of_a_new_schema_changes_nothing(empty_database_url: str):
+    migrations.upgrade(empty_database_url)
+    migrations.upgrade(empty_database_url)
+    database = Database(empty_database_url)
     database.check_schema()
     database.dispose()
 
 
-def test_a_downgrade_to_the_base_leaves_no_table_and_can_be_upgraded_again(database_url: str):
-    migrations.upgrade(database_url)
-    command.downgrade(migrations.config(database_url), "base")
-    database = Database(database_url)
+def test_a_downgrade_to_the_base_leaves_no_table_and_can_be_upgraded_again(empty_database_url: str):
+    migrations.upgrade(empty_database_url)
+    command.downgrade(migrations.config(empty_database_url), "base")
+    database = Database(empty_database_url)
     with database.read() as connection:
         assert set(inspect(connection).get_table_names()) <= {"alembic_version", "sqlite_sequence"}
     assert database.revision() is None
-    migrations.upgrade(database_url)
+    migrations.upgrade(empty_database_url)
     with database.read() as connection:
         assert set(metadata.tables) <= set(inspect(connection).get_table_names())
     database.dispose()
 
 
-def test_an_archive_of_the_first_release_is_kept_by_the_upgrade(database_url: str):
-    command.upgrade(migrations.config(database_url), "0001")
-    database = Database(database_url)
+def test_an_archive_of_the_first_release_is_kept_by_the_upgrade(empty_database_url: str):
+    command.upgrade(migrations.config(empty_database_url), "0001")
+    database = Database(empty_database_url)
     new = NewFrame(sha256="a" * 64, file_name="a.fts", path="/a.fts", bytes=9, received_at=datetime.now(UTC))
     with pytest.raises(SchemaOutdatedError, match="0001"):
         database.check_schema()
     frames.register(database, [new], [])
-    migrations.upgrade(database_url)
+    migrations.upgrade(empty_database_url)
     database.check_schema()
     (kept,) = catalogue.find(database, catalogue.FrameFilter(), limit=9)
     assert kept["sha256"] == "a" * 64
-    command.downgrade(migrations.config(database_url), "0001")
+    command.downgrade(migrations.config(empty_database_url), "0001")
     with database.read() as connection:  # the catalogue asks for columns that are gone again
         assert connection.execute(text("SELECT sha256 FROM frames")).scalar_one() == "a" * 64
     database.dispose()

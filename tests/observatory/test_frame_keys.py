@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from sqlalchemy import event, insert
 
-import migrations
 from observatory.storage import catalogue, frame_keys, tallies
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.schema import causes, frames, segmentations
 from observatory.storage.session import Database
+from tests.embedded import lay_out
 from tests.servers import PostgresServer
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -29,10 +29,9 @@ def archive(
 ) -> Iterator[tuple[Database, list[Row]]]:
     """Frames of every kind, and what is known of them."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('archive') / 'heliowatch.db'}"
+        url = lay_out(f"sqlite:///{tmp_path_factory.mktemp('archive') / 'heliowatch.db'}")
     else:
-        url = request.getfixturevalue("postgres").new_database()
-    migrations.upgrade(url)
+        url = request.getfixturevalue("postgres").migrated_database()
     db = Database(url)
     yield db, _fill(db)
     db.dispose()
@@ -187,8 +186,7 @@ def test_frames_are_counted_as_they_end_and_a_recount_agrees(archive: tuple[Data
 
 
 def test_a_recount_counts_what_was_loaded_past_the_triggers(postgres: PostgresServer) -> None:
-    url = postgres.new_database()
-    migrations.upgrade(url)
+    url = postgres.migrated_database()
     loading, db = Database(url), Database(url)
     event.listen(
         loading.engine,

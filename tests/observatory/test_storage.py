@@ -387,8 +387,8 @@ def test_a_heartbeat_signs_a_forgotten_worker_on_again(db: Database):
     assert heartbeats.alive(db, NOON + timedelta(hours=3), 60) == []
 
 
-def test_an_empty_database_is_refused_and_the_command_named(database_url: str):
-    database = Database(database_url)
+def test_an_empty_database_is_refused_and_the_command_named(empty_database_url: str):
+    database = Database(empty_database_url)
     with pytest.raises(SchemaOutdatedError, match="heliowatch db upgrade"):
         database.check_schema()
     database.dispose()

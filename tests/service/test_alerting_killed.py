@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-import migrations
 from observatory.storage.alert_schema import alert_cursor
 from observatory.storage.session import Database
 from tests.servers import PostgresServer
@@ -81,8 +80,7 @@ def _expected(scores: Iterable[float]) -> Counter[str]:
 def test_each_alert_is_told_once_though_processes_are_killed(
     postgres: PostgresServer, tmp_path: Path, eventually: Callable[..., None]
 ):
-    url = postgres.new_database()
-    migrations.upgrade(url)
+    url = postgres.migrated_database()
     db = Database(url)
     rules = tmp_path / "rules.yaml"
     rules.write_text("".join(_RULE.format(number) for number in range(_RULES)))

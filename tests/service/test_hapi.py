@@ -22,7 +22,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import event, select, update
 
-import migrations
 from observatory.analysis import Cause, EventType
 from observatory.frame import DateSource
 from observatory.settings import Settings
@@ -33,6 +32,7 @@ from observatory.storage.series import Column, Kind, OfResult, Series
 from observatory.storage.session import Database
 from service.hapi.times import parse_time, write_span, write_time
 from service.main import create_app
+from tests.embedded import lay_out
 from tests.service import corona
 from tests.service.telescope import DAY, MODEL, Telescope, in_thread, on_sqlite
 
@@ -53,10 +53,10 @@ class Station:
 def station(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
     """One for all tests that only read."""
     folder = tmp_path_factory.mktemp("station")
-    url = f"sqlite:///{folder / 'heliowatch.db'}"
     if request.param == "postgres":
-        url = request.getfixturevalue("postgres").new_database()
-    migrations.upgrade(url)
+        url = request.getfixturevalue("postgres").migrated_database()
+    else:
+        url = lay_out(f"sqlite:///{folder / 'heliowatch.db'}")
     db = Database(url)
     settings = Settings(data_dir=folder / "data")
     _observe(Telescope(db, ProductFiles(settings.product_dir)))

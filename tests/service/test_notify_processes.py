@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-import migrations
 from observatory.settings import Settings
 from observatory.storage.notification_schema import notifications as rows
 from observatory.storage.session import Database
@@ -84,8 +83,7 @@ def test_after_a_kill_in_a_storm_each_notification_came_and_only_what_was_in_fli
     services: Callable[[], subprocess.Popen[bytes]],
     eventually: Callable[..., None],
 ) -> None:
-    url = postgres.new_database()
-    migrations.upgrade(url)
+    url = postgres.migrated_database()
     db = Database(url)
     held = Held(30)
     with web_server(Receiver(answer=held)) as receiver:

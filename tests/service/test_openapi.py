@@ -21,7 +21,6 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-import migrations
 from observatory.analysis import Cause
 from observatory.settings import load_settings
 from observatory.storage import workers
@@ -44,8 +43,7 @@ def served(
     postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[FastAPI, str]]:
     """The service on Postgres with a bit of everything in it, served for real."""
-    url = postgres.new_database()
-    migrations.upgrade(url)
+    url = postgres.migrated_database()
     settings_ = load_settings(database_url=url, data_dir=tmp_path_factory.mktemp("openapi"))
     settings_.service.rate_limits.read = settings_.service.rate_limits.write = "1000000/second"
     settings_.service.worker_silence_s = 3600

@@ -79,8 +79,8 @@ def test_redis_is_asked_for_a_sign_of_life(settings: Settings, redis_server: Any
     assert "redis://" in str(problem("amqp://localhost"))
 
 
-def test_an_old_schema_is_refused_at_the_start(settings: Settings, database_url: str) -> None:
-    with pytest.raises(SchemaOutdatedError), TestClient(create_app(settings, Database(database_url))):
+def test_an_old_schema_is_refused_at_the_start(settings: Settings, empty_database_url: str) -> None:
+    with pytest.raises(SchemaOutdatedError), TestClient(create_app(settings, Database(empty_database_url))):
         pass
 
 

@@ -27,7 +27,6 @@ from pyvo.dal import DALOverflowWarning, DALQueryError, SIA2Service
 from pyvo.io import vosi
 from sqlalchemy import select, text
 
-import migrations
 from observatory.frame import DateSource
 from observatory.settings import Settings
 from observatory.storage import schema
@@ -38,6 +37,7 @@ from service.vo import position
 from service.vo.obscore import FIELDS
 from service.vo.position import box, circle, polygon, sun_place, to_mjd, windows
 from service.vo.sia import PARAMETERS
+from tests.embedded import lay_out
 from tests.servers import PostgresServer
 from tests.service import corona
 from tests.service.telescope import DAY, Telescope, in_thread, on_sqlite
@@ -60,10 +60,10 @@ class Station:
 def station(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Station]:
     """One for all tests that only read."""
     folder = tmp_path_factory.mktemp("vo")
-    url = f"sqlite:///{folder / 'heliowatch.db'}"
     if request.param == "postgres":
-        url = request.getfixturevalue("postgres").new_database()
-    migrations.upgrade(url)
+        url = request.getfixturevalue("postgres").migrated_database()
+    else:
+        url = lay_out(f"sqlite:///{folder / 'heliowatch.db'}")
     db = Database(url)
     settings = Settings(data_dir=folder / "data")
     telescope = Telescope(db, ProductFiles(settings.product_dir))
@@ -308,8 +308,7 @@ def test_a_database_that_is_away_is_told_as_such(settings: Settings) -> None:
 
 
 def test_a_question_that_takes_too_long_is_given_up(postgres: PostgresServer, settings: Settings) -> None:
-    url = postgres.new_database()
-    migrations.upgrade(url)
+    url = postgres.migrated_database()
     writer, hasty = Database(url), Database(url, statement_timeout_s=0.2)
     client = TestClient(create_app(settings, hasty), raise_server_exceptions=False)
     with writer.write() as connection:  # nobody reads the frames before this ends

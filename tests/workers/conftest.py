@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-import migrations
 from observatory.settings import Settings, load_settings
 from observatory.storage import catalogue
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.session import Database
+from tests.embedded import lay_out
 from tests.observatory.bad_files import LIMITS
 from workers.app import make_app
 from workers.ingester import Ingester
@@ -35,7 +35,7 @@ SMALL = {
 def quick(settings: Settings, tmp_path: Path) -> Settings:
     """Settings of a station that rests shortly, its database ready."""
     made = load_settings(data_dir=settings.data_dir, ingest=QUICK, limits=SMALL)
-    migrations.upgrade(made.resolved_database_url)
+    lay_out(made.resolved_database_url)
     return made
 
 
@@ -102,6 +102,6 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database
                 patch.delenv(name)
         patch.chdir(home)
         settings = load_settings(data_dir=home / "data", ingest=QUICK, limits=SMALL)
-        migrations.upgrade(settings.resolved_database_url)
+        lay_out(settings.resolved_database_url)
         with Station(settings, [WatchFolder(folder)]) as running:
             yield running.db, folder

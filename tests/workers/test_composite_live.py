@@ -15,7 +15,6 @@ from PIL import Image
 from redis import Redis
 from sqlalchemy import update
 
-import migrations
 from observatory.settings import Settings, load_settings
 from observatory.storage import composites as stored
 from observatory.storage import frames, results
@@ -23,6 +22,7 @@ from observatory.storage.composites import SetStatus
 from observatory.storage.frames import NewFrame, Priority
 from observatory.storage.schema import frames as frame_table
 from tests.coronal import NOON, aia_file
+from tests.embedded import lay_out
 from tests.servers import RedisServer
 from workers import composites
 from workers.app import make_app
@@ -41,10 +41,10 @@ BOTH = pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
 
 @pytest.fixture
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database: SQLite, and where a test asks for both, Postgres too."""
+    """A database without a frame: SQLite, and where a test asks for both, Postgres too."""
     if getattr(request, "param", "sqlite") == "postgres":
-        return request.getfixturevalue("postgres").new_database()
-    return f"sqlite:///{tmp_path / 'heliowatch.db'}"
+        return request.getfixturevalue("postgres").migrated_database()
+    return lay_out(f"sqlite:///{tmp_path / 'heliowatch.db'}")
 
 
 @pytest.fixture
@@ -55,7 +55,6 @@ def at(settings: Settings, url: str) -> Desk:
         database_url=url,
         composites={"sizes": SIZES, "late_s": LATE_S, "tolerance_s": 12},
     )
-    migrations.upgrade(url)
     make_app(made)
     return Desk(made)
 
@@ -340,7 +339,7 @@ def test_a_running_station_makes_the_composite_by_itself(settings: Settings, tmp
         composites={"sizes": [256]},
         ingest={"rest_s": 0.1, "scan_interval_s": 0.5},
     )
-    migrations.upgrade(made.resolved_database_url)
+    lay_out(made.resolved_database_url)
     with Station(made, [WatchFolder(incoming.resolve())]) as station:
         for number, channel in enumerate((193, 304, 171)):
             aia_file(incoming, channel, number)

@@ -16,7 +16,6 @@ import pytest
 from PIL import Image
 from sqlalchemy import Connection, select, update
 
-import migrations
 from observatory.alerts.facts import OnsetTold
 from observatory.analysis import SkyClass
 from observatory.frame import DateSource
@@ -27,6 +26,7 @@ from observatory.storage.night_schema import nights as night_table
 from observatory.storage.nights import WorkKind
 from observatory.storage.regions import FrameFacts
 from observatory.storage.session import Database
+from tests.embedded import lay_out
 from tests.meeting import meet
 from tests.workers.nights import EVENING, lines, take
 from workers.app import make_app
@@ -39,10 +39,10 @@ EVER = timedelta(days=3000)
 
 @pytest.fixture
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database: SQLite, and where a test asks for both, Postgres too."""
+    """A database without a frame: SQLite, and where a test asks for both, Postgres too."""
     if getattr(request, "param", "sqlite") == "postgres":
-        return request.getfixturevalue("postgres").new_database()
-    return f"sqlite:///{tmp_path / 'heliowatch.db'}"
+        return request.getfixturevalue("postgres").migrated_database()
+    return lay_out(f"sqlite:///{tmp_path / 'heliowatch.db'}")
 
 
 @pytest.fixture
@@ -55,7 +55,6 @@ def at(settings: Settings, url: str) -> Desk:
         instruments={"kho": {"kind": "allsky", "site": {"latitude_deg": 78.1, "longitude_deg": 15.0}}},
         worker={"max_attempts": 2},
     )
-    migrations.upgrade(url)
     make_app(made)
     return Desk(made)
 

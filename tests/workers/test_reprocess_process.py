@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from redis import Redis
 
-import migrations
 from observatory.settings import Settings, load_settings
 from observatory.storage import catalogue, reprocess_jobs
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.reprocess_jobs import ItemStatus, Job, JobStatus
 from observatory.storage.session import Database
+from tests.embedded import lay_out
 from tests.making import pgm_bytes
 from tests.servers import PostgresServer, RedisServer
 from tests.workers.test_worker_process import command
@@ -36,7 +36,6 @@ ALL = FrameFilter()
 
 def archive(settings: Settings, folder: Path) -> Database:
     """A database of frames that are done."""
-    migrations.upgrade(settings.resolved_database_url)
     db = Database(settings.resolved_database_url)
     for number in range(FRAMES):
         (folder / f"themis{number:02d}.pgm").write_bytes(pgm_bytes([np.full((600, 600), number, np.uint16)]))
@@ -64,7 +63,7 @@ def production(settings: Settings, postgres: PostgresServer, redis_server: Redis
     Redis.from_url(redis_server.url).flushall()
     yield load_settings(
         data_dir=settings.data_dir,
-        database_url=postgres.new_database(),
+        database_url=postgres.migrated_database(),
         broker_url=redis_server.url,
         worker={"heartbeat_s": 0.3, "lease_s": 1.0},
         sweeper={"unclaimed_s": 0.5},
@@ -112,6 +111,7 @@ def test_the_command_killed_in_the_middle_goes_on_where_it_was(
     settings: Settings, incoming: Path, eventually: Callable[..., None]
 ):
     embedded = load_settings(data_dir=settings.data_dir, worker={"heartbeat_s": 0.3, "lease_s": 1.0})
+    lay_out(embedded.resolved_database_url)
     db = archive(embedded, incoming)
     quick = {"HELIOWATCH_WORKER__HEARTBEAT_S": "0.3", "HELIOWATCH_WORKER__LEASE_S": "1.0"}
     line, environment = command(
@@ -135,6 +135,7 @@ def test_the_command_killed_in_the_middle_goes_on_where_it_was(
 def test_a_command_told_to_stop_says_how_to_go_on_and_live_stations_finish_its_job(
     settings: Settings, incoming: Path, eventually: Callable[..., None]
 ):
+    lay_out(settings.resolved_database_url)
     db = archive(settings, incoming)
     line, environment = command(settings, "reprocess", "--workers", "1")
     process = subprocess.Popen(

@@ -37,8 +37,7 @@ from workers.watching import WatchFolder
 def production(settings: Settings, postgres: PostgresServer, redis_server: RedisServer) -> Settings:
     """Settings as in production: an empty Postgres and an empty Redis."""
     Redis.from_url(redis_server.url).flushall()
-    url = postgres.new_database()
-    migrations.upgrade(url)
+    url = postgres.migrated_database()
     return settings.model_copy(update={"database_url": url, "broker_url": redis_server.url})
 
 
