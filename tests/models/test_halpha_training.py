@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +17,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed: training cannot be tested")
 
-from models.halpha_quality.calibrate import as_frame  # noqa: E402
+from models.halpha_quality import export  # noqa: E402
+from models.halpha_quality.calibrate import as_frame, calibration_frames  # noqa: E402
 from models.halpha_quality.data import (  # noqa: E402
     HEAD_CAUSES,
     READERS,
@@ -134,55 +138,75 @@ def test_a_reader_of_ones_own_is_one_line(folders: tuple[Path, Path], tmp_path: 
     assert len(convert([tmp_path / "frame.raw"], 64)) == 1
 
 
-@pytest.mark.parametrize(
-    ("mode", "adversarial", "inject"),
-    [("classifier", "lsgan", True), ("one_class", "wgan-gp", True), ("classifier", "lsgan", False)],
-)
-def test_two_steps_train_resume_and_export(
-    folders: tuple[Path, Path], tmp_path: Path, mode: str, adversarial: str, inject: bool, monkeypatch
-):
-    monkeypatch.delenv("HELIOWATCH_TEST_DATA", raising=False)
-    options = TrainOptions(
+@pytest.fixture(scope="module")
+def simulated_once() -> Iterator[None]:
+    """Calibration frames are the same for every run, and are most of the work of a short one."""
+    made = functools.cache(lambda count, seed: list(calibration_frames(count, seed)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("HELIOWATCH_TEST_DATA", raising=False)  # no real frames: the rest follows from the seed
+        patch.setattr(export, "calibration_frames", lambda count, seed, _: made(count, seed))
+        yield
+
+
+def short(folders: tuple[Path, Path], output: Path) -> TrainOptions:
+    """The least that trains everything."""
+    return TrainOptions(
         good=folders[0],
-        bad=folders[1] if mode == "classifier" else None,
-        output=tmp_path / "run",
-        mode=mode,
-        adversarial=adversarial,
-        inject=inject,
+        bad=folders[1],
+        output=output,
         preset="tiny",
         simulated=4,
         steps=2,
         batch=8,
-        validate_every=1,
+        validate_every=2,
         adversarial_every=1,
-        calibrate=60,
+        calibrate=50,
         threads=1,
     )
-    run = train(options)
+
+
+def check_run(run: Path, frame: Path, steps: int, kind: str) -> None:
+    """A run is whole, its ONNX says what torch says, and the exported model judges a frame."""
     names = {path.name for path in run.iterdir()}
     assert {"checkpoint.pt", "metrics.csv", "curves.png", "samples.png", "halpha_quality.onnx"} <= names
     network, state = load_network(run / "checkpoint.pt")
-    assert state["step"] == 2
+    assert state["step"] == steps
     assert parity(network, run / "halpha_quality.onnx") < 2e-4
     model = HalphaQuality(Runtime(), read_manifest(run / "manifest.toml"))
-    quality = model.analyse(as_frame(READERS[".png"](folders[0] / "0.png")))
+    quality = model.analyse(as_frame(READERS[".png"](frame)))
     assert 0 <= quality.score <= 1 and quality.region_map is not None
-    assert (
-        model.description.parameters["score"]["kind"]
-        == {
-            ("classifier", True): "both",
-            ("one_class", True): "physical",
-            ("classifier", False): "learned",
-        }[(mode, inject)]
-    )
-    if mode == "classifier" and inject:
-        train(dataclasses.replace(options, steps=3))
-        assert load_network(run / "checkpoint.pt")[1]["step"] == 3
-        with (run / "metrics.csv").open() as stored:
-            assert [row["step"] for row in csv.DictReader(stored)] == ["1", "2", "3"]
-        train(dataclasses.replace(options, resume=False))
-        with (run / "metrics.csv").open() as stored:
-            assert [row["step"] for row in csv.DictReader(stored)] == ["1", "2"]
+    assert model.description.parameters["score"]["kind"] == kind
+
+
+def steps_noted(run: Path) -> list[str]:
+    with (run / "metrics.csv").open() as stored:
+        return [row["step"] for row in csv.DictReader(stored)]
+
+
+@pytest.mark.usefixtures("simulated_once")
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({"mode": "one_class", "adversarial": "wgan-gp", "bad": None}, "physical"),
+        ({"inject": False}, "learned"),
+    ],
+)
+def test_two_steps_train_and_export(
+    folders: tuple[Path, Path], tmp_path: Path, given: dict[str, Any], kind: str
+):
+    run = train(dataclasses.replace(short(folders, tmp_path / "run"), **given))
+    check_run(run, folders[0] / "0.png", 2, kind)
+
+
+@pytest.mark.usefixtures("simulated_once")
+def test_a_run_goes_on_where_it_ended_or_begins_anew(folders: tuple[Path, Path], tmp_path: Path):
+    options = dataclasses.replace(short(folders, tmp_path / "run"), validate_every=1)
+    train(dataclasses.replace(options, steps=1))
+    run = train(options)
+    check_run(run, folders[0] / "0.png", 2, "both")
+    assert steps_noted(run) == ["1", "2"]
+    train(dataclasses.replace(options, steps=1, resume=False))
+    assert steps_noted(run) == ["1"]
 
 
 def test_training_without_a_single_good_frame_is_refused(tmp_path: Path):
