@@ -40,6 +40,13 @@ def quick(settings: Settings, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
+def patient(quick: Settings) -> Settings:
+    """Settings whose periodic scan never comes: what arrives is told by events alone."""
+    ingest = quick.ingest.model_copy(update={"scan_interval_s": 3600.0})
+    return quick.model_copy(update={"ingest": ingest})
+
+
+@pytest.fixture
 def home(quick: Settings) -> Iterator[Database]:
     """The station's database."""
     db = Database(quick.resolved_database_url)

@@ -5,42 +5,25 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from observatory.errors import SettingsError
-from observatory.settings import Settings, load_settings
+from observatory.settings import Settings
 from observatory.storage import catalogue, frames
 from observatory.storage.frames import Priority, Status
 from observatory.storage.session import Database
 from observatory.storage.texts import text_path
 from tests.making import drop, fits_bytes, kso_bytes, kso_frame, pgm_bytes, picture_bytes, sun_picture
+from tests.workers.ingesting import Eventually, Rows, Watching, once
 from workers.app import make_app
 from workers.ingester import Ingester
 from workers.publisher import Publisher
-from workers.watching import WatchFolder, watch_folders
-
-Rows = Callable[[Database], list[dict[str, Any]]]
-Watching = Callable[..., Any]
-Eventually = Callable[..., None]
-
-
-def once(settings: Settings, db: Database, *folders: Path | WatchFolder, **options: Any) -> int:
-    named = [item if isinstance(item, WatchFolder) else WatchFolder(item) for item in folders]
-    return Ingester(settings, db, Publisher(make_app(settings)), named, **options).once()
-
-
-@pytest.fixture
-def patient(quick: Settings) -> Settings:
-    """Settings whose periodic scan never comes: what arrives is told by events alone."""
-    ingest = quick.ingest.model_copy(update={"scan_interval_s": 3600.0})
-    return quick.model_copy(update={"ingest": ingest})
+from workers.watching import WatchFolder
 
 
 def test_a_file_that_is_written_and_closed_gets_its_row_by_an_event(
@@ -226,17 +209,6 @@ def test_a_rejected_file_is_not_read_again_while_we_run(
     assert ingester.scan() == 0
 
 
-def test_a_file_refused_for_want_of_an_instrument_is_taken_once_the_instrument_is_named(
-    quick: Settings, home: Database, incoming: Path, rows: Rows
-):
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)).save(incoming / "a.png")
-    once(quick, home, incoming)
-    assert rows(home)[0]["status"] == "rejected"
-    once(quick, home, WatchFolder(incoming, "kso-halpha"))
-    (row,) = rows(home)
-    assert (row["status"], row["instrument"], row["reason"]) == ("received", "kso-halpha", None)
-
-
 def test_a_file_that_went_away_before_it_was_worked_on_is_taken_when_it_comes_back(
     quick: Settings, home: Database, incoming: Path, rows: Rows, tmp_path: Path
 ):
@@ -326,76 +298,6 @@ def test_a_burst_of_three_thousand_files_loses_none(
         "rejected": 0,
         "failed": 0,
     }
-
-
-def test_a_cameras_own_folder_names_its_frames_and_filters_by_pattern(
-    quick: Settings, home: Database, incoming: Path, tmp_path: Path, rows: Rows
-):
-    own = tmp_path / "my-sky"
-    own.mkdir()
-    settings = load_settings(
-        data_dir=quick.data_dir,
-        watch=[tmp_path],
-        instruments={"my-sky": {"kind": "allsky", "watch": [own], "patterns": ["*.png"]}},
-    )
-    drop(own / "1.png", sun_picture(number=1))
-    drop(own / "2.jpg", sun_picture("JPEG", number=2))
-    (incoming / "3.png").write_bytes(sun_picture(number=3))
-    once(settings, home, *watch_folders(settings))
-    by_name = {row["file_name"]: row["instrument"] for row in rows(home) if row["status"] == "received"}
-    assert by_name == {"1.png": "my-sky", "3.png": "halpha"}
-    assert next(row["family"] for row in rows(home) if row["file_name"] == "1.png") == "allsky"
-
-
-def test_two_cameras_that_write_into_one_folder_are_told_apart_by_their_patterns(
-    quick: Settings, home: Database, incoming: Path, rows: Rows
-):
-    settings = load_settings(
-        data_dir=quick.data_dir,
-        watch=[incoming],
-        instruments={
-            "north": {"kind": "halpha", "watch": [incoming], "patterns": ["n_*"]},
-            "south": {"kind": "halpha", "watch": [incoming], "patterns": ["s_*"]},
-        },
-    )
-    for number, name in enumerate(("n_1.png", "s_1.png", "other.png"), 1):
-        drop(incoming / name, sun_picture(number=number))
-    once(settings, home, *watch_folders(settings))
-    by_name = {row["file_name"]: row["instrument"] for row in rows(home)}
-    assert by_name == {"n_1.png": "north", "s_1.png": "south", "other.png": "halpha"}
-
-
-def test_a_folder_that_is_moved_in_is_taken_by_each_of_the_cameras_that_share_its_place(
-    patient: Settings, home: Database, incoming: Path, rows: Rows, watching: Watching, eventually: Eventually
-):
-    night = incoming.parent / "night"
-    night.mkdir()
-    drop(night / "n_1.png", sun_picture(number=1))
-    drop(night / "s_1.png", sun_picture(number=2))
-    north, south = (WatchFolder(incoming, "halpha", (pattern,)) for pattern in ("n_*", "s_*"))
-    with watching(patient, home, north, south):
-        night.rename(incoming / "night")
-        eventually(lambda: len(rows(home)) == 2, "one of the two was passed over")
-
-
-def test_a_folder_of_one_camera_inside_a_shared_one_is_taken_once(
-    quick: Settings, home: Database, incoming: Path, rows: Rows
-):
-    own = incoming / "own"
-    own.mkdir()
-    (own / "a.png").write_bytes(sun_picture(number=1))
-    once(quick, home, WatchFolder(own, "bbso-halpha"), WatchFolder(incoming))
-    assert [row["instrument"] for row in rows(home)] == ["bbso-halpha"]
-
-
-def test_a_file_of_no_one_instrument_is_rejected_and_names_the_candidates(
-    quick: Settings, home: Database, incoming: Path, rows: Rows
-):
-    (incoming / "aia_193_rgb-04.fits").write_bytes(fits_bytes(np.ones((9, 9), np.int16)))
-    once(quick, home, incoming)
-    row = rows(home)[0]
-    assert row["status"] == "rejected"
-    assert "aia-193 or trex-rgb" in row["reason"]
 
 
 def test_a_backfills_frames_wait_on_their_own_queue(
