@@ -180,8 +180,7 @@ def _asks_p_value(rules: Rules) -> bool:
 def _gaps(db: Database, settings: Settings, name: str, past: Past) -> Iterator[Fact]:
     """Gaps as the ledger tells of them: when enough frames were missing, and when there were frames again."""
     written = completeness.write_ledger(db, settings, name, past.start, past.end, now=past.end)
-    station = settings.instruments.get(name)
-    least = station.gap_frames if station is not None else completeness.GAP_FRAMES
+    least = completeness.least_told(settings, name)
     late = past.end - written.due
     if written.cadence_s is None:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -20,6 +21,8 @@ _LATEST_S = 86400.0  # no frame is waited for longer, whatever the lateness of o
 _SOONEST_S = 5.0
 _FROZEN_CADENCES = 10.0  # between two sightings of the same bytes; what comes later was copied, not repeated
 
+_GAP_FRAMES = 3  # of an instrument that the settings do not name
+
 
 def instruments(db: Database, settings: Settings) -> list[str]:
     """Instruments that have frames or are configured."""
@@ -36,8 +39,14 @@ def write_ledger(
     now: datetime,
     bin_s: float | None = None,
     most_frames: int = storage.MOST_FRAMES,
+    is_owed: bool = False,
 ) -> Ledger:
     """The ledger of one instrument in a span of time.
+
+    Parameters
+    ----------
+    is_owed : bool
+        Whether frames were expected before the first one ever came, too.
 
     Raises
     ------
@@ -46,6 +55,8 @@ def write_ledger(
     """
     plan = plan_of(db, settings, instrument, start, end)
     came = storage.came(db, instrument, start, end, most_frames=most_frames)
+    if is_owed:
+        came = replace(came, first_s=None)
     due_s = now.timestamp() - lateness_s(plan, came)
     span = start.timestamp(), end.timestamp()
     written = ledger(plan, came, *span, due_s=due_s, bin_s=bin_s)
@@ -107,28 +118,40 @@ def _repeats(
 
 
 def current_gap(
-    db: Database, settings: Settings, instrument: str, now: datetime
+    db: Database, settings: Settings, instrument: str, now: datetime, *, first_due_s: float
 ) -> tuple[Gap | None, datetime | None]:
-    """The gap that goes on now, if it is long enough to be told, and the moment of the last frame.
+    """The gap that goes on now, however short, and the moment of the last frame.
 
-    None while frames are not expected (night, maintenance), of an instrument that never sent any, and of an
-    archive that is taken in.
+    None while frames are not expected (night, maintenance) and of an archive that is taken in. An instrument that
+    never sent any has no last frame; it has a gap when the settings give its cadence.
+
+    Parameters
+    ----------
+    first_due_s : float
+        When an instrument that never sent any owed its first frame: POSIX seconds.
     """
     came, is_live = storage.recent(db, instrument, now + timedelta(seconds=1))
-    if not len(came.times_s) or not is_live:
+    plan = settings.plan(instrument)
+    last: datetime | None = None
+    if len(came.times_s):
+        start_s = float(came.times_s[-1])
+        last = datetime.fromtimestamp(start_s, UTC)
+    elif plan.cadence_s is not None:
+        start_s = first_due_s - plan.cadence_s / 2
+    else:
         return None, None
-    last = datetime.fromtimestamp(float(came.times_s[-1]), UTC)
-    plan = plan_of(db, settings, instrument, last, now)
     due_s = now.timestamp() - lateness_s(plan, came)
-    if due_s <= last.timestamp():
+    if (last is not None and not is_live) or due_s <= start_s:
         return None, last
-    written = ledger(plan, came, last.timestamp(), now.timestamp(), due_s=due_s)
+    plan = plan_of(db, settings, instrument, datetime.fromtimestamp(start_s, UTC), now)
+    written = ledger(plan, came, start_s, now.timestamp(), due_s=due_s)
     open_now = [gap for gap in written.gaps.of(written.gaps.select()) if gap.is_open]
-    station = settings.instruments.get(instrument)
-    least = station.gap_frames if station is not None else GAP_FRAMES
-    if not open_now or open_now[-1].state != State.EXPECTED.word or open_now[-1].frames_lost < least:
+    if not open_now or open_now[-1].state != State.EXPECTED.word:
         return None, last
     return open_now[-1], last
 
 
-GAP_FRAMES = 3
+def least_told(settings: Settings, instrument: str) -> int:
+    """How many frames must be missing in a row before anybody is told."""
+    station = settings.instruments.get(instrument)
+    return station.gap_frames if station is not None else _GAP_FRAMES

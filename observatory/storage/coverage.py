@@ -345,12 +345,17 @@ def closed(
 
 @dataclass(frozen=True)
 class OpenGap:
-    """A gap that was told and goes on."""
+    """A gap that was told and goes on; ``last_at`` is ``start_at`` where no frame ever came before it."""
 
     instrument: str
     last_at: datetime
     start_at: datetime
     opened_at: datetime
+
+    @property
+    def last_frame(self) -> datetime | None:
+        """Moment of the last frame before it; None when there was none."""
+        return self.last_at if self.last_at < self.start_at else None
 
 
 def gaps_open(db: Database) -> dict[str, OpenGap]:

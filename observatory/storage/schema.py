@@ -421,7 +421,7 @@ open_gaps = Table(
     "open_gaps",
     metadata,
     Column("instrument", String(64), primary_key=True, doc="one gap at a time: its key tells it once"),
-    Column("last_at", UtcDateTime, nullable=False, doc="moment of the last frame before it"),
+    Column("last_at", UtcDateTime, nullable=False, doc="moment of the last frame before it, else start_at"),
     Column("start_at", UtcDateTime, nullable=False, doc="when the first lost frame was due"),
     Column("opened_at", UtcDateTime, nullable=False, doc="when it was told"),
 )

@@ -165,7 +165,7 @@ def test_files_that_were_copied_together_tell_no_cadence(db: Database, settings:
     put(db, "kso-halpha", start_s + np.arange(12) * 0.05, date_obs=None, date_obs_source="none")
     one = write(db, settings, "kso-halpha", JUNE, JUNE + DAY, now=now)
     assert (one.cadence_s, one.total.expected, one.total.missing, one.total.frames) == (None, 0, 0, 12)
-    assert completeness.current_gap(db, settings, "kso-halpha", now)[0] is None
+    assert completeness.current_gap(db, settings, "kso-halpha", now, first_due_s=start_s)[0] is None
 
 
 def test_the_same_bytes_again_are_received_but_not_usable(db: Database, settings: Settings) -> None:

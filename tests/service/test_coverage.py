@@ -19,7 +19,7 @@ from observatory.storage import events
 from observatory.storage.session import Database
 from service import coverage
 from service.main import create_app
-from tests.observatory.test_completeness import put
+from tests.observatory.test_completeness import put, with_station
 from tests.service.telescope import on_sqlite
 from workers.coverage import CoverageSweep
 
@@ -194,6 +194,45 @@ def test_a_gap_ends_with_the_day_and_the_silent_morning_opens_another(
     assert [item["state"] for item in told(db)] == ["open", "closed", "open"]
     assert told(db)[1]["why"] == "night"
     assert told(db)[2]["gap"]["start"] > "2026-06-02T03"
+
+
+@on_sqlite
+def test_a_camera_that_never_sends_is_told_and_so_is_its_first_frame(
+    db: Database, settings: Settings
+) -> None:
+    """A wrong folder or pattern: no frame comes, although the settings give a cadence."""
+    start = DAY + timedelta(hours=8)
+    roof = with_station(settings, "roof", kind="allsky", cadence_s=60)
+    one = CoverageSweep(with_station(roof, "unpaced", kind="allsky"), db)
+    for minutes in (0, 1, 2, 3, 3.2, 5):
+        one.sweep(start + timedelta(minutes=minutes))
+    (opened,) = told(db)
+    assert (opened["instrument"], opened["state"], opened["last_frame"]) == ("roof", "open", None)
+    assert (opened["gap"]["start"], opened["gap"]["frames_lost"]) == ("2026-06-01T08:01:00Z", 3)
+    CoverageSweep(roof, db).sweep(start + timedelta(minutes=5.5))  # after a start it is told already
+    put(db, "roof", [(start + timedelta(minutes=9)).timestamp()])
+    CoverageSweep(roof, db).sweep(start + timedelta(minutes=9.5))
+    _, closed = told(db)
+    assert (closed["state"], closed["why"], closed["last_frame"]) == ("closed", "frames", None)
+    assert closed["gap"]["frames_lost"] == pytest.approx(8, abs=1)
+
+
+@on_sqlite
+def test_a_camera_that_never_sent_is_not_expected_where_the_settings_say_so(
+    db: Database, settings: Settings
+) -> None:
+    stations = {
+        "later": {"since": DAY + timedelta(days=1)},
+        "dark": {"site": {"latitude_deg": 46.7, "longitude_deg": 13.9}},  # a camera of the night
+        "slow": {"cadence_s": 1e308},
+        "closed": {"closures": [{"time": "2026-06-01/2026-06-02", "reason": "snow"}]},
+    }
+    for name, given in stations.items():
+        settings = with_station(settings, name, **({"kind": "allsky", "cadence_s": 60} | given))
+    sweep = CoverageSweep(settings, db)
+    for minutes in range(0, 60, 5):
+        sweep.sweep(DAY + timedelta(hours=10, minutes=minutes))
+    assert told(db) == []
 
 
 @on_sqlite
