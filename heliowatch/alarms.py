@@ -16,7 +16,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from heliowatch.asked import check_instrument
 from heliowatch.keys import person
+from observatory.alerts.rules import UNRECOGNISED
 from observatory.errors import SettingsError
 from observatory.settings import Settings
 from observatory.storage import acknowledgements, alert_catalogue, audit, silences
@@ -45,7 +47,10 @@ def list_alerts(
 ) -> None:
     """Print what fires, or the history, newest first."""
     wanted = AlertFilter(state=None if with_resolved else "firing", instrument=instrument)
-    found = alert_catalogue.page(_database(settings), wanted, datetime.now(UTC), limit=limit)
+    db = _database(settings)
+    found = alert_catalogue.page(db, wanted, datetime.now(UTC), limit=limit)
+    if not found and instrument != UNRECOGNISED:
+        check_instrument(db, settings, instrument)
     if output == "json":
         for alert in found:
             typer.echo(orjson.dumps(alert, option=orjson.OPT_UTC_Z).decode())

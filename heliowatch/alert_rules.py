@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 import typer
 
+from heliowatch.asked import check_instrument
 from heliowatch.spans import to_the_second
 from observatory import cadence, completeness
 from observatory.alerts.conditions import Change, Condition, Drift, Frozen, Gap, Number, Onset, Rate, leaves
@@ -122,6 +123,8 @@ def try_rules(
     rules = read_file(settings, path)
     db = Database(settings.resolved_database_url)
     db.check_schema()
+    if instrument != UNRECOGNISED:
+        check_instrument(db, settings, instrument)
     names = [
         name
         for name in completeness.instruments(db, settings)

@@ -93,10 +93,7 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     names = completeness.instruments(db, settings)
     if wanted.instrument is not None and wanted.instrument not in names:
-        raise SettingsError(
-            f"--instrument {wanted.instrument}: no frames of it, and the settings do not name it; "
-            f"there are {', '.join(names) or 'none yet'}"
-        )
+        raise _unknown(wanted.instrument, names)
     bin_s = _BINS_S[wanted.bin] if wanted.bin else None
     for name in names if wanted.instrument is None else [wanted.instrument]:
         written = completeness.write_ledger(db, settings, name, start, end, now=now, bin_s=bin_s)
@@ -226,6 +223,13 @@ def _part(value: int, expected: int) -> str:
     return f"{value} ({value / expected:.1%})" if expected else str(value)
 
 
+def _unknown(instrument: str, names: Sequence[str]) -> SettingsError:
+    return SettingsError(
+        f"--instrument {instrument}: no frames of it, and the settings do not name it; "
+        f"there are {', '.join(names) or 'none yet'}"
+    )
+
+
 def add_closure(settings: Settings, word: str, instrument: str | None, reason: str) -> None:
     """Note a closure."""
     try:
@@ -234,8 +238,9 @@ def add_closure(settings: Settings, word: str, instrument: str | None, reason: s
         raise SettingsError(str(error)) from error
     db = Database(settings.resolved_database_url)
     db.check_schema()
-    if instrument is not None and instrument not in completeness.instruments(db, settings):
-        raise SettingsError(f"--instrument {instrument}: no frames of it, and the settings do not name it")
+    names = completeness.instruments(db, settings)
+    if instrument is not None and instrument not in names:
+        raise _unknown(instrument, names)
     now = datetime.now(UTC)
     made = storage.close(db, instrument, window, person(), now)
     _note(db, "closures add", made.id, now)

@@ -19,6 +19,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from heliowatch.asked import check_instrument
 from heliowatch.folders import make_folder
 from heliowatch.progress import progress_bars
 from heliowatch.series import Listed, list_frames
@@ -233,6 +234,7 @@ def _series(lines: Sequence[_Line]) -> NightSeries:
 def _stored(settings: Settings, request: Request) -> Iterator[Found]:
     """Nights of the database, cut to the span; of frames that are stored, whether pictures were made or not."""
     db = open_database(settings)
+    check_instrument(db, settings, request.instrument)
     span = request.span
     wanted = night_catalogue.NightFilter(request.instrument, span.start, span.end)
     after = None

@@ -14,7 +14,8 @@ import orjson
 import typer
 
 from heliowatch.remote import Server, ServerRefusedError, ServerUnreachableError, server_of
-from observatory.errors import SettingsError
+from observatory.errors import NoSuchInstrumentError, SettingsError
+from observatory.instruments import instrument_names
 from observatory.settings import Settings
 
 PAGED = ("frames", "regions", "sky")
@@ -77,6 +78,7 @@ def run_query(settings: Settings, question: Question, named: str | None, key_fil
     _check(question)
     with server_of(settings, named, key_file) as server:
         try:
+            _check_instrument(server, question.filters.get("instrument"))
             if question.form in ("votable", "parquet"):
                 _whole_file(server, question)
             elif question.form == "csv":
@@ -132,6 +134,20 @@ def _check(question: Question) -> None:
             raise SettingsError(f"--limit: a {question.form} file holds 1000 rows of a page, or --all")
         if question.out is None and question.form == "parquet" and sys.stdout.isatty():
             raise SettingsError("parquet is nothing for a terminal: write it with --out FILE or into a pipe")
+
+
+def _check_instrument(server: Server, name: str | None) -> None:
+    """Refuse an instrument that neither we know nor the server: to the server it is a filter that nothing passes.
+
+    Raises
+    ------
+    NoSuchInstrumentError
+    """
+    if name is None or name in instrument_names():
+        return
+    theirs = [str(item.get("name")) for item in _items_of(server, server.json("instruments"))]
+    if name not in theirs:
+        raise NoSuchInstrumentError(name, sorted({*instrument_names(), *theirs}))
 
 
 def _limit(question: Question) -> int | None:
@@ -209,9 +225,7 @@ def _items(server: Server, question: Question) -> Iterator[dict[str, Any]]:
         question.resource, {**question.filters, "limit": most if left is None else min(left, most)}
     )
     while True:
-        if not isinstance(page, dict) or not isinstance(page.get("items"), list):
-            raise ServerUnreachableError(server.url, "its answer is no list: is it a Heliowatch server?")
-        items: Sequence[dict[str, Any]] = page["items"]
+        items = _items_of(server, page)
         yield from items[:left]
         left = None if left is None else left - len(items)
         following = page.get("next")
@@ -220,6 +234,13 @@ def _items(server: Server, question: Question) -> Iterator[dict[str, Any]]:
         if not following or (left is not None and left <= 0):
             return
         page = server.json(following)
+
+
+def _items_of(server: Server, page: Any) -> Sequence[dict[str, Any]]:
+    if not isinstance(page, dict) or not isinstance(page.get("items"), list):
+        raise ServerUnreachableError(server.url, "its answer is no list: is it a Heliowatch server?")
+    items: Sequence[dict[str, Any]] = page["items"]
+    return items
 
 
 def _say_more(question: Question) -> None:

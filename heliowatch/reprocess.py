@@ -15,6 +15,7 @@ import typer
 from pydantic import ValidationError
 from rich.progress import Progress
 
+from heliowatch.asked import check_instrument
 from heliowatch.house import stop_on_signals
 from heliowatch.progress import progress_bars
 from heliowatch.sources import open_database
@@ -62,6 +63,7 @@ def run_reprocess(settings: Settings, wanted: Wanted) -> int:
     if wanted.cancel is not None:
         return _cancel(db, wanted.cancel)
     choice = _choice(wanted.filters)
+    check_instrument(db, settings, choice.instrument)
     families = None if wanted.model is None else families_of(settings, wanted.model)
     if wanted.is_dry_run:
         typer.echo(f"{reprocess_jobs.count(db, choice.as_filter, families)} frames")

@@ -95,8 +95,8 @@ def test_what_is_stored_is_drawn_from_its_lines_alone(run: Run, settings: Settin
     assert (code, [(one["date"], one["frames"]) for one in said]) == (0, [("2026-11-20", 4)])
     assert np.asarray(cv2.imread(said[0]["keogram"])).std() > 5
     assert [one["date"] for one in run([], "kho")[1]] == ["2026-11-18", "2026-11-20"]
-    code, said = run([], "nobody")
-    assert code == 1 and "no night of nobody" in said[0]["error"]
+    code, said = run([], "themis-asi")
+    assert code == 1 and "no night of themis-asi" in said[0]["error"]
 
 
 def test_stored_times_that_are_those_of_files_are_told(
