@@ -18,15 +18,15 @@ _FIRST_DIGITAL_YEAR = 1990  # all-sky cameras with a clock are younger; 1970 and
 _AGREEMENT_S = 120.0  # names say the minute, or when the file was written
 _FILM_S = 3720.0  # a film's later images are later than its name, which says when it began
 _QUARTER_S, _FARTHEST_S = 900.0, 14 * 3600 + 60
-_WORDS = {
-    "%Y": r"(?P<year>\d{4})",
+_WORDS = {  # as narrow as they are, so that a serial number is passed over and the time behind it found
+    "%Y": r"(?P<year>(?:19|20)\d{2})",
     "%y": r"(?P<short_year>\d{2})",
-    "%m": r"(?P<month>\d{2})",
-    "%d": r"(?P<day>\d{2})",
-    "%j": r"(?P<day_of_year>\d{3})",
-    "%H": r"(?P<hour>\d{2})",
-    "%M": r"(?P<minute>\d{2})",
-    "%S": r"(?P<second>\d{2})",
+    "%m": r"(?P<month>0[1-9]|1[0-2])",
+    "%d": r"(?P<day>0[1-9]|[12]\d|3[01])",
+    "%j": r"(?P<day_of_year>[0-2]\d{2}|3[0-6]\d)",
+    "%H": r"(?P<hour>[01]\d|2[0-3])",
+    "%M": r"(?P<minute>[0-5]\d)",
+    "%S": r"(?P<second>[0-5]\d)",
     "%f": r"(?P<fraction>\d{1,6})",
     "%s": r"(?P<posix>\d{9,10})",
     "%%": "%",

@@ -37,6 +37,9 @@ _POLYGON_CENTRE_PX = 2047.5  # of 4096 pixels, disk centred
 _DRAWN_FINER = 4  # outlines are filled on a finer grid, then averaged
 _LEAST_SPOT_EXTENT_DEG = 6.0  # a region is wider than its spots
 _MARGIN_DEG = 3.0
+_NAME_TIME = re.compile(  # looks ahead alone: a number before the time may hold its first digits
+    r"(?=((?:19|20)\d{2})[-_]?(\d{2})[-_]?(\d{2})[T_]+(\d{2})[-_:]?(\d{2})[-_:]?(\d{2}))"
+)
 _LIMB_RADII = 0.99  # what is drawn at or beyond the limb is taken to be here
 
 
@@ -207,7 +210,7 @@ def read_chimera(path: Path, date_obs: datetime | None = None) -> list[Outline]:
     UnreadableFileError
         When no line has the columns, or nothing tells the time.
     """
-    when = date_obs or _time_in_name(path.name)
+    when = date_obs or time_in_name(path.name)
     if when is None:
         raise UnreadableFileError(f"{path.name} does not say its time; give it (date_obs)")
     outlines = []
@@ -229,9 +232,15 @@ def read_chimera(path: Path, date_obs: datetime | None = None) -> list[Outline]:
     return outlines
 
 
-def _time_in_name(name: str) -> datetime | None:
-    found = re.search(r"(\d{8})[_T](\d{6})", name)
-    return datetime.strptime("".join(found.groups()), "%Y%m%d%H%M%S").replace(tzinfo=UTC) if found else None
+def time_in_name(name: str) -> datetime | None:
+    """First time that a file name tells, such as ``2015_04_18T02_39_55`` or ``20110301_120030``."""
+    for found in _NAME_TIME.finditer(name):
+        year, month, day, hour, minute, second = (int(part) for part in found.groups())
+        try:
+            return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+        except ValueError:
+            continue  # digits that are no time, such as a serial number
+    return None
 
 
 # ---- NOAA Solar Region Summary

@@ -8,7 +8,6 @@ kind of event, or a part of the disk, only.
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from models.aia_segmentation.annotations import (
     read_mask,
     read_polygons,
     read_srs,
+    time_in_name,
     turned,
 )
 from models.aia_segmentation.preparation import (
@@ -78,7 +78,6 @@ _LIMB_RADII = 0.997  # beyond it nobody knows whose the light is
 _BOX_WEIGHT = 0.5  # grown inside boxes: less sure than a mask
 _OUTSIDE_BOX_DARK = -0.45  # as dark as a hole, and not in a box: nobody said that it is none
 _OUTSIDE_BOX_RADII = 0.88  # slivers of polar holes at the limb were not boxed
-_NAME_TIME = re.compile(r"((?:19|20)\d{2})[-_]?(\d{2})[-_]?(\d{2})[T_]+(\d{2})[-_:]?(\d{2})[-_:]?(\d{2})")
 
 
 @dataclass(frozen=True)
@@ -111,18 +110,6 @@ def without_labels(frame: Frame, prepared: Prepared, name: str, source: str) -> 
     nothing = np.zeros((len(EVENT_TYPES), *prepared.brightness.shape), np.float32)
     date_obs = frame.date_obs or time_in_name(name)
     return Sample(name, date_obs, prepared.channel, source, prepared.brightness, nothing, nothing)
-
-
-def time_in_name(name: str) -> datetime | None:
-    """Time that a file name tells, such as ``2015_04_18T02_39_55`` or ``20110301_120030``."""
-    found = _NAME_TIME.search(name)
-    if found is None:
-        return None
-    year, month, day, hour, minute, second = (int(part) for part in found.groups())
-    try:
-        return datetime(year, month, day, hour, minute, second, tzinfo=UTC)
-    except ValueError:
-        return None  # digits that are no time, such as a serial number
 
 
 def stem_of(path: Path) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.aia_segmentation import data
-from models.aia_segmentation.annotations import draw, read_mask
+from models.aia_segmentation.annotations import draw, read_mask, time_in_name
 from models.aia_segmentation.comparison import Compared, Overlap, at_shape, by_year, overall
 from models.aia_segmentation.hits import hit_boxes, hit_spots
 from models.aia_segmentation.inference import AiaSegmentation
@@ -192,7 +192,7 @@ def _compare_folders(options: EvaluateOptions) -> Iterator[Compared]:
     if options.masks is None or options.other_masks is None:
         raise UnusableInputError("to compare masks give --masks (the truth) and --other-masks")
     for path, truth_path in data.paired(options.other_masks, options.masks):
-        date_obs = data.time_in_name(path.name)
+        date_obs = time_in_name(path.name)
         if not is_asked(options, date_obs):
             continue
         (truth, truth_order), (found, order) = read_mask(truth_path), read_mask(path)
@@ -216,7 +216,7 @@ def _compare_outlines(
     cases: list[Case] = []
     marked = hit = 0
     for path in data.find_pictures(options.images):
-        date_obs = data.time_in_name(path.name)
+        date_obs = time_in_name(path.name)
         if date_obs is None or not is_asked(options, date_obs):
             continue
         near = data.outlines_near(outlines, date_obs, kind)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.aia_segmentation import data
-from models.aia_segmentation.annotations import Outline, draw, read_boxes
+from models.aia_segmentation.annotations import Outline, draw, read_boxes, time_in_name
 from models.aia_segmentation.inference import AiaSegmentation
 from models.aia_segmentation.options import EvaluateOptions
 from models.aia_segmentation.preparation import HALF_WIDTH_RADII
@@ -106,7 +106,7 @@ def hit_spots(options: EvaluateOptions, model: AiaSegmentation, threshold: Thres
     marked = hit = 0
     trained: list[bool | None] = []
     for path in data.find_pictures(options.images):
-        date_obs = data.time_in_name(path.name)
+        date_obs = time_in_name(path.name)
         if date_obs is None or not is_asked(options, date_obs):
             continue
         near = data.outlines_near(spots, date_obs, EventType.ACTIVE_REGION, within_hours=_SPOT_HOURS)
@@ -143,7 +143,7 @@ def hit_spots(options: EvaluateOptions, model: AiaSegmentation, threshold: Thres
 def _spot_outlines(folder: Path) -> Iterator[Outline]:
     """Boxes of continuum pictures as outlines on the disk; the disk by its limb."""
     for label in sorted(folder.glob("*.xml")):
-        picture, date_obs = label.with_suffix(".jpg"), data.time_in_name(label.name)
+        picture, date_obs = label.with_suffix(".jpg"), time_in_name(label.name)
         pixels = cv2.imread(str(picture)) if picture.exists() else None
         fit = fit_limb(single_plane(pixels)) if pixels is not None else None
         if fit is None or date_obs is None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.aia_segmentation import data
+from models.aia_segmentation.annotations import time_in_name
 from models.aia_segmentation.inference import AiaSegmentation
 from models.aia_segmentation.options import EvaluateOptions
 from models.aia_segmentation.trained_on import training_pictures
@@ -70,7 +71,7 @@ def segment(
     options: EvaluateOptions, model: AiaSegmentation, kind: EventType, path: Path
 ) -> Segmented | None:
     """None for a picture of another time than asked for."""
-    date_obs = data.time_in_name(path.name)
+    date_obs = time_in_name(path.name)
     if date_obs is not None and not is_asked(options, date_obs):
         return None
     frame = data.read_frame(path, options.instrument)

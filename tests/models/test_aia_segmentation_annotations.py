@@ -22,9 +22,10 @@ from models.aia_segmentation.annotations import (
     read_mask,
     read_polygons,
     read_srs,
+    time_in_name,
     turned,
 )
-from models.aia_segmentation.data import outlines_near, read_outlines, time_in_name
+from models.aia_segmentation.data import outlines_near, read_outlines
 from models.aia_segmentation.preparation import HALF_WIDTH_RADII
 from observatory.analysis import EventType
 from observatory.coordinates import SunView
@@ -139,7 +140,24 @@ def test_boxes_and_masks_that_are_none_are_said(tmp_path: Path) -> None:
 
 def test_digits_in_a_name_that_are_no_time_are_none() -> None:
     assert time_in_name("frame_20151399_259999.png") is None
-    assert time_in_name("aia_20150418T023955_193.png") == datetime(2015, 4, 18, 2, 39, 55, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "aia_20150418T023955_193.png",
+        "frame_20151399_259999_20150418_023955.png",
+        "frame_20159999_2015_04_18T02_39_55.png",
+    ],
+)
+def test_the_first_digits_in_a_name_that_are_a_time_are_taken(name: str) -> None:
+    assert time_in_name(name) == datetime(2015, 4, 18, 2, 39, 55, tzinfo=UTC)
+
+
+def test_a_list_of_holes_finds_its_time_behind_a_number_that_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "run_20991399_999999_20150331_180000.txt"
+    path.write_text(CHIMERA)
+    assert read_chimera(path)[0].date_obs == datetime(2015, 3, 31, 18, tzinfo=UTC)
 
 
 def test_chimera_lists_become_quadrilaterals(tmp_path: Path) -> None:

@@ -113,6 +113,18 @@ def test_a_cameras_own_pattern_tells_the_time_in_its_zone(
     assert facts.date_obs_source is DateSource.FILE_NAME
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sn12345678_901234_20150418_023955.jpg",
+        "20159999_20150418_023955.jpg",
+        "00000000_000000-20150418_023955.jpg",
+    ],
+)
+def test_a_number_before_the_time_does_not_hide_it(name: str):
+    assert by_pattern(Clock("*%Y%m%d_%H%M%S*"), name) == datetime.fromisoformat("2015-04-18T02:39:55")
+
+
 @pytest.mark.parametrize(("name", "day"), [("2024366", "2024-12-31"), ("2023366", None), ("2023000", None)])
 def test_a_day_that_its_year_does_not_have_is_no_day(name: str, day: str | None):
     found = by_pattern(Clock("%Y%j_%H%M.jpg"), f"{name}_0415.jpg")
