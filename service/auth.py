@@ -31,6 +31,7 @@ REMEMBERED = "heliowatch.identity"
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 """Methods that change something."""
+_ASKED_BY_FORM = frozenset({"/vo/sia2"})  # DALI 1.1, section 2: a query may come as a form
 _BEARER = HTTPBearer(auto_error=False, description="a key of `heliowatch keys create`, or an OIDC token")
 
 
@@ -99,7 +100,14 @@ def requires(scope: Scope) -> Callable[..., Awaitable[Identity]]:
 
 async def guard(request: Request, here: Here) -> Identity:
     """Least that any route of the API needs: ``read`` to ask, ``write`` to change."""
-    return await _admit(request, here, Scope.WRITE if request.method in UNSAFE else Scope.READ)
+    return await _admit(request, here, Scope.WRITE if is_write(request) else Scope.READ)
+
+
+def is_write(request: HTTPConnection) -> bool:
+    """Whether a request would change something."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    method = request.scope.get("method")
+    return method in UNSAFE and not (method == "POST" and path in _ASKED_BY_FORM)
 
 
 async def _admit(request: Request, here: Context, scope: Scope) -> Identity:
@@ -136,10 +144,9 @@ async def identify(request: HTTPConnection, here: Context) -> Identity:
 
 async def _find(request: HTTPConnection, here: Context) -> Identity:
     header = request.headers.get("authorization")
-    is_unsafe = request.scope.get("method") in UNSAFE
     scheme, _, word = (header or "").partition(" ")
     # Browsers add what they know of a user by themselves, but never a bearer token.
-    if is_unsafe and scheme.lower() != "bearer" and is_cross_origin(request):
+    if is_write(request) and scheme.lower() != "bearer" and is_cross_origin(request):
         raise CrossOriginError
     if header is None:
         return await _nobody(request, here)

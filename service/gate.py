@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from observatory.errors import StorageUnavailableError
 from observatory.storage.audit import Entry
 from observatory.storage.session import hurried
-from service.auth import REMEMBERED, UNSAFE, CrossOriginError, UnauthorisedError, identify
+from service.auth import REMEMBERED, CrossOriginError, UnauthorisedError, identify, is_write
 from service.context import Context, context_of
 from service.identity import Identity
 from service.limits import Kind, TooOftenError, caller_of, network_of
@@ -72,7 +72,7 @@ async def _count(request: HTTPConnection, here: Context) -> None:
         return  # the route says why
     except CrossOriginError:
         caller = f"address:{network}"
-    kind = Kind.WRITE if request.scope["method"] in UNSAFE else Kind.READ
+    kind = Kind.WRITE if is_write(request) else Kind.READ
     await here.limiter.hit(kind, caller)
 
 
@@ -85,7 +85,7 @@ class AuditTrail:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or scope["method"] not in UNSAFE:
+        if scope["type"] != "http" or not is_write(HTTPConnection(scope)):
             await self._app(scope, receive, send)
             return
         scope[NOTES] = {}

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator
 from itertools import chain, islice
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response, StreamingResponse
 from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
 
 from observatory.errors import QueryTooLongError, StorageUnavailableError
 from service.context import Context, Here
@@ -22,6 +23,7 @@ _log = structlog.get_logger()
 _RETRY_AFTER_S = 5
 _FRESH = {"Cache-Control": "no-cache"}
 _ROWS_A_PIECE = 100
+_FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 class VotableErrors(APIRoute):
@@ -83,11 +85,36 @@ def tables() -> Response:
     return Response(vosi.tables(FIELDS), headers=_FRESH, media_type=vosi.MEDIA_TYPE)
 
 
-@_queries.get("/sia2")
-def sia2(request: Request, here: Here) -> Response:
+async def _asked(request: Request) -> list[tuple[str, str]]:
+    """Parameters of the address and of a form, as DALI 1.1 lets both carry them.
+
+    Raises
+    ------
+    UsageError
+        When the body is no form, or has files.
+    """
+    asked = request.query_params.multi_items()
+    if request.method != "POST":
+        return asked
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in _FORMS:
+        if await request.body():
+            raise UsageError("the Content-Type", f"one of {', '.join(_FORMS)}")
+        return asked
+    try:
+        async with request.form(max_files=0) as form:
+            return [*asked, *((name, str(value)) for name, value in form.multi_items())]
+    except HTTPException as error:
+        if error.status_code != 400:
+            raise  # too large, or too slow
+        raise UsageError("the body", f"a form of plain fields ({error.detail})") from error
+
+
+@_queries.api_route("/sia2", methods=["GET", "POST"])
+def sia2(request: Request, here: Here, asked: Annotated[list[tuple[str, str]], Depends(_asked)]) -> Response:
     """Images by time, wavelength, instrument and more (SIA 2.0)."""
     settings = here.settings
-    query = read_query(request, settings.publisher.authority)
+    query = read_query(asked, settings.publisher.authority)
     publisher = Publisher(
         settings.publisher.authority, _address(request, here), settings.service.serve_originals
     )

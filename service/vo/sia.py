@@ -7,12 +7,10 @@ our images (field of view, resolutions, polarisation) meets no condition.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
-
-from fastapi import Request
 
 from observatory.storage import images
 from observatory.storage.images import LONGEST_EXPOSURE, ImageFilter, Span
@@ -85,15 +83,15 @@ class Query:
         return all(values & POSSIBLE.get(column, values) for column, values in self.conditions.items())
 
 
-def read_query(request: Request, authority: str) -> Query:
-    """Read a request.
+def read_query(asked: Iterable[tuple[str, str]], authority: str) -> Query:
+    """Read a request's parameters, name and value.
 
     Raises
     ------
     UsageError
         For a parameter that we do not know or that makes no sense.
     """
-    words = _words(request)
+    words = _words(asked)
     _check_single(words)
     for name in ("FOV", "SPATRES", "SPECRP", "TIMERES"):
         _spans(words.get(name, []), name)
@@ -123,9 +121,9 @@ def read_query(request: Request, authority: str) -> Query:
     )
 
 
-def _words(request: Request) -> dict[str, list[str]]:
+def _words(asked: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for written, value in request.query_params.multi_items():
+    for written, value in asked:
         name = written.upper()
         if name in _IGNORED:
             continue

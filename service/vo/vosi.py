@@ -36,7 +36,8 @@ def capabilities(address: str) -> str:
     for name, (standard, version) in _STANDARDS.items():
         is_query = name == "sia2"
         url = f'<accessURL use="{"base" if is_query else "full"}">{text(f"{address}/{name}")}</accessURL>'
-        formats = "<queryType>GET</queryType><resultType>application/x-votable+xml</resultType>"
+        # No queryType: DALI asks for GET and POST anyhow, and pyvo 1.9 warns of two of them.
+        formats = "<resultType>application/x-votable+xml</resultType>"
         parts.append(
             f'<capability standardID="{standard}">'
             f'<interface xsi:type="vs:ParamHTTP" role="std" version="{version}">'

@@ -64,6 +64,7 @@ def test_head_of_the_stream_ends_at_once_and_leaves_no_listener(app: FastAPI) ->
         ("/static/now.js", "GET, HEAD, OPTIONS"),
         ("/api/v1/frames", "GET, HEAD, OPTIONS, POST"),
         ("/api/v1/frames/1/mark", "OPTIONS, PUT"),
+        ("/vo/sia2", "GET, HEAD, OPTIONS, POST"),
         ("/api/v1/reprocess/1", "DELETE, GET, HEAD, OPTIONS"),
     ],
 )
