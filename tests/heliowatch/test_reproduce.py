@@ -19,6 +19,7 @@ from heliowatch.comparison import SAME_DEVICE, compare
 from heliowatch.families import print_list
 from heliowatch.reproduce import Report, Reproducer, run_reproduce
 from models import registry
+from models.aia_quality.inference import AiaQuality
 from observatory.errors import SettingsError
 from observatory.settings import Settings, load_settings
 from observatory.storage import catalogue, provenance, schema
@@ -209,7 +210,7 @@ def test_the_list_of_models_has_every_version_that_results_name(
     halpha = [one for one in listed if one[0] == "halpha_quality"]
     assert [one[2:] for one in halpha] == [(True, False), (False, True)]
     assert halpha[1][1] == "0.9.0"
-    assert ("aia_quality", "1.0.0", True, True) in listed
+    assert ("aia_quality", AiaQuality().identity.version, True, True) in listed
     print_list("table", copy)
     assert "0.9.0" in capsys.readouterr().out
 

@@ -132,6 +132,11 @@ def test_a_cut_out_of_the_middle_of_the_disk_need_not_show_a_limb(real_frames: P
     assert not quality.is_degraded and not quality.causes
 
 
+def test_results_of_the_version_that_wanted_a_limb_of_every_cut_out_are_told_from_those_of_now():
+    former = "725bc88ee9aaaa56106a05889d2776b8a524791dc6767326fa749105c2180065"  # 1.0.0
+    assert MODEL.identity.sha256 != former and MODEL.identity.version == "1.1.0"
+
+
 # -- what the archive states -------------------------------------------------------------------
 
 
