@@ -8,6 +8,7 @@ components. 99999 is a gap, 88888 a component that the station does not measure.
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -207,7 +208,7 @@ def _lines(path: Path) -> list[str]:
     size = path.stat().st_size
     if size > _MOST_BYTES:
         raise UnreadableFileError(f"{path}: {size:,} bytes are too many for IAGA-2002; split it by days")
-    text = path.read_bytes().decode("latin-1")
+    text = path.read_bytes().removeprefix(codecs.BOM_UTF8).decode("latin-1")
     lines = text.splitlines()
     if lines and not text.endswith(("\n", "\r")):
         lines[-1] = lines[-1] + "\0"  # so that its end is known to be missing

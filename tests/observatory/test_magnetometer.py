@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +82,15 @@ def test_seconds_are_read_as_minutes_are(tmp_path: Path) -> None:
     path, given = tmp_path / "sim.sec", series(90, step_s=1.0)
     write_iaga2002(path, given)
     np.testing.assert_array_equal(read_iaga2002(path).times_s, given.times_s)
+
+
+def test_the_mark_that_windows_programs_put_before_a_text_is_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "sim.min"
+    write_iaga2002(path, series())
+    plain = read_iaga2002(path)
+    path.write_bytes(codecs.BOM_UTF8 + path.read_bytes())
+    assert read_iaga2002(path).station == plain.station
+    assert np.array_equal(read_iaga2002(path).xyz_nt, plain.xyz_nt)
 
 
 def test_h_and_d_become_north_and_east_with_the_baseline_of_variations(tmp_path: Path) -> None:
