@@ -20,6 +20,7 @@ from observatory.sun import LimbFit
 BoolArray = NDArray[np.bool_]
 
 _SAMPLES_ACROSS = 256
+_LEAST_SPIKE = 3.0  # counts above all neighbours: steps of compressed pictures are smaller
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class Thresholds:
         turbulence bends the limb smoothly (3.4 and more), grain and noise do not (1.0 to 1.2).
     saturated, missing, spikes : float
         Shares of the disk (spikes: of the sampled rows).
+    spike_floor_share : float
+        Of the largest value: what a spike in a frame of floats, which need not be counts, stands above its
+        neighbours at least, where that is less than the counts of other frames; 0: always those.
     cut_off : float
         Share of the disk's diameter outside the picture.
     exposure_share : float
@@ -53,6 +57,7 @@ class Thresholds:
     saturated: float = 0.02
     missing: float = 0.01
     spikes: float = 8e-5
+    spike_floor_share: float = 0.0118
     cut_off: float = 0.03
     exposure_share: float = 0.06
     noise_share: float = 0.075
@@ -86,7 +91,7 @@ def full_scale(dtype: np.dtype, top: float) -> float:
     return next((value for value in steps if top <= value), max(top, 1.0))
 
 
-def gather(plane: np.ndarray, fit: LimbFit | None) -> Facts:
+def gather(plane: np.ndarray, fit: LimbFit | None, limits: Thresholds) -> Facts:
     """Measure a frame on a thinned grid and on some of its rows."""
     step = max(1, min(plane.shape) // _SAMPLES_ACROSS)
     sample = plane[::step, ::step].astype(np.float32)
@@ -101,7 +106,9 @@ def gather(plane: np.ndarray, fit: LimbFit | None) -> Facts:
     if not known.size:
         return Facts(0.0, 1.0, 0.0, 0.0, 1.0, 0.0, 0.0, scale)
     # A hole is exactly zero amid light; in a dark frame zeros are nothing special.
-    noise, spiked = _rows(plane, fit, level)
+    is_scaled = plane.dtype.kind == "f" and limits.spike_floor_share > 0
+    least = min(_LEAST_SPIKE, limits.spike_floor_share * top) if is_scaled else _LEAST_SPIKE
+    noise, spiked = _rows(plane, fit, level, least)
     bright = level > max(8.0 * noise, min(0.1 * scale, 40.0))
     if fit is None:  # no disk to speak of: only what is bright somewhere can have holes
         bright = top > 0.25 * scale and (plane.dtype == np.uint8 or top > 255)
@@ -134,7 +141,7 @@ def _saturated_share(known: np.ndarray, top: float, scale: float) -> float:
     return max(at_top if at_top > 0.004 else 0.0, near_full)
 
 
-def _rows(plane: np.ndarray, fit: LimbFit | None, level: float) -> tuple[float, float]:
+def _rows(plane: np.ndarray, fit: LimbFit | None, level: float, least: float) -> tuple[float, float]:
     """Pixel noise and share of isolated bright pixels, from about a hundred rows of the disk."""
     height, width = plane.shape
     if fit is None:
@@ -157,7 +164,7 @@ def _rows(plane: np.ndarray, fit: LimbFit | None, level: float) -> tuple[float, 
     curvature = np.abs(thinned[:, 1:-1] - 0.5 * (thinned[:, :-2] + thinned[:, 2:])).ravel()
     noise = 1.4826 * median(curvature) / 1.2247  # the deviation of x - (l + r)/2 is sqrt(1.5)
     # Flares and plage edges in compressed pictures reach a tenth of the level from pixel to pixel.
-    spiked = float(np.mean(above > max(8.0 * noise, 0.18 * level, 3.0)))
+    spiked = float(np.mean(above > max(8.0 * noise, 0.18 * level, least)))
     return noise, spiked
 
 

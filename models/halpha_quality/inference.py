@@ -38,6 +38,7 @@ from observatory.sun import LimbFit, compare_pointing, fit_limb, single_plane
 FloatArray = NDArray[np.floating]
 
 _NOT_SEEN = 0.35  # share of the disk without data beyond which the rest is not judged
+_BEFORE_1_0_2 = {"spike_floor_share": 0.0}  # what parameters of then meant that do not name it
 _NOT_NAMED = -10.0  # logit of a cause of which the network said nothing
 _BEYOND = 60.0  # badness of pixels so large that their squares are no numbers any more
 
@@ -98,7 +99,7 @@ class HalphaQuality:
         self.description = description or load(self.name)
         self._parameters: Mapping[str, Any] = self.description.parameters
         self._mapping = ScoreMapping(**self._parameters["score"])
-        self._thresholds = native.Thresholds(**self._parameters["thresholds"])
+        self._thresholds = native.Thresholds(**(_BEFORE_1_0_2 | self._parameters["thresholds"]))
         self._side = int(self._parameters["side"])
         self._preparation = str(self._parameters["preparation"])
         self._causes = tuple(Cause(name) for name in self._parameters["causes"])
@@ -130,7 +131,7 @@ class HalphaQuality:
         """Measure a frame: limb, facts, network."""
         plane = single_plane(frame.pixels)
         fit = fit_limb(plane, frame.pointing)
-        facts = native.gather(plane, fit)
+        facts = native.gather(plane, fit, self._thresholds)
         measures = facts.to_measures()
         if fit is None:
             return Reading(None, facts, measures, False, None, None)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from models.halpha_quality.calibrate import as_frame
 from models.halpha_quality.inference import HalphaQuality
-from models.registry import load
+from models.registry import load, with_parameters
 from models.runtime import Runtime
 from models.simulate.degrade import DEGRADATIONS, degrade
 from models.simulate.halpha import HalphaSun, HalphaTelescope
@@ -53,6 +53,29 @@ def test_a_good_frame_is_good_and_measured(model: HalphaQuality, clean):
     assert (x1 + x0) / 2 == pytest.approx(clean.pointing.center_x_px, abs=0.5)
     assert (x1 - x0) / 2 == pytest.approx(clean.pointing.radius_px * 1000 / 959.63, rel=0.01)
     assert quality.model.sha256 == load("halpha_quality").sha256
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.0 / 4095.0, 1e-6])
+def test_spikes_are_found_in_floats_of_any_range(model: HalphaQuality, clean, scale: float):
+    pixels = clean.pixels.astype(np.float32)
+    at = clean.pointing
+    near = disk_radius_map(*pixels.shape, at.center_x_px, at.center_y_px, at.radius_px) < 0.6
+    hit = near & (np.random.default_rng(5).random(pixels.shape) < 0.003)
+    spoilt = np.where(hit, pixels.max(), pixels) * np.float32(scale)
+    for values, is_hit in ((pixels * np.float32(scale), False), (spoilt, True)):
+        quality = model.analyse(Frame(values, "halpha", RowOrder.BOTTOM, pointing=clean.pointing))
+        assert (Cause.SPIKES in {item.cause for item in quality.causes}) == is_hit
+
+
+def test_parameters_of_before_find_spikes_as_they_did(clean):
+    former = {key: value for key, value in load("halpha_quality").parameters.items()}
+    former["thresholds"] = {k: v for k, v in former["thresholds"].items() if k != "spike_floor_share"}
+    with with_parameters({"halpha_quality": former}):
+        model = HalphaQuality(Runtime())
+    pixels = (clean.pixels / np.float32(clean.pixels.max())).astype(np.float32)
+    pixels[::7, ::11] = 1.0
+    quality = model.analyse(Frame(pixels, "halpha", RowOrder.BOTTOM, pointing=clean.pointing))
+    assert quality.measures["spike_fraction"] == 0.0
 
 
 @pytest.mark.parametrize("cause", list(DEGRADATIONS), ids=str)

@@ -105,8 +105,8 @@ def test_full_scale_is_guessed_from_type_and_values():
 
 
 def test_an_empty_frame_has_facts_too():
-    assert gather(np.full((100, 100), np.nan, np.float32), None).missing_fraction == 1.0
-    assert gather(np.zeros((100, 100), np.uint8), None).saturated_fraction == 0.0
+    assert gather(np.full((100, 100), np.nan, np.float32), None, Thresholds()).missing_fraction == 1.0
+    assert gather(np.zeros((100, 100), np.uint8), None, Thresholds()).saturated_fraction == 0.0
 
 
 def test_the_crop_centres_the_disk_wherever_it_is():
