@@ -32,6 +32,7 @@ from observatory.instruments.formats.packing import CutError, unpack
 from observatory.instruments.formats.pgm import PgmContainer
 from observatory.instruments.formats.pictures import PictureContainer
 from observatory.instruments.formats.tar import TarContainer
+from observatory.instruments.formats.tiff import open_tiff
 
 __all__ = ["Container", "Limits", "file_error", "open_container", "read_bytes", "unpack"]
 
@@ -172,7 +173,7 @@ _OPENERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes, Limits], Container]], 
     (re.compile(rb"\x89PNG\r\n\x1a\n"), PictureContainer),
     (re.compile(rb"\xff\xd8\xff"), PictureContainer),
     (re.compile(rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51"), PictureContainer),
-    (re.compile(rb"II\*\x00|MM\x00\*"), PictureContainer),
+    (re.compile(rb"II\*\x00|MM\x00\*"), open_tiff),
     (re.compile(rb"P5\s"), PgmContainer),
     (re.compile(rb"PK\x03\x04"), NpzContainer),
     (re.compile(rb"\xcd\xf3\x00\x01|\xcd\xf2\x60\x02"), CdfContainer),

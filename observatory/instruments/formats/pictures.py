@@ -1,4 +1,9 @@
-"""PNG, JPEG, JPEG 2000 and TIFF pictures, with what their metadata say."""
+"""PNG, JPEG, JPEG 2000 and TIFF pictures, with what their metadata say.
+
+The tag Orientation is heeded in TIFF, where it is part of what the pixels are. In EXIF of other pictures it is what
+a camera thought was up, which one that looks at the zenith guesses anew for each frame: it is passed over, and
+lenses, masks and regions are of the pixels as they are stored.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +27,7 @@ from observatory.instruments.formats.fits import card_number
 _KNOWN_DATE = re.compile(
     r"[^0:\s]"
 )  # blanks stand for an unknown one (EXIF 2.32), zeros for a clock never set
+_PLANAR = TiffImagePlugin.PLANAR_CONFIGURATION  # 2: one colour after the other, which cv2 mixes up
 _PICTURE_FORMATS = ("PNG", "JPEG", "JPEG2000", "TIFF")
 
 
@@ -93,6 +99,11 @@ def _is_deep(picture: Image.Image, data: bytes) -> bool:
 
 def _deep(picture: Image.Image, data: bytes) -> np.ndarray:
     """Samples of a deep picture that Pillow found whole, without what makes it transparent."""
+    if isinstance(picture, TiffImagePlugin.TiffImageFile) and picture.tag_v2.get(_PLANAR, 1) != 1:
+        raise UnreadableFileError(
+            "a TIFF picture of 16 bits a colour, one colour after the other, is not read: write the colours of "
+            "each pixel together"
+        )
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16 or pixels.ndim != 3:
         raise UnreadableFileError(
@@ -107,10 +118,10 @@ def _picture_facts(picture: Image.Image) -> dict[str, Any]:
     facts: dict[str, Any] = {
         str(key).upper(): value for key, value in picture.info.items() if isinstance(value, str)
     }
-    return facts | _exif_facts(picture.getexif())
+    return facts | exif_facts(picture.getexif())
 
 
-def _exif_facts(exif: Image.Exif) -> dict[str, Any]:
+def exif_facts(exif: Image.Exif) -> dict[str, Any]:
     """Time, zone and length of the exposure and the place, when a camera wrote them."""
     if not exif:
         return {}
