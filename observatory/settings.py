@@ -19,19 +19,19 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    YamlConfigSettingsSource,
 )
 
 from observatory.camera import Stations
-from observatory.camera_settings import CameraSettings
-from observatory.errors import NoSuchInstrumentError, SettingsError
+from observatory.errors import SettingsError
+from observatory.instrument_settings import Instruments
+from observatory.instrument_settings import InstrumentSettings as InstrumentSettings
 from observatory.instruments import instrument_names, kind_of
 from observatory.instruments.formats import Limits
 from observatory.model_settings import ModelSettings
 from observatory.notification_settings import NotificationSettings
 from observatory.observing import Plan
-from observatory.observing_settings import ObservingSettings
 from observatory.service_settings import PublisherSettings, ServiceSettings
+from observatory.settings_file import SettingsFile
 
 
 class Device(StrEnum):
@@ -47,39 +47,6 @@ class FullDisk(StrEnum):
     AUTO = "auto"
     EVERY = "every"
     OFF = "off"
-
-
-class InstrumentSettings(ObservingSettings, CameraSettings, extra="forbid"):
-    """One station's camera."""
-
-    kind: str = Field(description="name of a known instrument or kind, such as kso-halpha or halpha")
-    watch: list[Path] = Field(default_factory=list, description="folders that only this camera writes to")
-    patterns: list[str] = Field(default_factory=lambda: ["*"], description="file names that count")
-    disturbance: Path | None = Field(
-        default=None,
-        description="of all-sky cameras: the .toml of a model that tells the magnetic disturbance from the sky, "
-        "as `sky disturbance train` writes it",
-    )
-
-    @field_validator("kind")
-    @classmethod
-    def _is_known(cls, value: str) -> str:
-        try:
-            kind_of(value)
-        except NoSuchInstrumentError as error:
-            raise ValueError(str(error)) from error  # pydantic then says which setting it is
-        return value
-
-    @model_validator(mode="after")
-    def _site_is_known(self) -> InstrumentSettings:
-        self.check_site(kind_of(self.kind).observing(self.kind))
-        return self
-
-    @model_validator(mode="after")
-    def _camera_is_of_the_sky(self) -> InstrumentSettings:
-        if self.says_anything and kind_of(self.kind).family != "allsky":
-            raise ValueError("fisheye, skymap, mask, name_time and timezone are for all-sky cameras alone")
-        return self
 
 
 class LimitsSettings(BaseModel, extra="forbid"):
@@ -352,7 +319,7 @@ class Settings(BaseSettings):
     )
     key: SecretStr | None = Field(default=None, description="key that `query` shows to that server")
     watch: list[Path] = Field(default_factory=list, description="folders with frames of several instruments")
-    instruments: dict[str, InstrumentSettings] = Field(default_factory=dict)
+    instruments: Instruments = Field(default_factory=dict)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
     ingest: IngestSettings = Field(default_factory=IngestSettings)
     worker: WorkerSettings = Field(default_factory=WorkerSettings)
@@ -375,14 +342,6 @@ class Settings(BaseSettings):
         if self.worker.lease_s < 2 * self.worker.heartbeat_s:
             raise ValueError("worker.lease_s must be at least twice worker.heartbeat_s")
         return self
-
-    @field_validator("instruments")
-    @classmethod
-    def _names_are_free(cls, value: dict[str, InstrumentSettings]) -> dict[str, InstrumentSettings]:
-        for name, instrument in value.items():
-            if name in instrument_names() and kind_of(name) is not kind_of(instrument.kind):
-                raise ValueError(f"{name} is a known instrument of another kind than {instrument.kind}")
-        return value
 
     @cached_property
     def resolved_database_url(self) -> str:
@@ -446,7 +405,7 @@ class Settings(BaseSettings):
             init_settings,
             env_settings,
             file_secret_settings,
-            YamlConfigSettingsSource(settings_cls, config_path()),
+            SettingsFile(settings_cls, config_path()),
         )
 
 

@@ -66,14 +66,47 @@ def test_a_named_file_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch)
         ("instruments: {mine: {kind: hubble}}", "kso-halpha"),
         ("instruments: {aia-193: {kind: halpha}}", "known instrument of another kind"),
         ("instruments: {mine: {}}", r"instruments\.mine\.kind"),
-        ("- a list", "settings"),
+        ("- a list", r"heliowatch\.yaml holds no names and values"),
+        ("5", r"heliowatch\.yaml holds no names and values"),
+        ("log: {level: INFO}\nlog: {level: ERROR}", r"log is there twice(?s:.*)line 2"),
+        ("instruments:\n  a: {kind: allsky}\n  a: {kind: halpha}", r"a is there twice(?s:.*)line 3"),
+        ("instruments: {'': {kind: allsky}}", "is no name"),
+        (f"instruments: {{{'x' * 65}: {{kind: allsky}}}}", "is no name"),
+        ("instruments: {' a': {kind: allsky}}", "is no name"),
+        ('instruments: {"a\\nb": {kind: allsky}}', "is no name"),
         ("a: [unclosed", "settings"),
+        ("instruments: {a: {kind: allsky, patterns: []}}", r"instruments\.a\.patterns"),
+        ("instruments: {a: {kind: allsky, patterns: ['']}}", r"instruments\.a\.patterns"),
+        ("instruments: {a: {kind: allsky, patterns: ['2026/*.png']}}", r"instruments\.a\.patterns"),
+        (
+            "instruments: {a: {kind: allsky, watch: [in]}, b: {kind: halpha, watch: [./in]}}",
+            r"a and b both take \* in .*/in: give them",
+        ),
     ],
 )
 def test_a_wrong_value_is_named(text: str, words: str):
     write(text)
     with pytest.raises(SettingsError, match=f"(?s){words}"):
         load_settings()
+
+
+def test_a_file_in_another_encoding_is_said_and_a_byte_order_mark_passed_over():
+    Path("heliowatch.yaml").write_bytes("data_dir: vär".encode("latin-1"))
+    with pytest.raises(SettingsError, match=r"heliowatch\.yaml is no UTF-8 text"):
+        load_settings()
+    Path("heliowatch.yaml").write_bytes("data_dir: vär".encode("utf-8-sig"))
+    assert load_settings().data_dir == Path("vär")
+
+
+def test_cameras_share_a_folder_by_the_names_of_their_files():
+    write("instruments: {a: {kind: allsky, watch: [in], patterns: ['a*']}, b: {kind: halpha, watch: [in]}}")
+    assert load_settings().instruments["b"].patterns == ["*"]
+
+
+def test_names_that_are_merged_in_may_be_given_anew():
+    write("instruments:\n  a: &one {kind: allsky, cadence_s: 20}\n  b: {<<: *one, cadence_s: 30}\n")
+    made = load_settings().instruments
+    assert (made["a"].cadence_s, made["b"].cadence_s, made["b"].kind) == (20, 30, "allsky")
 
 
 def test_several_wrong_values_are_all_named():
