@@ -6,6 +6,8 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from observatory.storage.deployments import Line
 from observatory.storage.session import Database
 
 _LEAST_FREE_BYTES = 1 << 30
+_FILES = 10_000  # looked at in a watch folder
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,27 @@ def _watched(settings: Settings) -> str:
     missing = [str(path) for path in folders if not path.is_dir()]
     if missing:
         raise OSError(f"not there: {', '.join(missing)}")
+    unfit = [said for said in map(partial(_unfit, settings), settings.instruments) if said is not None]
+    if unfit:
+        raise OSError("; ".join(unfit))
     return ", ".join(str(path) for path in folders) or "none configured"
+
+
+def _unfit(settings: Settings, name: str) -> str | None:
+    """What is wrong when files lie in a camera's folders that nobody takes, and none that the camera takes."""
+    from workers.watching import WatchFolder, walk, watch_folders
+
+    folders, temporary = watch_folders(settings), settings.ingest.temporary
+    for mine in (folder for folder in folders if folder.instrument == name):
+        sharers = [folder for folder in folders if folder.path == mine.path]
+        others = tuple(f"{folder.path}/" for folder in folders if mine.path in folder.path.parents)
+        paths = [Path(path) for path, _ in islice(walk(mine.path), _FILES) if not path.startswith(others)]
+        names = [path.name for path in paths if WatchFolder(mine.path).wants(path.name, temporary)]
+        left = [one for one in names if not any(folder.wants(one, temporary) for folder in sharers)]
+        if left and not any(mine.wants(one, temporary) for one in names):
+            patterns = ", ".join(mine.patterns)
+            return f"{name}: no file in {mine.path} fits its patterns ({patterns}); there is {left[0]!r}"
+    return None
 
 
 def _models(settings: Settings) -> str:

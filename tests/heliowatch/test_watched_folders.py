@@ -1,4 +1,4 @@
-"""Which camera's the folders are that are named on the command line."""
+"""Which camera's the folders are that are named on the command line, and whether any file fits it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from heliowatch import doctor
 from heliowatch.house import folders_of
 from observatory.errors import NoSuchInstrumentError
-from observatory.settings import Settings, load_settings
+from observatory.settings import InstrumentSettings, Settings, load_settings
 from workers.watching import WatchFolder
 
 
@@ -56,3 +57,29 @@ def test_a_folder_of_which_the_settings_say_nothing_is_nobodys(settings: Setting
     assert folders_of(settings, [tmp_path], None)[-1] == WatchFolder(tmp_path.resolve())
     elsewhere = tmp_path / "elsewhere"
     assert folders_of(settings, [elsewhere], None) == [WatchFolder(elsewhere.resolve())]
+
+
+def found(settings: Settings) -> doctor.Check:
+    return next(check for check in doctor.checks(settings) if check.name == "watch folders")
+
+
+def test_the_doctor_names_a_camera_whose_patterns_fit_none_of_its_files(settings: Settings, dome: Path):
+    assert found(settings).is_ok, "the camera may not have begun"
+    (dome / "2026" / "a.jpg.tmp").touch()
+    (dome / ".hidden").touch()
+    assert found(settings).is_ok
+    (dome / "2026" / "DSC_0001.JPG").touch()
+    check = found(settings)
+    assert not check.is_ok and "dome-cam: no file in" in check.detail
+    assert "(*.jpg); there is 'DSC_0001.JPG'" in check.detail
+    (dome / "2026" / "a.jpg").touch()
+    assert found(settings).is_ok
+
+
+def test_files_that_another_camera_takes_are_no_sign_of_wrong_patterns(settings: Settings, dome: Path):
+    (dome / "roof_1.png").touch()
+    (dome / "2026" / "x.fits").touch()
+    roof = InstrumentSettings(kind="allsky", watch=[dome], patterns=["roof_*"])
+    sun = InstrumentSettings(kind="halpha", watch=[dome / "2026"])
+    both = {**settings.instruments, "roof": roof, "sun": sun}
+    assert found(settings.model_copy(update={"instruments": both})).is_ok
