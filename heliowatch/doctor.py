@@ -113,6 +113,9 @@ def _watched(settings: Settings) -> str:
     missing = [str(path) for path in folders if not path.is_dir()]
     if missing:
         raise OSError(f"not there: {', '.join(missing)}")
+    closed = [str(path) for path in folders if not os.access(path, os.R_OK | os.X_OK)]
+    if closed:
+        raise OSError(f"may not be read by this user: {', '.join(closed)}")
     unfit = [said for said in map(partial(_unfit, settings), settings.instruments) if said is not None]
     if unfit:
         raise OSError("; ".join(unfit))

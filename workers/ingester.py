@@ -90,6 +90,10 @@ class Ingester:
                 raise SettingsError(
                     f"the watch folder {folder.path} is not there, or is no folder: create it first"
                 )
+            if not os.access(folder.path, os.R_OK | os.X_OK):
+                raise SettingsError(
+                    f"the watch folder {folder.path} may not be read by this user: change its permissions"
+                )
         self._settings, self._db, self._publisher = settings, db, publisher
         self._folders, self._priority, self._span = folders, priority, span
         self._places = list(dict.fromkeys(folder.path for folder in folders))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from heliowatch import doctor
 from heliowatch.house import folders_of
 from observatory.errors import NoSuchInstrumentError
 from observatory.settings import InstrumentSettings, Settings, load_settings
+from tests.heliowatch.ended import Run
 from workers.watching import WatchFolder
 
 
@@ -83,3 +87,23 @@ def test_files_that_another_camera_takes_are_no_sign_of_wrong_patterns(settings:
     sun = InstrumentSettings(kind="halpha", watch=[dome / "2026"])
     both = {**settings.instruments, "roof": roof, "sun": sun}
     assert found(settings.model_copy(update={"instruments": both})).is_ok
+
+
+def test_a_folder_that_may_not_be_read_is_no_empty_one(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HELIOWATCH_DATA_DIR", str(tmp_path / "data"))
+    run("db", "upgrade")
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(0)
+    monkeypatch.setenv("HELIOWATCH_WATCH", f'["{closed}"]')
+    anyone = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    shell = [*anyone, sys.executable, "-c", "from heliowatch.cli import main; main()"]
+    taken = subprocess.run([*shell, "ingest", "--once"], capture_output=True, text=True, check=False)
+    assert (taken.returncode, "may not be read by this user" in taken.stderr) == (2, True)
+    told = subprocess.run([*shell, "doctor"], capture_output=True, text=True, check=False)
+    assert (told.returncode, f"✗ watch folders: may not be read by this user: {closed}" in told.stdout) == (
+        1,
+        True,
+    )
