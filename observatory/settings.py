@@ -20,6 +20,7 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
+from pydantic_settings import SettingsError as UnparsedError
 
 from observatory.camera import Stations
 from observatory.errors import SettingsError
@@ -438,6 +439,8 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def _readable(error: Exception) -> str:
+    if isinstance(error, UnparsedError):
+        return f'settings: {error}: lists and groups are written as JSON there, such as ["/data/in"]'
     lines = getattr(error, "errors", None)
     if lines is None:
         return f"settings: {error}"

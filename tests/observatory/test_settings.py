@@ -103,6 +103,14 @@ def test_cameras_share_a_folder_by_the_names_of_their_files():
     assert load_settings().instruments["b"].patterns == ["*"]
 
 
+def test_a_list_in_the_environment_that_is_no_json_is_said(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HELIOWATCH_WATCH", "/data/in")
+    with pytest.raises(SettingsError, match=r'"watch"(.*)written as JSON there, such as \["/data/in"\]'):
+        load_settings()
+    monkeypatch.setenv("HELIOWATCH_WATCH", '["/data/in"]')
+    assert load_settings().watch == [Path("/data/in")]
+
+
 def test_names_that_are_merged_in_may_be_given_anew():
     write("instruments:\n  a: &one {kind: allsky, cadence_s: 20}\n  b: {<<: *one, cadence_s: 30}\n")
     made = load_settings().instruments
