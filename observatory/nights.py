@@ -126,7 +126,8 @@ def selected(series: NightSeries, is_wanted: NDArray[np.bool_]) -> NightSeries |
 def binned(series: NightSeries, least_cadence_s: float) -> NightSeries:
     """Average frames that follow each other faster than wanted; others pass unchanged.
 
-    A mean stands at the time, and under the number, of the first of its frames.
+    A mean stands at the time, and under the number, of the first of its frames; what is not known of some of
+    them is the mean of the others.
     """
     if len(series.times_s) < 2 or series.cadence_s >= least_cadence_s:
         return series
@@ -138,13 +139,18 @@ def binned(series: NightSeries, least_cadence_s: float) -> NightSeries:
         sums = np.add.reduceat(values.astype(np.float32), first, axis=0)
         return sums / counts.reshape(-1, *[1] * (values.ndim - 1))
 
+    def mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        is_known = np.isfinite(values)
+        with np.errstate(invalid="ignore"):  # of none: NaN
+            return (mean(np.where(is_known, values, 0.0)) / mean(is_known)).astype(np.float64)
+
     return NightSeries(
         frame_ids=series.frame_ids[first],
         times_s=series.times_s[first],
         sky_classes=tuple(series.sky_classes[place] for place in first),
-        aurora_probability=mean(series.aurora_probability).astype(np.float64),
-        cloud_cover=mean(series.cloud_cover).astype(np.float64),
-        sun_elevation_deg=mean(series.sun_elevation_deg).astype(np.float64),
+        aurora_probability=mean_of_known(series.aurora_probability),
+        cloud_cover=mean_of_known(series.cloud_cover),
+        sun_elevation_deg=mean_of_known(series.sun_elevation_deg),
         north_south=np.rint(mean(series.north_south)).astype(np.uint8),
         east_west=np.rint(mean(series.east_west)).astype(np.uint8),
         is_oriented=series.is_oriented,

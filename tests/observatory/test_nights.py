@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from observatory.analysis import SkyClass
-from observatory.nights import night_of, summarised
+from observatory.nights import binned, night_of, summarised
 from tests.observatory.nights import DUSK, night_of_frames
 
 
@@ -80,3 +80,11 @@ def test_a_night_of_one_frame_that_nobody_judged_has_no_shares():
     assert (found.aurora, found.aurora_of_clear, found.cloud_cover, found.gaps) == (None, None, None, ())
     assert found.hours[0].aurora is None
     assert found.runs[0].end - found.runs[0].start == timedelta(minutes=1)
+
+
+def test_a_mean_of_fast_frames_is_of_those_that_are_known():
+    known = [0.9, np.nan, 0.6, np.nan, np.nan, np.nan]
+    found = binned(night_of_frames(np.arange(6) / 12, probability=known, cloud=known), 15.0)
+    assert found.aurora_probability == pytest.approx([0.75, np.nan], nan_ok=True)
+    assert found.cloud_cover == pytest.approx([0.75, np.nan], nan_ok=True)
+    assert found.sun_elevation_deg == pytest.approx([-20.0, -20.0])
