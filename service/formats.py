@@ -33,7 +33,7 @@ def chosen_format(request: Request, named: str | None, media_types: Mapping[str,
     """
     if named is not None:
         return named
-    ranges = _accepted(request.headers.get("accept", "*/*"))
+    ranges = _accepted(request.headers.get("accept", ""))
     best = max(media_types, key=lambda name: _liking(media_types[name], ranges))
     if _liking(media_types[best], ranges) == 0:
         allowed = ", ".join(media_types.values())
@@ -43,8 +43,9 @@ def chosen_format(request: Request, named: str | None, media_types: Mapping[str,
 
 
 def _accepted(header: str) -> dict[str, float]:
+    """Weights of the media ranges; a header that names none minds nothing (RFC 9110, 12.5.1)."""
     ranges = {}
-    for part in header.split(","):
+    for part in filter(str.strip, header.split(",")):
         media, *parameters = (word.strip() for word in part.split(";"))
         weight = 1.0
         for parameter in parameters:
@@ -54,7 +55,7 @@ def _accepted(header: str) -> dict[str, float]:
                 except ValueError:
                     weight = 0.0
         ranges[media.lower()] = weight
-    return ranges
+    return ranges or {"*/*": 1.0}
 
 
 def _liking(media_type: str, ranges: dict[str, float]) -> float:

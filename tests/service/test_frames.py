@@ -215,6 +215,8 @@ def test_the_accept_header_chooses_the_format(client: TestClient) -> None:
     wanted = {"*/*": "application/json", "text/html,*/*;q=0.8": "application/json", "text/*": "text/csv"}
     for accept, media_type in wanted.items():
         assert client.get(FRAMES, headers={"Accept": accept}).headers["content-type"].startswith(media_type)
+    for nothing in ("", " ", ","):
+        assert client.get(FRAMES, headers={"Accept": nothing}).json()["items"] == []
     refused = client.get(FRAMES, headers={"Accept": "application/pdf"})
     assert refused.status_code == 406
     assert "text/csv" in refused.json()["detail"]
