@@ -99,6 +99,8 @@ class NightShape(BaseModel):
 
     `aurora_occurrence` is the share of the judged frames that show aurora, `aurora_occurrence_unclouded` the
     same among those that clouds do not hide, `cloud_cover` a mean over the frames.
+    `is_file_time` says whether of any of its frames only the time of the file is known, which may be that of a
+    copy; null where its numbers were made before that was noted.
     """
 
     id: int
@@ -119,6 +121,7 @@ class NightShape(BaseModel):
     cadence_s: float
     is_oriented: bool
     is_simulated: bool
+    is_file_time: bool | None
     cloud_cover: float | None
     aurora_occurrence: float | None
     aurora_occurrence_unclouded: float | None
@@ -162,6 +165,7 @@ def night_as_json(row: Mapping[str, Any], base: str) -> dict[str, Any]:
         "end": row["end_at"],
         **{name: row[f"made_{name}"] for name in ("status", "reason", "revision", "made_at")},
         **{name: said[name] for name in _SAID},
+        "is_file_time": said.get("is_file_time"),
         "film": _film(row),
         "links": links,
     }
@@ -192,6 +196,7 @@ COLUMNS = (
     Column("onsets", "integer", "How often aurora brightened", ucd="meta.number"),
     Column("first_onset", "time", "When it did so first, UTC", ucd="time"),
     Column("is_simulated", "boolean", "Whether a simulator made any of its frames"),
+    Column("is_file_time", "boolean", "Whether any of its frames has but the time of its file"),
     Column("keogram", "text", "Address of its keogram", ucd="meta.ref.url"),
     Column("ewogram", "text", "Address of its ewogram", ucd="meta.ref.url"),
     Column("film", "text", "Address of its film", ucd="meta.ref.url"),
@@ -232,6 +237,7 @@ EXAMPLE = {
     "cadence_s": 3.0,
     "is_oriented": True,
     "is_simulated": False,
+    "is_file_time": False,
     "cloud_cover": 0.1815,
     "aurora_occurrence": 0.3127,
     "aurora_occurrence_unclouded": 0.3702,

@@ -99,17 +99,14 @@ def _make_pictures(at: Desk, claimed: ClaimedWork) -> str:
         return "retried"
     found = onsets(series)
     summary = summarised(series)
-    is_simulated = night_frames.holds_simulated(at.db, claimed.night_id)
-    title = title_of(
-        claimed.instrument,
-        claimed.wavelength_nm,
-        claimed.night.date,
-        is_simulated=is_simulated,
-        is_file_time=night_frames.holds_file_times(at.db, claimed.night_id),
-    )
+    marks = {
+        "is_simulated": night_frames.holds_simulated(at.db, claimed.night_id),
+        "is_file_time": night_frames.holds_file_times(at.db, claimed.night_id),
+    }
+    title = title_of(claimed.instrument, claimed.wavelength_nm, claimed.night.date, **marks)
     payload = numbers_of(summary, found) | {
         "is_oriented": series.is_oriented,
-        "is_simulated": is_simulated,
+        **marks,
         "software_version": observatory.__version__,
     }
     told = [{"onset": {"night_id": claimed.night_id, **one}} for one in _new_onsets(claimed.payload, payload)]

@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
+from sqlalchemy import select, update
 
 from observatory.analysis import SkyClass
+from observatory.frame import DateSource
 from observatory.settings import Settings, load_settings
 from observatory.storage import nights
+from observatory.storage.night_schema import night_works
 from observatory.storage.nights import WorkKind
 from observatory.storage.session import Database
 from tests.service.telescope import on_sqlite
@@ -61,6 +64,30 @@ def test_nights_are_listed_with_numbers_and_pictures(client: TestClient, at: Des
     assert newest["film"] == {"status": "waiting", "reason": None, "frames": None, "seconds": None}
     assert (newest["is_oriented"], newest["is_simulated"], newest["wavelength_nm"]) == (True, False, None)
     assert client.get(newest["links"]["self"]).json() == newest
+
+
+@on_sqlite
+def test_times_of_files_are_told_where_it_is_known(
+    client: TestClient, at: Desk, db: Database, tmp_path: Path
+):
+    take(at, tmp_path, 0)
+    take(at, tmp_path, 0, begin=EVENING - timedelta(days=1), date_source=DateSource.FILE_TIME)
+    make(at)
+
+    def told() -> list[bool | None]:
+        return [one["is_file_time"] for one in client.get(KEOGRAMS).json()["items"]]
+
+    assert told() == [False, True]
+    lines = client.get(KEOGRAMS, params={"format": "csv"}).text.splitlines()
+    place = lines[0].split(",").index("is_file_time")
+    assert [line.split(",")[place] for line in lines[1:]] == ["false", "true"]
+    assert "times of the files" not in client.get("/night").text
+    assert "times of the files" in client.get("/night?day=2026-11-19").text
+    with db.write() as connection:  # as it was made before this was noted
+        payload = connection.execute(select(night_works.c.payload)).scalars().first()
+        del payload["is_file_time"]
+        connection.execute(update(night_works).values(payload=payload))
+    assert told() == [None, None]
 
 
 @on_sqlite
