@@ -30,6 +30,7 @@ from observatory.storage import catalogue
 from observatory.storage import workers as workers_heard
 from observatory.storage.frames import Priority, Status
 from observatory.storage.session import Database
+from observatory.words import counted
 from workers.app import make_app
 from workers.archive import ArchiveIngester, ArchiveRoom, Taken, count_files
 from workers.publisher import Publisher
@@ -87,9 +88,9 @@ def run_backfill(
     new["rejected"] += taken.refused_before  # they were counted before, and are refused again or no longer
     typer.echo(", ".join(f"{count} {status}" for status, count in new.items()))
     if taken.known:
-        typer.echo(f"heliowatch: {taken.known} files were taken in before", err=True)
+        typer.echo(f"heliowatch: {counted(taken.known, 'file')} taken in before", err=True)
     if taken.left:
-        typer.echo(f"heliowatch: {taken.left} files could not be read now: run it again", err=True)
+        typer.echo(f"heliowatch: {counted(taken.left, 'file')} could not be read now: run it again", err=True)
     return 1 if new["rejected"] or new["failed"] or taken.left else 0
 
 

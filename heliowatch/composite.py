@@ -25,6 +25,7 @@ from heliowatch.series import Listed, Refused, list_frames, read_listed
 from observatory.errors import SettingsError, UnusableInputError
 from observatory.frame import DateSource
 from observatory.settings import LookSettings, Settings
+from observatory.words import counted
 from workers.pairing import Pairing, TimedSet, pair, tolerance_for
 from workers.products import composite
 from workers.products.composite import Channel, Levels
@@ -124,7 +125,7 @@ def _tolerance_s(settings: Settings, frames: Sequence[Listed]) -> float:
 
 
 def _nothing(look: LookSettings, name: str, count: int) -> str:
-    return f"none of {count} frames is of {', '.join(look.channels)}, which the look {name} shows"
+    return f"none of {counted(count, 'frame')} is of {', '.join(look.channels)}, which the look {name} shows"
 
 
 def _of_look(listed: Sequence[Listed], look: LookSettings, name: str) -> tuple[list[Listed], list[Report]]:
@@ -134,7 +135,10 @@ def _of_look(listed: Sequence[Listed], look: LookSettings, name: str) -> tuple[l
     passed = [one for one in others if not one.is_named]
     if passed:
         kinds = ", ".join(sorted({one.instrument for one in passed}))
-        typer.echo(f"{len(passed)} frames passed over that the look {name} does not show: {kinds}", err=True)
+        typer.echo(
+            f"{counted(len(passed), 'frame')} passed over that the look {name} does not show: {kinds}",
+            err=True,
+        )
     said = [
         Report(one.label, error=f"is of {one.instrument}; the look {name} shows {', '.join(look.channels)}")
         for one in others

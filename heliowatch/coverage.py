@@ -27,6 +27,7 @@ from observatory.storage import audit
 from observatory.storage import coverage as storage
 from observatory.storage.audit import Entry
 from observatory.storage.session import Database
+from observatory.words import lasting
 
 _BINS_S = {"1h": 3600.0, "1d": 86400.0}
 _MOST_DAYS = 366
@@ -180,7 +181,7 @@ def _print_table(rows: Iterator[dict[str, Any]], start: datetime, end: datetime)
             _part(row["usable"], expected),
             _part(row["missing"], expected),
             excused or "0",
-            "" if late is None else f"{late:.1f} s",
+            "" if late is None else lasting(late),
         )
     _show(table, start, end)
 
@@ -192,7 +193,7 @@ def _print_gaps(rows: Iterator[dict[str, Any]], start: datetime, end: datetime) 
             Text(row["instrument"]),
             to_the_second(row["start"]),
             "now" if row["is_open"] else to_the_second(row["end"]),
-            str(timedelta(seconds=round(row["length_s"]))),
+            lasting(row["length_s"]),
             str(row["frames_lost"]),
             row["state"],
         )

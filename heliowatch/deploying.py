@@ -23,6 +23,7 @@ from observatory.storage import deployments, model_checks, shadows
 from observatory.storage.deployments import Deployment
 from observatory.storage.model_checks import CheckKind
 from observatory.storage.session import Database
+from observatory.words import counted
 
 _MANIFEST = "manifest.toml"
 _BESIDE = (".onnx", ".npz", ".toml", ".md", ".data")
@@ -133,7 +134,7 @@ def print_watch(settings: Settings, form: str) -> None:
         tried = (
             ""
             if row["frames"] is None
-            else f"  {row['frames']} frames beside it, {_share(row['alike'])} alike"
+            else f"  {counted(row['frames'], 'frame')} beside it, {_share(row['alike'])} alike"
         )
         typer.echo(f"{row['role']:<10}{row['model']}  {row['sha256'][:12]}…{tried}")
     if not rows:

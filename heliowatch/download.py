@@ -21,6 +21,7 @@ import structlog
 
 from observatory import __version__
 from observatory.errors import UnusableInputError
+from observatory.words import counted
 
 log = structlog.get_logger(__name__)
 
@@ -240,7 +241,7 @@ class Fetcher:
                 log.info("fetch_delayed", url=url, reason=why, attempt=attempt)
                 longest_s = min(self._backoff_s * 2 ** (attempt - 1), _LONGEST_WAIT_S)
                 self._pause(longest_s * random.uniform(0.5, 1.0) if pause_s is None else pause_s)
-        raise FetchError(url, f"{why} (tried {self._tries} times)")
+        raise FetchError(url, f"{why} (tried {counted(self._tries, 'time')})")
 
 
 def _silent(_: int, __: int | None) -> None:

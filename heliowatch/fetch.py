@@ -25,6 +25,7 @@ from heliowatch.listing import RemoteFile, Span, Walk
 from heliowatch.spans import Span as OpenSpan
 from observatory.errors import SettingsError, UnusableInputError
 from observatory.settings import Settings
+from observatory.words import counted
 
 _LIMIT = 1000
 _FAILURES = 5
@@ -110,7 +111,9 @@ def _fetch(
             if done.new + len(done.failed) >= most:
                 done.is_more = True
                 break
-            bars.update(looking, description=f"{archive.name}: {count} frames, {file.time:%Y-%m-%d %H:%M}")
+            bars.update(
+                looking, description=f"{archive.name}: {counted(count, 'frame')}, {file.time:%Y-%m-%d %H:%M}"
+            )
             if is_dry:
                 typer.echo(file.url)
                 done.new += 1

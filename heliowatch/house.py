@@ -28,6 +28,7 @@ from observatory.settings import Settings
 from observatory.storage.files import ProductFiles
 from observatory.storage.schema import SCHEMA_REVISION
 from observatory.storage.session import Database
+from observatory.words import counted
 
 if TYPE_CHECKING:
     from workers.watching import WatchFolder
@@ -59,7 +60,7 @@ def clean(settings: Settings, older_than_days: float, *, is_rehearsal: bool) -> 
     before = datetime.now(UTC) - timedelta(days=older_than_days)
     done = stray_files.clean(db, ProductFiles(settings.product_dir), before, for_show=is_rehearsal)
     verb = "would go" if is_rehearsal else "removed"
-    typer.echo(f"{done.removed} files {verb}, {done.freed_bytes / 1e6:.1f} MB; {done.kept} stay")
+    typer.echo(f"{counted(done.removed, 'file')} {verb}, {done.freed_bytes / 1e6:.1f} MB; {done.kept} stay")
 
 
 def folders_of(settings: Settings, named: list[Path], instrument: str | None) -> list[WatchFolder]:
@@ -139,7 +140,7 @@ def run_ingest(settings: Settings, named: list[Path], instrument: str | None, *,
     folders = folders_of(settings, named, instrument) + uploads_of(settings)
     with IngestRoom(settings, folders) as room, stop_on_signals(room.ingester.stop):
         if once:
-            typer.echo(f"{room.ingester.once()} files taken")
+            typer.echo(f"{counted(room.ingester.once(), 'file')} taken")
         else:
             log.info("watching", folders=[str(folder.path) for folder in folders])
             room.ingester.run()

@@ -25,6 +25,7 @@ from heliowatch.shots import CompositeShots, FrameShots, Painted, Shot, Shots
 from heliowatch.sources import Request
 from observatory.errors import UnusableInputError
 from observatory.settings import Settings
+from observatory.words import counted
 from workers.products.film import FilmWriter, find_ffmpeg, form_of
 from workers.products.film_canvas import Canvas, Caption
 from workers.products.film_plan import Step, plan
@@ -205,17 +206,17 @@ def _print(made: Made, form: str) -> None:
         sys.stdout.write(orjson.dumps(said, option=orjson.OPT_UTC_Z).decode() + "\n")
         return
     if form == "csv":
-        counted = {name: len(value) if isinstance(value, list) else value for name, value in said.items()}
-        row = {name: value for name, value in counted.items() if not isinstance(value, dict)}
+        numbers = {name: len(value) if isinstance(value, list) else value for name, value in said.items()}
+        row = {name: value for name, value in numbers.items() if not isinstance(value, dict)}
         rows = csv.DictWriter(sys.stdout, list(row))
         rows.writeheader()
         rows.writerow(row)
         return
     lines = [
         f"{made.film}: {made.facts['instrument']}, {made.facts['width']} x {made.facts['height']}, "
-        f"{made.pictures} pictures, {made.facts['seconds']:.1f} s",
-        f"{made.frames} frames, {made.facts['first']:%Y-%m-%d %H:%M:%S} to "
-        f"{made.facts['last']:%Y-%m-%d %H:%M:%S} UTC; {len(made.gaps)} gaps, "
+        f"{counted(made.pictures, 'picture')}, {made.facts['seconds']:.1f} s",
+        f"{counted(made.frames, 'frame')}, {made.facts['first']:%Y-%m-%d %H:%M:%S} to "
+        f"{made.facts['last']:%Y-%m-%d %H:%M:%S} UTC; {counted(len(made.gaps), 'gap')}, "
         f"{'' if made.degraded is None else f'{made.degraded} degraded, '}{made.incomplete} incomplete",
         *(f"left out: {count} {why}" for why, count in made.left_out.items() if count),
         *(f"✗ {one['file']}: {one['error']}" for one in made.errors),

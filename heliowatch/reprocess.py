@@ -26,6 +26,7 @@ from observatory.storage import reprocess_jobs
 from observatory.storage import workers as workers_heard
 from observatory.storage.reprocess_jobs import Job, JobStatus
 from observatory.storage.session import Database
+from observatory.words import counted
 from service.filters import FrameFilters
 from workers.app import make_app
 from workers.dispatcher import Dispatcher
@@ -66,7 +67,7 @@ def run_reprocess(settings: Settings, wanted: Wanted) -> int:
     check_instrument(db, settings, choice.instrument)
     families = None if wanted.model is None else families_of(settings, wanted.model)
     if wanted.is_dry_run:
-        typer.echo(f"{reprocess_jobs.count(db, choice.as_filter, families)} frames")
+        typer.echo(counted(reprocess_jobs.count(db, choice.as_filter, families), "frame"))
         return 0
     job = reprocess_jobs.same_as(db, choice.as_filter, wanted.model)
     if job is None:
@@ -78,9 +79,11 @@ def run_reprocess(settings: Settings, wanted: Wanted) -> int:
             families=families,
             now=datetime.now(UTC),
         )
-        typer.echo(f"job {job.id}: {job.frames} frames", err=True)
+        typer.echo(f"job {job.id}: {counted(job.frames, 'frame')}", err=True)
     else:
-        typer.echo(f"job {job.id} goes on: {job.ended} of {job.frames} frames ended before", err=True)
+        typer.echo(
+            f"job {job.id} goes on: {job.ended} of {counted(job.frames, 'frame')} ended before", err=True
+        )
     return _follow(settings, db, job, wanted.workers)
 
 

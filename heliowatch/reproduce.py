@@ -27,6 +27,7 @@ from observatory.settings import Device, Settings
 from observatory.storage import catalogue, deployments, enhancements, provenance, region_catalogue
 from observatory.storage.session import Database
 from observatory.storage.texts import text_path
+from observatory.words import counted
 from workers.pipelines import Pipelines
 from workers.pipelines.base import Outcome, Pipeline, Stopwatch
 from workers.stored_frames import read_stored
@@ -104,7 +105,7 @@ def run_reproduce(
     for words in explained(allowed):
         typer.echo(f"tolerance: {words}", err=True)
     if count is not None and len(chosen) < count:
-        typer.echo(f"there are {len(chosen)} results only: all of them are computed again", err=True)
+        typer.echo(f"only {counted(len(chosen), 'result')} there: all are computed again", err=True)
     reports = []
     with progress_bars() as bars:
         bar = bars.add_task("results computed again", total=len(chosen))
@@ -332,7 +333,7 @@ def _print(reports: Sequence[Report], form: str) -> None:
     else:
         _print_table(reports)
     same = sum(report.is_reproduced for report in reports)
-    typer.echo(f"{same} of {len(reports)} results reproduced", err=True)
+    typer.echo(f"{same} of {counted(len(reports), 'result')} reproduced", err=True)
 
 
 def _as_json(report: Report) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from observatory.errors import SettingsError, UnusableInputError
 from observatory.frame import Frame
 from observatory.instruments import kind_of
 from observatory.settings import LookSettings, Settings
+from observatory.words import counted
 from workers.pairing import TimedSet, pair, tolerance_for
 from workers.products import composite
 from workers.products.composite import Channel, Levels
@@ -274,7 +275,7 @@ def _only_instrument(sources: Sequence[Source]) -> str:
 
 def _none_said(request: Request, gathered: Gathered, kept: Sequence[Source] = ()) -> str:
     if kept:
-        times = f"{len(kept)} frames of {', '.join(sorted({one.channel for one in kept}))}"
+        times = f"{counted(len(kept), 'frame')} of {', '.join(sorted({one.channel for one in kept}))}"
         return (
             f"no two channels belong together in time ({times}): widen --tolerance, or ask for one instrument"
         )
@@ -282,7 +283,8 @@ def _none_said(request: Request, gathered: Gathered, kept: Sequence[Source] = ()
     what = f"there are no frames of {name}{f' in {request.span}' if request.span != Span() else ''}"
     if gathered.errors:
         return (
-            f"{what}; {len(gathered.errors)} files cannot be used, the first: {gathered.errors[0]['error']}"
+            f"{what}; {counted(len(gathered.errors), 'file')} cannot be used, the first: "
+            f"{gathered.errors[0]['error']}"
         )
     others = ", ".join(f"{count} {why}" for why, count in gathered.left_out.items() if count)
     return f"{what}{f' ({others})' if others else ''}{f'; {gathered.known}' if gathered.known else ''}"

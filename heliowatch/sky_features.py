@@ -28,6 +28,7 @@ from observatory.errors import SettingsError
 from observatory.settings import Settings
 from observatory.storage.skies import SkyRow
 from observatory.storage.skies import features as stored_features
+from observatory.words import counted
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Tally:
             "of another time": self.elsewhen,
         }
         others = "".join(f"; {count} {words}" for words, count in told.items() if count)
-        return f"{self.kept} frames with features{others}"
+        return f"{counted(self.kept, 'frame')} with features{others}"
 
 
 def rows_of_files(settings: Settings, files: Sequence[Path], wanted: Wanted, tally: Tally) -> Iterator[Row]:

@@ -18,6 +18,7 @@ from fastapi.responses import Response
 
 from observatory import completeness
 from observatory.ledger import Count
+from observatory.words import counted
 from service import coverage
 from service.context import Context, Here
 from service.coverage import Span
@@ -73,7 +74,11 @@ class Cell:
             f"{number} excused by {word}" for word, number in self.count.excused.items() if number
         )
         if self.share is None:
-            came = f"{self.count.frames} frames, none expected" if self.count.frames else "nothing expected"
+            came = (
+                f"{counted(self.count.frames, 'frame')}, none expected"
+                if self.count.frames
+                else "nothing expected"
+            )
             return ", ".join(filter(None, [came, excuses]))
         told = f"{self.count.usable} of {self.count.expected} expected frames usable, {self.count.missing} missing"
         return ", ".join(filter(None, [told, excuses]))

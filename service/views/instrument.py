@@ -14,6 +14,7 @@ from fastapi.responses import Response
 
 from observatory.storage import catalogue, events, instrument_facts
 from observatory.storage.instrument_facts import STEPS, Stage
+from observatory.words import counted
 from service.context import Context, Here
 from service.metrics import utc_now
 from service.newest import newest
@@ -193,7 +194,7 @@ def _bin(row: Mapping[str, Any], start: datetime, end: datetime, bin_s: int) -> 
     left = max(0.0, _x(since, start, end))
     right = min(float(_WIDTH), _x(since + timedelta(seconds=bin_s), start, end))
     told = (
-        f"from {since:%Y-%m-%d %H:%M}: {row['frames']} frames, {row['degraded']} degraded, "
+        f"from {since:%Y-%m-%d %H:%M}: {counted(row['frames'], 'frame')}, {row['degraded']} degraded, "
         f"scores {row['score_min']:.2f} to {row['score_max']:.2f}, mean {row['score']:.2f}"
     )
     top, bottom, mean = (_y(row[name]) for name in ("score_max", "score_min", "score"))

@@ -16,6 +16,7 @@ from observatory.analysis import SkyClass
 from observatory.storage import events, night_catalogue
 from observatory.storage.night_catalogue import Neighbours, NightFilter
 from observatory.storage.nights import WorkStatus
+from observatory.words import counted
 from service.context import Context, Here
 from service.filters import MAX_ID
 from service.metrics import utc_now
@@ -105,7 +106,7 @@ class Shown:
         said = [f"{number} {name}" for name, number in self.classes]
         onsets = [f"{one['time']:%H:%M}" for one in self.onsets]
         parts = [
-            f"{self.night['frames']} frames from {self.first:%H:%M} to {self.last:%H:%M} UTC",
+            f"{counted(self.night['frames'], 'frame')} from {self.first:%H:%M} to {self.last:%H:%M} UTC",
             ", ".join(said) if said else "none could be judged",
             f"onset at {' and '.join(onsets)}" if onsets else "no onset",
         ]

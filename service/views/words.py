@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from observatory.nights import night_of
+from observatory.words import lasting, seconds
 
 _YEAR_S = 31_557_600  # Julian, as IAU counts
 _AGES = (
@@ -80,21 +81,6 @@ def exact_share(value: float) -> str:
     return f"{min(max(100 * value, 0.1), 99.9):.1f} %"
 
 
-def lasting(value: float) -> str:
-    """Length of time in its two largest units, such as ``7 min``, ``2 h 5 min``, ``3 d 4 h``."""
-    if value < 60:
-        return seconds(max(value, 0.0))
-    whole = round(value)
-    units = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
-    place = next(number for number, (_, size_s) in enumerate(units) if whole >= size_s)
-    parts = []
-    for unit, size_s in units[place : place + 2]:
-        count, whole = divmod(whole, size_s)
-        if count:
-            parts.append(f"{count} {unit}")
-    return " ".join(parts)
-
-
 def grouped(value: int) -> str:
     """Whole number with its thousands apart (a thin space that does not break)."""
     return f"{value:,}".replace(",", "\u202f")
@@ -108,15 +94,6 @@ def size(count: int) -> str:
             return f"{value:.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     return f"{value:.1f} GB"
-
-
-def seconds(value: float) -> str:
-    """Duration with a fitting precision."""
-    if value < 1e-3:
-        return f"{value * 1e6:.3g} µs"
-    if value < 1:
-        return f"{value * 1e3:.3g} ms"
-    return f"{value:.0f} s" if value >= 10 else f"{value:.2f} s"
 
 
 def printable(name: str) -> str:

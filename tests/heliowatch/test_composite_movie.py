@@ -179,7 +179,7 @@ def test_other_frames_in_a_folder_are_passed_over_and_refused_when_named(run: Ru
     (folder / ".aia.fits.part").write_bytes(b"half")
     ended = run("composite", folder, "--out", out, "--size", 256, "--format", "json")
     assert (ended.code, len(ended.lines)) == (0, 1)
-    assert "1 frames passed over that the look aia does not show: kso-halpha" in ended.err
+    assert "1 frame passed over that the look aia does not show: kso-halpha" in ended.err
     ended = run("composite", folder, stranger, "--out", out, "--size", 256, "--format", "json")
     assert ended.code == 1
     (refused,) = [line["error"] for line in ended.lines if "error" in line]
@@ -204,7 +204,7 @@ def test_an_empty_folder_and_one_of_other_things_are_said(run: Run, folder: Path
     kso_frame(folder)
     ended = run("composite", folder, "--out", out)
     assert ended.code == 1
-    assert "none of 1 frames is of aia-304, aia-171, aia-193" in ended.out
+    assert "none of 1 frame is of aia-304, aia-171, aia-193" in ended.out
     assert run("composite", folder / "nowhere", "--out", out).code == 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import orjson
@@ -48,7 +48,13 @@ def test_the_ledger_is_printed_for_people_and_for_programs(db: Database) -> None
     assert [hour["missing"] for hour in hours] == ["0", "7", "0"]
     gap = orjson.loads(run("coverage", *span, "--gaps", "--format", "json"))
     assert (gap["start"], gap["frames_lost"], gap["state"]) == ("2026-06-01T07:40:00Z", 7, "missing")
-    assert "0:07:00" in run("coverage", "--date", "2026-06-01", "--gaps")
+    assert "7 min" in run("coverage", "--date", "2026-06-01", "--gaps")
+
+
+def test_how_late_an_archive_came_is_told_in_years(db: Database) -> None:
+    times = DAY.timestamp() + 60.0 * np.arange(180)
+    put(db, "old", times, received_at=DAY + timedelta(days=4100, minutes=2))
+    assert "11 y 82 d" in run("coverage", "--date", "2026-06-01", "--instrument", "old")
 
 
 def test_a_year_is_told_with_all_its_digits(db: Database) -> None:

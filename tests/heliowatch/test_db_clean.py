@@ -39,8 +39,8 @@ def test_a_frames_pictures_stay_and_strays_go(run: Run, settings: Settings, tmp_
     files.write(b"what nobody names", ".jpg")
     assert run("db", "clean").out == f"0 files removed, 0.0 MB; {len(pictures) + 1} stay\n"
     age(settings.product_dir)
-    assert run("db", "clean", "--dry-run").out.startswith("1 files would go")
-    assert run("db", "clean").out.startswith("1 files removed")
+    assert run("db", "clean", "--dry-run").out.startswith("1 file would go")
+    assert run("db", "clean").out.startswith("1 file removed")
     assert sorted(files.walk()) == sorted(pictures)
 
 

@@ -26,7 +26,7 @@ def test_scores_causes_and_times_of_a_day_are_summed_up(client: TestClient, tele
     page = client.get("/instrument/kso-halpha").text
     assert "Monday 1 June 2026" in page and "50.0 % clear" in page
     assert f'href="/frame/{good}"' in page and f'href="/frame/{bad}"' in page
-    assert "1 frames from 0.10; 1 frames from 0.95;" in page
+    assert "1 frame from 0.10; 1 frame from 0.95;" in page
     assert re.search(r"<span>cloud</span>.*?>1</span>", page, re.DOTALL)
     assert "worked on" in page and "in all" in page
     week = client.get("/instrument/kso-halpha?span=7d").text
@@ -86,7 +86,7 @@ def test_the_calendar_says_what_of_each_day_was_usable(
 def test_days_without_a_cadence_say_how_many_frames_came(client: TestClient, telescope: Telescope) -> None:
     telescope.observe(0.97, date_obs=DAY)
     page = client.get("/calendar?month=2026-06&instrument=").text
-    assert "Monday 1 June 2026: 1 frames, none expected" in page
+    assert "Monday 1 June 2026: 1 frame, none expected" in page
     assert client.get("/calendar?month=9999-99&instrument=nobody").status_code == 200
 
 
