@@ -24,6 +24,8 @@ from starlette.concurrency import run_in_threadpool
 from observatory.errors import StorageUnavailableError
 from observatory.storage import events
 from observatory.storage.session import Database
+from service.formats import iso_z
+from service.metrics import utc_now
 
 _log = structlog.get_logger()
 
@@ -56,6 +58,11 @@ def notice(facts: dict[str, Any], seq: int | None = None) -> bytes:
     """Write an event of the stream itself."""
     number = None if seq is None else str(seq)
     return format_sse_event(data_str=orjson.dumps(facts).decode(), event="status", id=number)
+
+
+def _pulse(seq: int | None = None) -> bytes:
+    """What time it is, for pages: they hear no comments, and their clocks may be wrong."""
+    return notice({"now": iso_z(utc_now())}, seq)
 
 
 def encode(event: events.Event) -> Encoded:
@@ -183,7 +190,12 @@ class EventStream:
         changed.set()
 
     async def listen(
-        self, after: int | None, instrument: str | None, is_good: IsGood | None = None
+        self,
+        after: int | None,
+        instrument: str | None,
+        is_good: IsGood | None = None,
+        *,
+        with_pulse: bool = False,
     ) -> AsyncIterator[bytes]:
         """Yield what is newer than event ``after`` (None: than now), until the service stops.
 
@@ -191,16 +203,18 @@ class EventStream:
         ----------
         is_good : callable or None
             Asked every few seconds; when it says no, the stream ends.
+        with_pulse : bool
+            Whether the time is told at the beginning and after each silence, as a `status` event.
         """
         self.listeners += 1
         try:
             position = self._last if after is None else after
-            yield b": heliowatch\n" + format_sse_event(retry=_RETRY_MS)
+            yield b": heliowatch\n" + format_sse_event(retry=_RETRY_MS) + (_pulse() if with_pulse else b"")
             if after is not None:
                 position, told = await self._reconcile(after)
                 if told:
                     yield told
-            async for chunk in self._stream_from(position, instrument, is_good):
+            async for chunk in self._stream_from(position, instrument, is_good, with_pulse=with_pulse):
                 yield chunk
         except StorageUnavailableError as error:
             _log.warning("event_stream_cut", error=str(error))  # the client comes back with its last id
@@ -208,7 +222,7 @@ class EventStream:
             self.listeners -= 1
 
     async def _stream_from(
-        self, position: int, instrument: str | None, is_good: IsGood | None
+        self, position: int, instrument: str | None, is_good: IsGood | None, *, with_pulse: bool
     ) -> AsyncIterator[bytes]:
         assert self._changed is not None
         clock = asyncio.get_running_loop().time
@@ -239,7 +253,8 @@ class EventStream:
             if now >= silent_at:
                 # An id alone moves the browser's Last-Event-ID on past what a filter left out.
                 silent_at = now + self._keep_alive_s
-                yield KEEPALIVE_COMMENT + format_sse_event(id=str(position))
+                silence = _pulse(position) if with_pulse else format_sse_event(id=str(position))
+                yield KEEPALIVE_COMMENT + silence
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(silent_at if is_good is None else min(silent_at, check_at)):

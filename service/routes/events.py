@@ -40,6 +40,9 @@ class EventQuery(BaseModel):
         None, ge=0, le=MAX_ID, description="number of the last event seen; 0 for all kept"
     )
     instrument: InstrumentName | None = Field(None, description="name of one instrument")
+    pulse: bool = Field(
+        False, description="tell the time at the beginning and after each silence: `status` with `now`"
+    )
 
 
 @router.get("/events", responses=_STREAM, response_class=Response)
@@ -57,6 +60,7 @@ async def stream_events(
 
     A client that reads nothing for a while, or falls far behind, is told so by a `status` event with
     `dropped: true` and let go; it comes back with the last number it saw. A stream ends when its key does.
+    With `pulse` no 15 s pass without an event, so that one who hears no comments knows that the stream lives.
 
     A `result` tells of one frame (with `regions` where they were looked for) or, with `composite` alone,
     of a composite.
@@ -73,7 +77,7 @@ async def stream_events(
     identity = await identify(request, here)
     is_good = partial(here.keyring.is_still_good, identity) if identity.is_known else None
     headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    chunks = here.stream.listen(after, query.instrument, is_good)
+    chunks = here.stream.listen(after, query.instrument, is_good, with_pulse=query.pulse)
     return Listening(chunks, headers, patience_s=here.settings.service.listener_patience_s)
 
 

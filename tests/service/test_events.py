@@ -291,6 +291,22 @@ def test_silence_is_filled_and_moves_the_id_on(app: FastAPI, telescope: Telescop
 
 
 @on_sqlite
+def test_who_asks_for_a_pulse_hears_the_time_at_once_and_after_each_silence(
+    app: FastAPI, telescope: Telescope, db: Database, eventually: Wait
+) -> None:
+    app.state.context = replace(app.state.context, stream=EventStream(db, keep_alive_s=0.1))
+    with in_thread(app) as address:
+        telescope.receive()
+        with listening(address, "?after=0&instrument=other&pulse=true") as listener:
+            eventually(lambda: len(listener.heard) >= 2, "no pulse was felt")
+            first, second = listener.heard[:2]
+    assert (first["event"], second["event"]) == ("status", "status")
+    assert "id" not in first and second["id"] == 1  # what a filter left out is passed
+    told = [datetime.fromisoformat(one["data"]["now"]) for one in (first, second)]
+    assert told[0] < told[1] <= datetime.now(UTC)
+
+
+@on_sqlite
 @pytest.mark.parametrize("query", ["?after=-1", "?after=x", "?since=1", "?instrument=%00"])
 def test_a_wrong_parameter_is_refused_before_the_stream(client: TestClient, query: str) -> None:
     assert client.get(f"/api/v1/events{query}").status_code == 422
