@@ -220,9 +220,9 @@ class Telescope:
 
 
 @contextmanager
-def in_thread(app: FastAPI) -> Iterator[str]:
-    """Serve an app for real, on a free port; yields its address."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+def in_thread(app: FastAPI, port: int = 0) -> Iterator[str]:
+    """Serve an app for real, on a free port unless one is given; yields its address."""
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
     deadline = time.monotonic() + 10

@@ -3,8 +3,6 @@
 
 (() => {
   const main = document.querySelector("main.alerts");
-  let last = main.dataset.seq;
-  let waits = false;
 
   function isInUse() {
     const fields = [...document.querySelectorAll(".alerts form[method=post] input")];
@@ -13,25 +11,16 @@
       || fields.some((one) => one.value !== one.defaultValue);
   }
 
-  function renew() {
-    waits = false;
+  async function renew() {
     const news = document.getElementById("news");
+    const isPlain = location.pathname === `${main.dataset.base}/alerts`;
+    const address = isPlain ? location.href : news.querySelector("a").href; // a refused form is not sent again
+    await Link.fetched(address); // so that no browser's error takes the page's place
     if (isInUse()) news.hidden = false;
-    else if (location.pathname === `${main.dataset.base}/alerts`) location.reload();
-    else location.replace(news.querySelector("a").href); // a form was refused: reloading would send it again
+    else if (isPlain) location.reload();
+    else location.replace(address);
   }
 
-  function listen() {
-    const source = new EventSource(`${main.dataset.base}/api/v1/events?after=${last}`);
-    source.onerror = () => {
-      if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000); // it gave up; we do not
-    };
-    source.addEventListener("alert", (event) => {
-      last = event.lastEventId || last;
-      if (!waits) setTimeout(renew, Math.max(500, 3000 - performance.now())); // one look for many of a storm
-      waits = true;
-    });
-  }
-
-  listen();
+  const later = () => Link.soon("page", 3000, renew); // one look for many of a storm
+  Link.listen(main.dataset, { alert: later, missed: later });
 })();

@@ -96,23 +96,10 @@
 
   // ---- news ----
 
-  let last = main.dataset.seq;
-
-  function listen() {
-    const source = new EventSource(`${main.dataset.base}/api/v1/events?after=${last}`);
-    source.onerror = () => {
-      if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000); // it gave up; we do not
-    };
-    for (const type of ["result", "frame"]) {
-      source.addEventListener(type, (event) => {
-        last = event.lastEventId || last;
-        if (String(JSON.parse(event.data).id) === main.dataset.frame) document.getElementById("news").hidden = false;
-      });
-    }
-    addEventListener("pagehide", () => source.close());
-  }
+  const tell = () => { document.getElementById("news").hidden = false; };
+  const ofThis = ({ id }) => { if (String(id) === main.dataset.frame) tell(); };
 
   if (picture) begin();
   Panel.restore();
-  listen();
+  Link.listen({ base: main.dataset.base, seq: main.dataset.seq }, { result: ofThis, frame: ofThis, missed: tell });
 })();

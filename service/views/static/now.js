@@ -11,31 +11,14 @@
 
   // ---- pieces of the page, fetched again ----
 
-  const timers = new Map();
-
-  /** Run `work` now, and at most once in `pauseMs` for the same `key`. */
-  function soon(key, pauseMs, work) {
-    const timer = timers.get(key) || { last: 0, id: 0 };
-    timers.set(key, timer);
-    if (timer.id) return;
-    const wait = Math.max(0, timer.last + pauseMs - performance.now());
-    timer.id = setTimeout(() => {
-      timer.id = 0;
-      timer.last = performance.now();
-      work();
-    }, wait);
-  }
-
+  const { soon } = Link;
   const running = new Map();
 
   /** Fetch a piece anew; requests for one piece wait for each other, those for others run beside it. */
   function replace(path, id, select) {
     const mine = (running.get(id) || Promise.resolve()).then(() => {
       const target = $(id); // only now: what was asked before has replaced it
-      if (!target) return undefined;
-      // A source of its own: htmx keeps but one waiting request for each source.
-      const how = { source: target, target, swap: "outerHTML", ...(select ? { select } : {}) };
-      return htmx.ajax("GET", page.base + path, how);
+      return target ? Link.replace(page.base + path, target, select) : undefined;
     });
     running.set(id, mine.catch(() => undefined));
     return mine;
@@ -58,7 +41,6 @@
     for (const one of document.querySelectorAll(".tile")) {
       one.classList.toggle("current", one.dataset.instrument === page.instrument);
     }
-    tick();
   }
 
   const QUIET_MS = 15000;
@@ -67,8 +49,7 @@
   function lookAgain() {
     if (document.hidden || $("live").dataset.state !== "live") return;
     for (const one of document.querySelectorAll(".tile[data-instrument]")) {
-      const timer = timers.get(`tile ${one.dataset.instrument}`);
-      if (!timer || performance.now() - timer.last >= QUIET_MS) tile(one.dataset.instrument);
+      if (Link.since(`tile ${one.dataset.instrument}`) >= QUIET_MS) tile(one.dataset.instrument);
     }
     firing();
   }
@@ -260,61 +241,18 @@
     else wholePage();
   }
 
-  let source = null;
-
-  function listen() {
-    source = new EventSource(`${page.base}/api/v1/events?after=${page.seq}`);
-    source.onopen = () => state("live", "live");
-    source.onerror = () => {
-      state("lost", "reconnecting");
-      if (source.readyState === EventSource.CLOSED) setTimeout(listen, 5000); // it gave up; we do not
-    };
-    const on = (type, act) => source.addEventListener(type, (event) => {
-      if (event.lastEventId) page.seq = event.lastEventId;
-      act(JSON.parse(event.data));
-    });
-    on("result", onResult);
-    on("frame", onFrame);
-    on("alert", firing);
-    on("status", (status) => status.missed && wholePage());
-  }
-
-  function state(name, word) {
-    $("live").dataset.state = name;
-    $("live-word").textContent = word;
-  }
-
-  // ---- time ----
-
-  function age(s) {
-    if (s >= 63115200) return `${Math.floor(s / 31557600)} y`;
-    if (s >= 172800) return `${Math.floor(s / 86400)} d`;
-    if (s >= 7200) return `${Math.floor(s / 3600)} h`;
-    if (s >= 120) return `${Math.floor(s / 60)} min`;
-    return `${Math.max(0, Math.floor(s))} s`;
-  }
-
-  function tick() {
-    const now = new Date();
-    $("clock").firstChild.data = now.toISOString().slice(11, 19);
-    for (const time of document.querySelectorAll("time[data-age]")) {
-      time.textContent = age((now - Date.parse(time.dateTime)) / 1000);
-    }
-  }
-
   // ---- beginning, and beginning again after the whole page was replaced ----
 
   function begin() {
     const data = $("now").dataset;
     page = {
-      base: data.base, seq: page ? page.seq : data.seq, instrument: data.instrument, pinned: data.pinned,
+      base: data.base, instrument: data.instrument, pinned: data.pinned,
       start: Number(data.start), end: Number(data.end),
     };
     points = $("points") ? JSON.parse($("points").textContent) : { t: [], score: [], bad: [], id: [] };
     chosen = $("frame") ? Number($("frame").dataset.frame) : null;
     drawChart();
     Panel.restore();
-    tick();
   }
 
   document.addEventListener("keydown", onKey);
@@ -334,12 +272,10 @@
     if (plot) plot.setSize({ width: $("chart").clientWidth, height: $("chart").clientHeight });
   }));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawChart);
-  addEventListener("pagehide", () => source && source.close());
-  addEventListener("pageshow", (event) => event.persisted && location.reload());
 
   begin();
-  listen();
-  setInterval(tick, 1000);
+  const { base, seq } = $("now").dataset;
+  Link.listen({ base, seq }, { result: onResult, frame: onFrame, alert: firing, missed: wholePage });
   setInterval(lookAgain, QUIET_MS);
   document.addEventListener("visibilitychange", lookAgain);
 })();
