@@ -248,6 +248,19 @@ def test_outlines_lie_on_the_picture_and_are_switched_by_key_and_kept_in_the_add
     assert second > first
 
 
+@pytest.mark.parametrize("mode", ["light", "dark", "red"])
+def test_outlines_are_seen_over_the_picture_in_every_light(
+    telescope: Telescope, open_page: Callable[..., Any], mode: str
+) -> None:
+    coronal(telescope)
+    page = open_page(f"/?mode={mode}")
+    page.wait_for_selector("#live[data-state=live]")
+    picture = page.locator(".picture")
+    with_holes = picture.screenshot()
+    page.click(".switchable.ch")
+    assert picture.screenshot() != with_holes
+
+
 def test_regions_and_composites_appear_without_a_reload(
     telescope: Telescope, open_page: Callable[..., Any]
 ) -> None:
