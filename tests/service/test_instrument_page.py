@@ -29,6 +29,7 @@ def test_scores_causes_and_times_of_a_day_are_summed_up(client: TestClient, tele
     assert "1 frame from 0.10; 1 frame from 0.95;" in page
     assert re.search(r"<span>cloud</span>.*?>1</span>", page, re.DOTALL)
     assert "worked on" in page and "in all" in page
+    assert "<span>0.75</span>" in page and "Frames by score" in page  # scales, and what they are of
     week = client.get("/instrument/kso-halpha?span=7d").text
     assert "66.7 % clear" in week and "2026-05-26 to 2026-06-01" in week
 

@@ -142,7 +142,7 @@
     plot = new uPlot({
       width: room.clientWidth,
       height: room.clientHeight,
-      padding: [10, 12, 0, 0],
+      padding: [10, 20, 0, 0],
       tzDate: (t) => uPlot.tzDate(new Date(t * 1000), "Etc/UTC"),
       scales: { x: { time: true, range }, y: { range: [-0.04, 1.04] } },
       axes: [
