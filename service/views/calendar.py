@@ -66,6 +66,12 @@ class Cell:
         return "excused" if sum(self.count.excused.values()) else "extra" if self.count.frames else "quiet"
 
     @property
+    def came(self) -> str:
+        """How many frames came, short enough for a cell."""
+        number = self.count.frames
+        return f"{number} ×" if number < 1000 else f"{number / 1000:.0f}k ×"
+
+    @property
     def words(self) -> str:
         """What it says in words."""
         if self.is_future:

@@ -159,7 +159,7 @@ def sky_words(sky: Mapping[str, Any]) -> dict[str, str]:
         rest.append(f"aurora {share(sky['aurora_probability'])}")
     if sky["cloud_cover"] is not None:
         rest.append(f"cloud {share(sky['cloud_cover'])}")
-    return {"word": sky["sky_class"], "rest": ", ".join(rest)}
+    return {"word": sky["sky_class"], "rest": ", ".join(rest).replace(" %", "\u00a0%")}
 
 
 FILTERS = {

@@ -6,6 +6,7 @@ import html
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from observatory.access import Scope
 from observatory.settings import Settings
 from observatory.storage import acknowledgements, alert_catalogue, audit, silences
 from observatory.storage.session import Database
+from service.main import create_app
 from tests.service.access import bearer, make_key
 from tests.service.alarms import Alarms
 from tests.service.telescope import on_sqlite
@@ -189,3 +191,14 @@ def test_the_table_of_what_is_over_holds_what_the_page_lists(client: TestClient,
         answer = client.get(html.unescape(link[1]))
         assert answer.status_code == 200, answer.text
         assert len(answer.text.splitlines()) - 1 == wanted, query
+
+
+def test_who_watches_nothing_is_not_told_that_nothing_fires(
+    client: TestClient, settings: Settings, db: Database, tmp_path: Path
+) -> None:
+    assert "nothing is watched" in shown(client) and "nothing fires" not in shown(client)
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("[]")
+    alerts = settings.alerts.model_copy(update={"rules": rules})
+    with TestClient(create_app(settings.model_copy(update={"alerts": alerts}), db)) as watching:
+        assert "nothing fires" in shown(watching) and "nothing is watched" not in shown(watching)

@@ -292,3 +292,11 @@ def test_a_configured_camera_that_never_sent_anything_is_on_the_page(
         page = client.get("/coverage?day=2026-06-01").text
     assert "Where it stands is not known" in page
     assert "roof" in page and "1\u202f440" in page
+
+
+@on_sqlite
+def test_nothing_is_counted_against_a_cadence_that_nobody_knows(client: TestClient, db: Database) -> None:
+    put(db, "aia-193", DAY.timestamp() + 6 * 3600 + 60.0 * np.arange(3))
+    page = client.get("/coverage?day=2026-06-01").text
+    assert "too few frames to say how many were expected" in page
+    assert "<dt>Came</dt><dd>3</dd>" in page and "<dt>Usable</dt>" not in page

@@ -55,6 +55,9 @@ def test_a_model_is_shown_with_all_that_speaks_against_it(
     client: TestClient, telescope: Telescope, db: Database
 ) -> None:
     assert "No worker is alive" in client.get("/models").text
+    telescope.observe()
+    page = client.get("/models").text
+    assert "runs nowhere now" in page and "In results</dt>" in page
     watched(db, telescope)
     page = client.get("/models").text
     assert "1 process, CPU" in page and "ships with the software" in page

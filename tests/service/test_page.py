@@ -175,6 +175,8 @@ def test_a_tile_tells_how_many_go_first_while_workers_work(
     assert "waiting, 2 before it: 3" in client.get("/").text
     assert frames.claim(db, ids[-1], "w", datetime.now(UTC))
     assert "in work for 3" in client.get("/").text
+    workers.sign_off(db, "w")
+    assert "waiting for a worker: 3" in client.get("/").text  # whoever had it will not end it
 
 
 @on_sqlite
