@@ -12,7 +12,7 @@ from kombu import Exchange, Queue
 from observatory.instruments import families
 from observatory.settings import Settings
 from observatory.storage.frames import Priority
-from workers import embedded_queue
+from workers import embedded_queue, redis_queue
 
 PROCESS_FRAME = "heliowatch.process_frame"
 COMPOSE = "heliowatch.compose_set"
@@ -70,7 +70,7 @@ def make_app(settings: Settings) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
-        broker_transport=embedded_queue.TRANSPORT if settings.is_embedded else None,
+        broker_transport=_transport(settings),
         broker_transport_options=_transport_options(settings),
         broker_pool_limit=2,
         task_publish_retry=False,
@@ -85,6 +85,12 @@ def make_app(settings: Settings) -> Celery:
     )
     app.set_default()  # for threads that only send: what is current belongs to one thread
     return app
+
+
+def _transport(settings: Settings) -> str | None:
+    if settings.is_embedded:
+        return embedded_queue.TRANSPORT
+    return redis_queue.TRANSPORT if settings.broker_url.startswith(("redis:", "rediss:")) else None
 
 
 def _transport_options(settings: Settings) -> dict[str, object]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from redis import Redis
+from sqlalchemy import text
 
 import migrations
 from models.runtime import Runtime
@@ -168,8 +169,6 @@ def test_live_frames_go_before_an_archives(
 
 def cut_connections(db: Database) -> None:
     """End every session of the database but this one, as a restart of Postgres does."""
-    from sqlalchemy import text
-
     with db.write() as connection:
         connection.execute(
             text(
@@ -237,6 +236,40 @@ def test_a_worker_told_to_stop_amid_messages_does_not_wait_for_those_it_gave_up(
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_worker_goes_on_when_redis_was_away_while_its_frames_ended(
+    production: Settings,
+    db: Database,
+    incoming: Path,
+    tmp_path: Path,
+    redis_server: RedisServer,
+    eventually: Callable[..., None],
+):
+    # Redis cannot be told that they are done: their places with the worker must become free all the same.
+    for number in range(6):
+        (incoming / f"themis{number:02d}.pgm").write_bytes(pgm_bytes([np.full((64, 64), number, np.uint16)]))
+    ingest(production, db, incoming)
+    line, environment = command(production, "worker", "--processes", "2")
+    said = tmp_path / "worker.log"
+    with db.write() as connection, said.open("wb") as log:
+        connection.execute(text("LOCK TABLE frames IN SHARE MODE"))  # nobody can claim a frame
+        process = subprocess.Popen(line, env=environment, stderr=log)
+        eventually(lambda: _waiting_for_frames(db) == 2, "the worker took no frames", 60)
+        redis_server.kill()
+    try:
+        eventually(lambda: said.read_text().count("Couldn't ack") == 2, "Redis was told after all", 60)
+        redis_server.start()
+        eventually(lambda: catalogue.counts(db)["done"] == 6, "the worker stands still", 60)
+    finally:
+        process.terminate()
+        process.wait(timeout=20)
+
+
+def _waiting_for_frames(db: Database) -> int:
+    with db.read() as connection:
+        waiting = text("SELECT count(*) FROM pg_locks WHERE relation = 'frames'::regclass AND NOT granted")
+        return int(connection.execute(waiting).scalar_one())
 
 
 def test_a_worker_on_the_embedded_queue_refuses_to_start(production: Settings):
