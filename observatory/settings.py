@@ -85,7 +85,9 @@ class WorkerSettings(BaseModel, extra="forbid"):
     max_attempts: int = Field(default=5, ge=1)
     heartbeat_s: float = Field(default=3.0, gt=0)
     lease_s: float = Field(default=12.0, gt=0, description="silence after which a worker counts as dead")
-    metrics_port: int | None = Field(default=None, description="port of the worker's own /metrics")
+    metrics_port: int | None = Field(
+        default=None, ge=1, le=65535, description="port of the own /metrics of a `worker` or `ingest`"
+    )
 
 
 class SweeperSettings(BaseModel, extra="forbid"):

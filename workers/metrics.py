@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, start_http_server
 from prometheus_client.multiprocess import MultiProcessCollector
+
+from observatory.errors import SettingsError
 
 _LATENCY_BUCKETS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 1800)
 _STAGE_BUCKETS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 60)
@@ -48,10 +50,21 @@ inference_duration = Histogram(
 
 
 def serve(port: int, host: str = "") -> None:
-    """Answer ``/metrics`` on a port of this process, for all processes that share the folder."""
+    """Answer ``/metrics`` on a port of this process, for all processes that share the folder.
+
+    Raises
+    ------
+    SettingsError
+        When another process has the port, or this one may not take it.
+    """
+    registry = REGISTRY
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)
+    try:
         start_http_server(port, addr=host or "0.0.0.0", registry=registry)
-    else:
-        start_http_server(port, addr=host or "0.0.0.0")
+    except OSError as error:
+        raise SettingsError(
+            f"worker.metrics_port: cannot answer on port {port}: {error.strerror or error}; of several `ingest` and "
+            "`worker` on one machine each needs a port of its own (HELIOWATCH_WORKER__METRICS_PORT=…)"
+        ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from sqlalchemy import text
 
 import migrations
 from models.runtime import Runtime
-from observatory.errors import ProviderUnavailableError, StorageUnavailableError
+from observatory.errors import ProviderUnavailableError, SettingsError, StorageUnavailableError
 from observatory.settings import Settings
 from observatory.storage import catalogue, events
 from observatory.storage import workers as heartbeats
@@ -26,7 +27,7 @@ from observatory.storage.frames import Priority, Task
 from observatory.storage.session import Database
 from tests.making import kso_frame, pgm_bytes
 from tests.servers import PostgresServer, RedisServer
-from workers import tasks
+from workers import metrics, tasks
 from workers.app import make_app
 from workers.ingester import Ingester
 from workers.publisher import Publisher
@@ -285,6 +286,13 @@ def test_a_worker_on_an_old_schema_refuses_to_start(production: Settings, postgr
     ended = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 2
     assert "heliowatch db upgrade" in ended.stderr
+
+
+def test_a_metrics_port_that_another_process_has_is_one_line_and_no_traceback():
+    with socket.create_server(("", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(SettingsError, match=f"worker.metrics_port: .* {port}: Address already in use"):
+            metrics.serve(port)
 
 
 def test_a_worker_told_to_use_a_gpu_that_is_not_given_refuses_to_start_and_says_why(production: Settings):
