@@ -47,7 +47,10 @@ Store = Annotated[
 ]
 Output = Annotated[TableFormat, typer.Option("--format", "-f", help="table, or json for programs")]
 Magnetometer = Annotated[
-    list[Path], typer.Option("--magnetometer", "-m", help="IAGA-2002 file of the station; once for each")
+    list[Path],
+    typer.Option(
+        "--magnetometer", "-m", help="IAGA-2002 file of the station, once for each; or a folder of them"
+    ),
 ]
 Threshold = Annotated[float, typer.Option(min=0, help="nT from which a disturbance is a storm")]
 Tolerance = Annotated[float, typer.Option(min=0, help="seconds between a frame and its measurement at most")]

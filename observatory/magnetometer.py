@@ -116,20 +116,23 @@ def read_iaga2002(path: Path) -> MagneticSeries:
 def read_many(paths: Sequence[Path]) -> MagneticSeries:
     """Read the files of one station into one series; where several tell of a time the last named counts.
 
+    Of a folder all files are meant, by name, but for hidden ones.
+
     Raises
     ------
     UnreadableFileError
         When a file is none, or they are of several stations, or some are simulated and some are not.
     """
-    if not paths:
+    files = [file for path in paths for file in (_files_in(path) if path.is_dir() else [path])]
+    if not files:
         raise UnreadableFileError("no magnetometer file is named: name IAGA-2002 files of one station")
-    parts = [read_iaga2002(path) for path in paths]
+    parts = [read_iaga2002(path) for path in files]
     first = parts[0]
-    for part, path in zip(parts, paths, strict=True):
+    for part, path in zip(parts, files, strict=True):
         if part.station != first.station:
-            raise UnreadableFileError(f"{path} is of {part.station}, {paths[0]} of {first.station}: name one")
+            raise UnreadableFileError(f"{path} is of {part.station}, {files[0]} of {first.station}: name one")
         if part.is_simulated != first.is_simulated:
-            raise UnreadableFileError(f"{path} and {paths[0]}: only one is simulated; never mix them")
+            raise UnreadableFileError(f"{path} and {files[0]}: only one is simulated; never mix them")
     times, values = (
         np.concatenate([getattr(part, name) for part in parts]) for name in ("times_s", "xyz_nt")
     )
@@ -137,6 +140,10 @@ def read_many(paths: Sequence[Path]) -> MagneticSeries:
     kept = order[np.append(np.diff(times[order]) > 0, True)] if times.size else order
     x, y, z = values[kept].T
     return replace(first, times_s=times[kept], x_nt=x, y_nt=y, z_nt=z)
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
 
 
 def write_iaga2002(path: Path, series: MagneticSeries, *, source: str = "Heliowatch") -> None:

@@ -176,6 +176,21 @@ def test_stations_are_not_mixed_and_simulated_files_not_with_measured_ones(tmp_p
         read_many([])
 
 
+def test_a_folder_means_the_files_in_it(tmp_path: Path) -> None:
+    folder = tmp_path / "magnetometer"
+    folder.mkdir()
+    whole = series(6)
+    for name, part in (("b.min", slice(3, 6)), ("a.min", slice(0, 3))):
+        times, field = whole.times_s[part], (whole.x_nt[part], whole.y_nt[part], whole.z_nt[part])
+        x, y, z = field
+        write_iaga2002(folder / name, replace(whole, times_s=times, x_nt=x, y_nt=y, z_nt=z))
+    (folder / ".sync").write_text("a copy program's own")
+    assert np.array_equal(read_many([folder]).times_s, whole.times_s)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UnreadableFileError, match="no magnetometer file"):
+        read_many([tmp_path / "empty"])
+
+
 def test_an_active_night_does_not_move_the_quiet_level() -> None:
     times = np.arange(7 * 1440) * 60.0
     x = np.full(times.size, 8000.0)
