@@ -136,6 +136,11 @@ def test_what_is_no_plain_file_is_refused_without_waiting_for_it(tmp_path: Path,
         read_file(path, LIMITS)
 
 
+def test_a_folder_in_the_place_of_a_file_is_called_one(tmp_path: Path):
+    with pytest.raises(VanishedFileError, match="it is a folder; name the files in it"):
+        read_file(tmp_path, LIMITS)
+
+
 def test_a_file_that_may_not_be_read_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = kso_frame(tmp_path)
 

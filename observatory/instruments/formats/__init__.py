@@ -60,6 +60,8 @@ def read_bytes(path: Path, limits: Limits) -> bytes:
         When it is larger than ``limits.max_file_bytes``.
     """
     try:
+        if path.is_dir():
+            raise VanishedFileError(path.name, "it is a folder; name the files in it")
         if not path.is_file():
             raise VanishedFileError(path.name, "it is not there or not a plain file")
         size = path.stat().st_size
