@@ -26,6 +26,7 @@ import structlog
 from observatory.errors import (
     DefectError,
     HeliowatchError,
+    OtherInstrumentError,
     SettingsError,
     TransientError,
     UnreadableFileError,
@@ -243,6 +244,7 @@ class Ingester:
             is_whole = opened.container.is_final and not is_cut and candidate.closed_at is not None
             if not is_whole and self._must_rest(candidate, is_broken=is_cut):
                 return None
+            self._check_camera(opened)
             rows = list(self._rows(path, candidate, digest, len(data), opened))
         except UnusableInputError as error:
             if isinstance(error, UnreadableFileError) and self._must_rest(candidate, is_broken=True):
@@ -263,6 +265,12 @@ class Ingester:
         remaining = candidate.since + rest_s - time.monotonic()
         candidate.due = time.monotonic() + min(max(remaining, 0.01), ingest.rest_s)
         return remaining > 0
+
+    def _check_camera(self, opened: Opened) -> None:
+        """Refuse a frame that a camera of the settings cannot have made: it would be judged as what it is not."""
+        told = opened.told_otherwise
+        if told is not None and opened.instrument in self._settings.instruments:
+            raise OtherInstrumentError(told, opened.instrument, opened.known_as)
 
     def _rows(
         self, path: str, candidate: Candidate, digest: str, size: int, opened: Opened

@@ -156,6 +156,19 @@ class Opened:
         """Number of frames in the file."""
         return self.container.count
 
+    @property
+    def told_otherwise(self) -> str | None:
+        """Instrument of the same kind that the header names, where that measures something else than this one."""
+        if not self.kind.is_named_by_measurement:
+            return None
+        try:
+            told = self.kind.claim_header(
+                self.container.header(_first_usable(self.container)), self.file_name
+            )
+        except UnusableInputError:
+            return None  # a header that is in doubt: then it is as whoever named the instrument says
+        return None if told == self.known_as else told
+
     def facts(self, index: int = 0) -> Facts:
         """Header facts of one frame, its time taken from the file's when nothing else tells it.
 

@@ -39,6 +39,7 @@ class Aia(Kind):
     family = "aia"
     names = (*(f"aia-{n}" for n in _AIA_CHANNELS), *(f"suvi-{n}" for n in _SUVI_CHANNELS))
     is_coloured_for_the_eye = True
+    is_named_by_measurement = True
 
     def observing(self, instrument: str) -> Observing:
         return Observing(is_sdo=instrument.startswith("aia"))

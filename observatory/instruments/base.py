@@ -80,11 +80,14 @@ class Kind(ABC):
         Instruments of this kind that are known without configuration.
     is_coloured_for_the_eye : bool
         Whether coloured pictures are an archive's, in colours that mean a brightness: these have eight bits.
+    is_named_by_measurement : bool
+        Whether `names` say what is measured (a channel, an observable), and not where.
     """
 
     family: ClassVar[str]
     names: ClassVar[tuple[str, ...]]
     is_coloured_for_the_eye: ClassVar[bool] = False
+    is_named_by_measurement: ClassVar[bool] = False
 
     @abstractmethod
     def claim_header(self, header: Mapping[str, Any], file_name: str) -> str | None:

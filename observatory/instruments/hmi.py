@@ -54,6 +54,7 @@ class Hmi(Kind):
     family = "hmi"
     names = ("hmi-continuum", "hmi-magnetogram")
     is_coloured_for_the_eye = True
+    is_named_by_measurement = True
 
     def observing(self, instrument: str) -> Observing:
         return Observing(is_sdo=True)

@@ -16,6 +16,7 @@ MADE = (
     errors.UnknownInstrumentError("a.fits"),
     errors.NoSuchInstrumentError("hubble", ["aia-94"]),
     errors.AmbiguousInstrumentError("a.fits", ["b", "a"]),
+    errors.OtherInstrumentError("aia-304", "my-aia", "aia-193"),
     errors.MissingKeywordError("DATE-OBS", "not there"),
     errors.SchemaOutdatedError(None, "0001"),
     errors.ProviderUnavailableError("CUDAExecutionProvider", ["CPUExecutionProvider"]),

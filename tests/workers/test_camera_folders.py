@@ -9,6 +9,7 @@ from PIL import Image
 
 from observatory.settings import Settings, load_settings
 from observatory.storage.session import Database
+from tests.coronal import aia_file
 from tests.making import drop, fits_bytes, sun_picture
 from tests.workers.ingesting import Eventually, Rows, Watching, once
 from workers.watching import WatchFolder, watch_folders
@@ -31,6 +32,31 @@ def test_a_cameras_own_folder_names_its_frames_and_filters_by_pattern(
     by_name = {row["file_name"]: row["instrument"] for row in rows(home) if row["status"] == "received"}
     assert by_name == {"1.png": "my-sky", "3.png": "halpha"}
     assert next(row["family"] for row in rows(home) if row["file_name"] == "1.png") == "allsky"
+
+
+def test_a_frame_of_another_channel_in_a_cameras_folder_is_refused_and_not_judged_as_the_cameras(
+    quick: Settings, home: Database, incoming: Path, rows: Rows
+):
+    # Patterns that were forgotten: the network for 193 would find coronal holes in 304.
+    settings = load_settings(
+        data_dir=quick.data_dir, instruments={"my-aia": {"kind": "aia-193", "watch": [incoming]}}
+    )
+    for channel in (193, 304):
+        aia_file(incoming, channel, name=f"{channel}.fits")
+    once(settings, home, *watch_folders(settings))
+    found = {row["file_name"]: row for row in rows(home)}
+    assert {row["instrument"] for row in found.values()} == {"my-aia"}
+    assert (found["193.fits"]["status"], found["193.fits"]["wavelength_nm"]) == ("received", 19.3)
+    assert (found["304.fits"]["status"], found["304.fits"]["wavelength_nm"]) == ("rejected", None)
+    assert "the header says aia-304, but my-aia" in found["304.fits"]["reason"]
+
+
+def test_whoever_names_the_instrument_of_a_frame_knows_better_than_its_header(
+    quick: Settings, home: Database, incoming: Path, rows: Rows
+):
+    aia_file(incoming, 304, name="a.fits")
+    once(quick, home, WatchFolder(incoming, "aia-193"))
+    assert rows(home)[0]["status"] == "received"
 
 
 def test_two_cameras_that_write_into_one_folder_are_told_apart_by_their_patterns(
