@@ -104,7 +104,10 @@ def add_to(app: typer.Typer, load_settings: Callable[..., Settings]) -> None:
 
     @sky.command()
     def join(
-        left: Annotated[Path, typer.Argument(help="features, CSV, Parquet or IAGA-2002: its rows stay")],
+        left: Annotated[
+            Path,
+            typer.Argument(help="features, CSV, Parquet or IAGA-2002 (a file, or a folder): its rows stay"),
+        ],
         right: Annotated[Path, typer.Argument(help="the same: each row gets the nearest of these")],
         out: Annotated[Path, typer.Option("--out", "-o", help=".csv or .parquet")] = Path("joined.csv"),
         tolerance: Annotated[float, typer.Option(min=0, help="seconds between two rows at most")] = 86_400.0,

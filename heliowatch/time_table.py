@@ -11,21 +11,24 @@ import numpy as np
 
 from heliowatch.feature_store import as_table, read_features, read_file, to_microseconds
 from observatory.errors import SettingsError, UnreadableFileError
-from observatory.magnetometer import read_iaga2002
+from observatory.magnetometer import disturbance, read_many
 from observatory.nearest import nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 TIME = "time"
+_IAGA = b"IAGA-2002"
+_FIELD = ("x_nt", "y_nt", "z_nt")
 _TIMES = (TIME, "date_obs", "datetime", "timestamp", "moment", "utc", "date")
 
 
 def read_table(path: Path) -> pa.Table:
     """Read a series as a table whose first column is ``time`` (UTC, microseconds).
 
-    A folder or file of `heliowatch sky features`, any other Parquet, IAGA-2002, or CSV whose columns are
-    named: one of them ``time`` (``date_obs``, ``datetime``, …) in ISO 8601, UTC where no zone is given.
+    A folder or file of `heliowatch sky features`, any other Parquet, a file of IAGA-2002 or a folder of them,
+    or CSV whose columns are named: one of them ``time`` (``date_obs``, ``datetime``, …) in ISO 8601, UTC where
+    no zone is given. Of a magnetometer the columns are the field in nT, and the disturbance that is left of it.
 
     Raises
     ------
@@ -33,18 +36,26 @@ def read_table(path: Path) -> pa.Table:
         When it is none of these, or has no column of times.
     """
     if path.is_dir():
-        return as_table(read_features(path))
+        return _of_magnetometer(path) if _holds_iaga2002(path) else as_table(read_features(path))
     if not path.exists():
         raise UnreadableFileError(f"{path} does not exist")
     if path.suffix in (".h5", ".hdf", ".hdf5"):
         return as_table(read_file(path))
-    with path.open("rb") as content:
-        start = content.read(2048)
+    start = _start(path)
     if start.startswith(b"PAR1"):
         return _of_parquet(path)
-    if b"IAGA-2002" in start.upper():
+    if _IAGA in start.upper():
         return _of_magnetometer(path)
     return _of_csv(path)
+
+
+def _holds_iaga2002(folder: Path) -> bool:
+    return any(path.is_file() and _IAGA in _start(path).upper() for path in folder.iterdir())
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as content:
+        return content.read(2048)
 
 
 def join(left: pa.Table, right: pa.Table, tolerance_s: float, *, keeps_all: bool = False) -> pa.Table:
@@ -174,11 +185,13 @@ def _of_csv(path: Path) -> pa.Table:
 def _of_magnetometer(path: Path) -> pa.Table:
     import pyarrow as pa
 
-    series = read_iaga2002(path)
+    series = read_many([path])
+    left = disturbance(series)
     columns: dict[str, Any] = {
         TIME: pa.array(np.round(series.times_s * 1e6).astype(np.int64), pa.timestamp("us", tz="UTC")),
         "station": pa.array([series.station] * series.times_s.size, pa.string()),
-        **{name: pa.array(getattr(series, name), from_pandas=True) for name in ("x_nt", "y_nt", "z_nt")},
+        **{name: pa.array(getattr(series, name), from_pandas=True) for name in _FIELD},
+        **{f"disturbance_{name}": pa.array(getattr(left, name).round(2), from_pandas=True) for name in _FIELD},
         "is_simulated": pa.array([series.is_simulated] * series.times_s.size, pa.bool_()),
     }
     return pa.table(columns)

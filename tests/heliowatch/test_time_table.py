@@ -63,6 +63,25 @@ def test_features_meet_the_minutes_of_a_magnetometer_across_midnight(
     assert {"frame", "feature_003", "other_time"} <= set(together.column_names)
 
 
+def test_onsets_meet_the_disturbance_that_a_folder_of_a_magnetometers_days_tells(tmp_path: Path) -> None:
+    days = tmp_path / "magnetometer"
+    days.mkdir()
+    for day in range(3):
+        start = (MIDNIGHT + timedelta(days=day)).timestamp()
+        times = start + 60.0 * np.arange(1440)
+        x = np.full(1440, 8000.0)
+        x[720] -= 150.0  # each noon
+        field = (x, np.full(1440, 900.0), np.full(1440, 53_000.0))
+        write_iaga2002(
+            days / f"sim{day}.min", MagneticSeries("SIM", "", None, times, *field, is_simulated=True)
+        )
+    onsets = tmp_path / "onsets.csv"
+    onsets.write_text("time\n2026-12-01T12:00:10Z\n2026-12-03T13:00:00Z\n")
+    together = join(read_table(onsets), read_table(days), 60.0)
+    assert together["disturbance_x_nt"].to_pylist() == [-150.0, 0.0]
+    assert together["x_nt"].to_pylist() == [7850.0, 8000.0]
+
+
 def test_rows_without_a_partner_are_left_out_or_kept_with_empty_cells(tmp_path: Path) -> None:
     path = tmp_path / "clouds.csv"
     path.write_text("# heights\nnote;time;cloud_base_m\nlow;2026-11-30T23:55:10;300\n", encoding="utf-8")
