@@ -10,7 +10,7 @@ import orjson
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from observatory.storage import region_catalogue, results, skies
+from observatory.storage import products, region_catalogue, results, skies
 from observatory.storage.images import SKY_FAMILY
 from observatory.storage.session import Database
 from service.sky_shapes import SkyShape
@@ -157,7 +157,7 @@ def frames_as_json(
         rows = [row | _quality_columns(known.get(row["id"])) for row in map(dict, rows)]
     scored = [row["id"] for row in rows if row["quality_score"] is not None]
     payloads = results.newest_payloads(db, scored, "quality", as_of)
-    pictures = results.newest_products(db, ids)
+    pictures = products.newest(db, ids)
     of_sky = [row["id"] for row in rows if row["family"] == SKY_FAMILY]
     shown = skies.of_frames(db, of_sky) if as_of is None else results.sky_as_of(db, of_sky, as_of)
     segmented = region_catalogue.with_segmentation(db, ids)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
-from observatory.storage import catalogue, results
+from observatory.storage import catalogue, products
 from observatory.storage.frame_keys import Key
 from service import columns, examples, listing
 from service.context import Context, Here
@@ -96,7 +96,7 @@ def get_frame(
 def list_products(request: Request, here: Here, frame_id: FrameId) -> Response:
     """Pictures and files made from a frame, newest first."""
     _existing(here, frame_id)
-    rows = results.products_of(here.db, frame_id)
+    rows = products.of_frame(here.db, frame_id)
     return json_response({"items": [product_as_json(row, base_of(request)) for row in rows]})
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import RedirectResponse, Response
 
-from observatory.storage import catalogue, results
+from observatory.storage import catalogue, products
 from observatory.storage.frames import Status
 from service.context import Context, Here
 from service.described import redirect_answers
@@ -28,7 +28,7 @@ Instrument = Annotated[
 def latest_picture(request: Request, here: Here, instrument: Instrument) -> Response:
     """Redirect to the preview of an instrument's newest frame that has one."""
     ids = [row["id"] for row in _newest(here, instrument, _LOOK_BACK)]
-    pictures = results.newest_products(here.db, ids)
+    pictures = products.newest(here.db, ids)
     for frame_id in ids:
         if "preview" in pictures.get(frame_id, {}):
             return _to(request, f"{API}/products/{pictures[frame_id]['preview']}/data")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Request
 from fastapi.responses import RedirectResponse, Response
 
-from observatory.storage import results
+from observatory.storage import products
 from service.context import Context, Here
 from service.described import file_answers
 from service.filters import MAX_ID
@@ -39,7 +39,7 @@ def get_preview(request: Request, here: Here, product_id: ProductId) -> Response
     row = _existing(here, product_id)
     if row["media_type"].startswith("image/"):
         return _bytes(request, here, row)
-    preview = results.newest_products(here.db, [row["frame_id"]]).get(row["frame_id"], {}).get("preview")
+    preview = products.newest(here.db, [row["frame_id"]]).get(row["frame_id"], {}).get("preview")
     if preview is None:
         raise NotFoundError(f"preview of product {product_id}")
     base = request.scope.get("root_path", "")
@@ -47,7 +47,7 @@ def get_preview(request: Request, here: Here, product_id: ProductId) -> Response
 
 
 def _existing(here: Context, product_id: int) -> dict[str, Any]:
-    row = results.product(here.db, product_id)
+    row = products.get(here.db, product_id)
     if row is None:
         raise NotFoundError(f"product {product_id}")
     return row

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request
 from fastapi.responses import Response
 
 from observatory.analysis import EventType
-from observatory.storage import region_catalogue, results
+from observatory.storage import products, region_catalogue
 from observatory.storage.frame_keys import Key
 from service import columns, examples, listing, outlines
 from service.context import Context, Here
@@ -215,9 +215,7 @@ def get_outlines(here: Here, frame_id: FrameId, event_type: EventTypeChoice = No
     found = region_catalogue.of_frame(here.db, frame_id)
     if not found:
         raise NotFoundError(f"frame {frame_id} in which regions were looked for")
-    preview = next(
-        (item for item in results.products_of(here.db, frame_id) if item["kind"] == "preview"), None
-    )
+    preview = next((item for item in products.of_frame(here.db, frame_id) if item["kind"] == "preview"), None)
     if preview is None or not preview["width"] or not preview["height"]:
         raise NotFoundError(f"preview of frame {frame_id} to lay outlines over")
     wanted = [one for one in found if event_type is None or one["event_type"] == event_type]

@@ -15,7 +15,7 @@ from fastapi.responses import RedirectResponse, Response
 from observatory.errors import HeliowatchError
 from observatory.instruments import open_bytes
 from observatory.instruments.formats import read_bytes
-from observatory.storage import catalogue, events, marks, originals, provenance, results
+from observatory.storage import catalogue, events, marks, originals, products, provenance
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.marks import LONGEST_NOTE, Mark, Marked, NoSuchFrameError
 from service.auth import Identity, Scope, requires
@@ -153,7 +153,7 @@ def _page(request: Request, here: Context, frame_id: int) -> Page:
         previous=_neighbour(here, row, is_later=False),
         following=_neighbour(here, row, is_later=True),
         results=[_result(item) for item in provenance.of_frame(here.db, frame_id)],
-        products=[_product(item, base) for item in results.products_of(here.db, frame_id)],
+        products=[_product(item, base) for item in products.of_frame(here.db, frame_id)],
         marks=marks.of_frame(here.db, frame_id, _MARKS),
         may_serve_original=here.settings.service.serve_originals and row["sha256"] is not None,
     )

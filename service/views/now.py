@@ -12,7 +12,7 @@ from typing import Any
 
 from observatory.cadence import SHORTEST_LEARNED_S
 from observatory.observing import Habit, State, timeline
-from observatory.storage import catalogue, coverage, events, frames, results, workers
+from observatory.storage import catalogue, coverage, events, frames, products, results, workers
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.coverage import Closure
 from observatory.storage.frames import Priority, Status
@@ -366,8 +366,8 @@ def selected(here: Context, row: Mapping[str, Any], base: str, wish: Wish) -> Se
     found = results.of_frame(here.db, row["id"])
     made = next((item for item in found if item["analysis"] == "quality"), None)
     skipped = (item["payload"].get("skipped") for item in found if item["analysis"] == "segmentation")
-    products = results.products_of(here.db, row["id"])
-    preview = next((item for item in products if item["kind"] == "preview"), None)
+    pictures = products.of_frame(here.db, row["id"])
+    preview = next((item for item in pictures if item["kind"] == "preview"), None)
     width, height = (preview["width"], preview["height"]) if preview else (None, None)
     return Selected(
         frame=frames_as_json(here.db, [row], base)[0],
@@ -377,7 +377,7 @@ def selected(here: Context, row: Mapping[str, Any], base: str, wish: Wish) -> Se
         is_pinned=wish.frame_id is not None,
         overlay=overlay(here, row["id"], width, height, wish.outlines),
         not_looked=next(skipped, None),
-        enhanced=enhanced(here, row["id"], products, base),
+        enhanced=enhanced(here, row["id"], pictures, base),
     )
 
 

@@ -13,7 +13,7 @@ from heliowatch.reproduce import Report, Reproducer
 from models.simulate.hmi import HmiSun, HmiTelescope
 from models.simulate.hmi_fits import write_hmi_fits
 from observatory.settings import Settings, load_settings
-from observatory.storage import catalogue, enhancements, provenance, reprocess_jobs, results
+from observatory.storage import catalogue, enhancements, products, provenance, reprocess_jobs
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.reprocess import Item
 from observatory.storage.session import Database
@@ -96,4 +96,4 @@ def test_reprocessing_enhances_what_was_skipped(
     assert again.work(tasks.desk(), Item(job.id, frame["id"])) == "done"
     said = enhancements.of_frame(db, frame["id"])
     assert said is not None and said["outcome"] == "enhanced"
-    assert "enhanced" in {item["kind"] for item in results.products_of(db, frame["id"])}
+    assert "enhanced" in {item["kind"] for item in products.of_frame(db, frame["id"])}

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select, text
 
 from observatory.analysis import Enhancement, EnhancementNumbers, ModelIdentity, Quantity
-from observatory.storage import enhancements, frames, reprocess, results, schema
+from observatory.storage import enhancements, frames, products, reprocess, results, schema
 from observatory.storage.enhancements import ANALYSIS, EnhancementOutcome, enhancement_payload
 from observatory.storage.files import StoredFile
 from observatory.storage.frame_keys import Page
@@ -143,7 +143,7 @@ def test_a_run_that_had_no_time_leaves_what_was_made_before(db: Database) -> Non
     frame_id = done(db, 1, said(), pictures=[picture("preview"), picture("enhanced")])
     again(db, frame_id, said({"skipped": "the worker is behind"}), pictures=[picture("preview", 2)])
     assert len(series(db)) == 1
-    assert results.newest_products(db, [frame_id])[frame_id].keys() == {"preview", "enhanced"}
+    assert products.newest(db, [frame_id])[frame_id].keys() == {"preview", "enhanced"}
 
 
 def test_pictures_of_an_enhancement_go_with_it_and_no_others(db: Database) -> None:
@@ -151,7 +151,7 @@ def test_pictures_of_an_enhancement_go_with_it_and_no_others(db: Database) -> No
     frame_id = done(db, 1, said(), pictures=[picture(kind) for kind in kinds])
 
     def shown() -> set[str]:
-        return {row["kind"] for row in results.products_of(db, frame_id)}
+        return {row["kind"] for row in products.of_frame(db, frame_id)}
 
     again(db, frame_id, NewResult("quality", JUDGE, {}), pictures=[picture("preview", 2)])
     assert shown() == {"preview", "enhanced", "compare-before", "compare-after"}

@@ -14,7 +14,7 @@ from observatory.alerts.facts import Judged
 from observatory.alerts.memory import number_of
 from observatory.analysis import Disturbance, SkyClass, SkyFacts
 from observatory.fisheye import Fisheye, Projection
-from observatory.storage import alert_facts, past_facts, reprocess, results, schema, skies
+from observatory.storage import alert_facts, past_facts, products, reprocess, results, schema, skies
 from observatory.storage.results import NewRun
 from observatory.storage.session import Database
 from observatory.storage.skies import sky_payload
@@ -148,7 +148,7 @@ def again(db: Database, frame_id: int, model: str | None, run: NewRun) -> None:
 
 
 def kinds_of(db: Database, frame_id: int) -> dict[str, str]:
-    return {item["kind"]: item["sha256"][-1] for item in results.products_of(db, frame_id)}
+    return {item["kind"]: item["sha256"][-1] for item in products.of_frame(db, frame_id)}
 
 
 def test_a_run_of_the_network_alone_renews_the_sky_and_its_picture_and_nothing_else(db: Database) -> None:

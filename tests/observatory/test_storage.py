@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from observatory.analysis import Cause, CauseProbability, ModelIdentity, Quality
 from observatory.errors import SchemaOutdatedError, StorageUnavailableError
-from observatory.storage import catalogue, events, frames, results
+from observatory.storage import catalogue, events, frames, products, results
 from observatory.storage import workers as heartbeats
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.events import NewEvent
@@ -288,7 +288,7 @@ def test_a_fault_in_the_middle_of_finishing_leaves_nothing(db: Database, monkeyp
     row = catalogue.get(db, task.frame_id)
     assert (row["status"], row["quality_score"]) == ("processing", None)
     assert results.of_frame(db, task.frame_id) == []
-    assert results.products_of(db, task.frame_id) == []
+    assert products.of_frame(db, task.frame_id) == []
     assert events.last_seq(db) == told
 
 

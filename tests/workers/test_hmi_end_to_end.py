@@ -18,7 +18,7 @@ from PIL import Image
 from models.simulate.hmi import HmiSun, HmiTelescope, SimulatedHmi
 from models.simulate.hmi_fits import write_hmi_fits
 from observatory.analysis import Quantity
-from observatory.storage import catalogue, enhancements, results
+from observatory.storage import catalogue, enhancements, products
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.session import Database
 from tests.making import drop, fits_bytes
@@ -189,7 +189,7 @@ def test_what_is_no_photosphere_is_scored_and_refused_with_the_reason(
     said = enhancements.of_frame(station[0], row["id"])
     assert said is not None and said["outcome"] == "refused", said
     assert words is None or words in said["reason"]
-    assert "enhanced" not in {item["kind"] for item in results.products_of(station[0], row["id"])}
+    assert "enhanced" not in {item["kind"] for item in products.of_frame(station[0], row["id"])}
     next_is_enhanced()
 
 

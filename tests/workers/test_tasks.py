@@ -16,7 +16,7 @@ from sqlalchemy import update
 
 from observatory.errors import StorageUnavailableError, UnusableInputError
 from observatory.settings import Settings
-from observatory.storage import catalogue, events, frames, region_catalogue, results, schema
+from observatory.storage import catalogue, events, frames, products, region_catalogue, results, schema
 from observatory.storage.frames import Priority, Status
 from observatory.storage.session import Database
 from tests.making import drop, pgm_bytes, tiled_fits_bytes, with_card
@@ -68,9 +68,9 @@ def test_a_frame_is_done_with_its_preview_and_its_event(home: Database, received
     done = row(home, frame_id)
     assert (done["status"], done["attempts"], done["claimed_by"]) == ("done", 1, None)
     assert done["latency_s"] >= 0
-    products = results.products_of(home, frame_id)
-    assert [product["kind"] for product in products] == ["preview"]
-    assert tasks.desk().files.find(products[0]["path"]) is not None
+    (product,) = products.of_frame(home, frame_id)
+    assert product["kind"] == "preview"
+    assert tasks.desk().files.find(product["path"]) is not None
     last = events.after(home, 0)[-1]
     assert (last.type, last.payload["status"]) == ("result", "done")
 
@@ -140,7 +140,7 @@ def test_a_result_whose_claim_was_lost_is_dropped(
     monkeypatch.setattr(AllSkyPipeline, "run", slow)
     process_frame(frame_id)
     assert (row(home, frame_id)["status"], row(home, frame_id)["claimed_by"]) == ("processing", "another")
-    assert results.products_of(home, frame_id) == []
+    assert products.of_frame(home, frame_id) == []
 
 
 @pytest.mark.parametrize("problem", [None, UnusableInputError("gone"), StorageUnavailableError("it", "x")])
@@ -215,7 +215,7 @@ def test_a_full_disk_delays_the_frame_and_loses_nothing(
             process_frame(frame_id)
     waiting = row(home, frame_id)
     assert (waiting["status"], waiting["attempts"]) == ("received", 0)
-    assert results.products_of(home, frame_id) == []
+    assert products.of_frame(home, frame_id) == []
     leftovers = [path for path in tasks.desk().files.root.rglob("*") if path.is_file()]
     assert leftovers == []
     assert due(home, 0) == []
@@ -315,7 +315,7 @@ def test_a_result_that_the_database_refuses_for_a_moment_is_made_again(
     assert (row(home, frame_id)["status"], row(home, frame_id)["attempts"]) == ("received", 0)
     process_frame(frame_id)
     assert row(home, frame_id)["status"] == "done"
-    assert len(results.products_of(home, frame_id)) == 1
+    assert len(products.of_frame(home, frame_id)) == 1
 
 
 def test_a_reason_with_bytes_that_no_text_holds_is_kept_all_the_same(
