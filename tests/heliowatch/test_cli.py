@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import gzip
-import io
 import os
 import shutil
 import socket
@@ -13,10 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import orjson
 import pytest
-from PIL import Image
 
 import heliowatch
 from models import registry
@@ -25,27 +20,9 @@ from observatory.settings import Settings
 from observatory.storage.schema import SCHEMA_REVISION
 from tests.embedded import lay_out
 from tests.heliowatch.ended import Run
-from tests.making import fits_bytes, kso_frame, pgm_bytes, picture_bytes
+from tests.heliowatch.scoring import CLEAR
 
 pytestmark = pytest.mark.usefixtures("settings")  # a folder of our own, an environment without ours
-
-SAMPLES = Path(heliowatch.__file__).parent / "samples"
-CLEAR = SAMPLES / "bbso_halph_fl_20150801_174814.jpg"
-PROMISED = {"file", "frame", "instrument", "date_obs", "score", "is_degraded", "p_value", "causes", "model"}
-
-
-@pytest.fixture
-def black(tmp_path: Path) -> Path:
-    path = tmp_path / "bbso_halph_fl_20150801_000000.png"
-    path.write_bytes(picture_bytes(np.zeros((300, 300), np.uint8)))
-    return path
-
-
-@pytest.fixture
-def broken(tmp_path: Path) -> Path:
-    path = tmp_path / "broken.fits"
-    path.write_bytes(b"")
-    return path
 
 
 def shell(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -62,42 +39,6 @@ def shell(*arguments: object, **environment: str) -> subprocess.CompletedProcess
         text=True,
         timeout=120,
     )
-
-
-# -- score ------------------------------------------------------------------------------------
-
-
-def test_a_clear_frame_ends_with_0(run: Run):
-    ended = run("score", CLEAR, "--format", "json")
-    assert (ended.code, ended.err) == (0, "")
-    (line,) = ended.lines
-    assert set(line) == PROMISED
-    assert line["instrument"] == "bbso-halpha"
-    assert line["date_obs"] == "2015-08-01T17:48:14Z"
-    assert 0.5 < line["score"] <= 1
-    assert (line["is_degraded"], line["causes"]) == (False, [])
-    assert 0 < line["p_value"] <= 1
-    assert line["model"].startswith("halpha_quality ")
-
-
-def test_a_degraded_frame_ends_with_3_and_says_why(run: Run, black: Path):
-    ended = run("score", CLEAR, black, "--format", "json")
-    assert ended.code == 3
-    assert [line["is_degraded"] for line in ended.lines] == [False, True]
-    assert ended.lines[1]["causes"][0] == {
-        "cause": "underexposed",
-        "probability": pytest.approx(0.95, abs=0.1),
-    }
-
-
-def test_a_failed_input_ends_with_1_and_the_others_are_scored_in_order(run: Run, black: Path, broken: Path):
-    ended = run("score", broken, black, "nowhere.fits", CLEAR, "--format", "json")
-    assert ended.code == 1
-    assert [line["file"] for line in ended.lines] == [str(broken), str(black), "nowhere.fits", str(CLEAR)]
-    assert set(ended.lines[0]) == {"file", "error"}
-    assert "empty" in ended.lines[0]["error"]
-    assert "nowhere.fits could not be opened" in ended.lines[2]["error"]
-    assert "score" in ended.lines[3]
 
 
 @pytest.mark.parametrize(
@@ -117,113 +58,12 @@ def test_wrong_usage_ends_with_2(run: Run, arguments: tuple[str, ...]):
     assert run(*arguments).code == 2
 
 
-def test_an_instrument_that_nobody_knows_is_named_with_those_that_are(run: Run):
-    ended = run("score", CLEAR, "--instrument", "hubble")
-    assert ended.code in (1, 2)
-    assert "kso-halpha" in ended.err
-    assert "Traceback" not in ended.err
-
-
-def test_a_named_instrument_overrides_recognition(run: Run, tmp_path: Path):
-    noise = np.random.default_rng(1).integers(0, 255, (100, 100)).astype(np.uint8)
-    (tmp_path / "x.png").write_bytes(picture_bytes(noise))
-    assert run("score", "x.png", "--format", "json").code == 1
-    ended = run("score", "x.png", "--format", "json", "-i", "allsky")
-    assert (ended.code, ended.lines[0]["instrument"], ended.lines[0]["sky_class"]) == (3, "allsky", None)
-
-
-def test_every_frame_of_a_film_has_its_line(run: Run, tmp_path: Path):
-    (tmp_path / "themis01.pgm").write_bytes(pgm_bytes([np.full((32, 32), n, np.uint16) for n in range(3)]))
-    assert [line["frame"] for line in run("score", "themis01.pgm", "--format", "json").lines] == [0, 1, 2]
-
-
-def test_a_table_for_programs_has_a_column_for_every_name(run: Run, black: Path, broken: Path):
-    ended = run("score", black, broken, "--format", "csv")
-    rows = list(csv.DictReader(io.StringIO(ended.out)))
-    assert set(rows[0]) == PROMISED | {"error", "sky_class", "aurora_probability", "cloud_cover"}
-    assert rows[0]["is_degraded"] == "true"
-    assert rows[0]["causes"].startswith("underexposed:0.")
-    assert (rows[1]["file"], rows[1]["score"]) == (str(broken), "")
-    assert "empty" in rows[1]["error"]
-
-
-def test_the_table_for_people_says_the_verdict_in_words(run: Run, black: Path, broken: Path):
-    out = run("score", CLEAR, black, broken).out
-    assert "clear" in out
-    assert "degraded: underexposed" in out
-    assert "the file is empty" in out
-
-
-def test_strange_names_come_through(run: Run, tmp_path: Path):
-    name = "kanz_halph a\nb ü.fts.gz"
-    kso_frame(tmp_path).rename(tmp_path / name)
-    assert run("score", name, "--format", "json").lines[0]["file"] == name
-    assert run("score", name).code in (0, 3)
-    bytes_name = Path(os.fsdecode(b"kanz_halph_\xff.fts.gz"))
-    (tmp_path / name).rename(tmp_path / bytes_name)
-    for form in ("json", "table", "csv"):
-        assert run("score", bytes_name, "--format", form).code in (0, 3)
-
-
 def test_not_a_traceback_but_a_line_for_settings_that_cannot_work(run: Run, tmp_path: Path):
     (tmp_path / "heliowatch.yaml").write_text("service: {port: many}\n")
     ended = run("score", CLEAR)
     assert ended.code == 2
     assert ended.err.startswith("heliowatch: settings: service.port:")
     assert ended.out == ""
-
-
-# -- analyse ----------------------------------------------------------------------------------
-
-
-def test_analyse_writes_what_is_promised(run: Run, tmp_path: Path):
-    path = kso_frame(tmp_path)
-    ended = run("analyse", path, "--out", "made", "--format", "json")
-    assert ended.code in (0, 3)
-    stem = path.name.removesuffix(".fts.gz")
-    assert {item.name for item in (tmp_path / "made").iterdir()} == {
-        f"{stem}.results.json",
-        f"{stem}.preview.jpg",
-        f"{stem}.region-map.png",
-    }
-    said = orjson.loads((tmp_path / "made" / f"{stem}.results.json").read_bytes())
-    assert set(said) >= PROMISED
-    assert said["results"][0]["analysis"] == "quality"
-    assert len(said["results"][0]["model_sha256"]) == 64
-    with Image.open(tmp_path / "made" / f"{stem}.region-map.png") as region:
-        assert (region.size, region.mode) == ((256, 256), "L")
-
-
-def test_analyse_of_frames_that_show_no_sky_writes_their_preview(run: Run, tmp_path: Path):
-    pixels = np.random.default_rng(1).gamma(2, 100, (128, 128)).astype(np.float32)
-    (tmp_path / "x.fits").write_bytes(fits_bytes(pixels))
-    assert run("analyse", "x.fits", "-i", "allsky", "--out", "made").code == 3
-    assert {item.name for item in (tmp_path / "made").iterdir()} == {"x.results.json", "x.preview.jpg"}
-
-
-def test_analyse_names_the_frames_of_a_film_apart(run: Run, tmp_path: Path):
-    (tmp_path / "themis01.pgm").write_bytes(pgm_bytes([np.full((32, 32), n, np.uint16) for n in range(3)]))
-    run("analyse", "themis01.pgm", "--out", "made")
-    previews = sorted(item.name for item in (tmp_path / "made").glob("*.preview.jpg"))
-    assert len(previews) == 3
-
-
-def test_analyse_keeps_inputs_of_one_name_apart(run: Run, tmp_path: Path):
-    packed = kso_frame(tmp_path)
-    plain = packed.with_suffix("")
-    plain.write_bytes(gzip.decompress(packed.read_bytes()))
-    (tmp_path / "other").mkdir()
-    again = shutil.copy(plain, tmp_path / "other")
-    run("analyse", packed, plain, again, "--out", "made")
-    stem = plain.stem
-    said = {
-        name: orjson.loads((tmp_path / "made" / f"{name}.results.json").read_bytes())["file"]
-        for name in (stem, f"{stem}-2", f"{stem}-3")
-    }
-    assert said == {stem: str(packed), f"{stem}-2": str(plain), f"{stem}-3": str(again)}
-
-
-# -- the rest ---------------------------------------------------------------------------------
 
 
 def test_help_imports_nothing_heavy():
@@ -468,9 +308,6 @@ def test_a_level_of_logging_that_is_none_is_said_with_those_that_are():
         "heliowatch: settings: log.level: 'nope' is none of DEBUG, INFO, WARNING, ERROR, CRITICAL\n"
     )
     assert shell("score", CLEAR, HELIOWATCH_LOG__LEVEL="debug").returncode == 0
-
-
-# -- doctor -----------------------------------------------------------------------------------
 
 
 def test_the_doctor_names_every_check_and_where_each_setting_came_from(
