@@ -191,7 +191,9 @@ def _of_magnetometer(path: Path) -> pa.Table:
         TIME: pa.array(np.round(series.times_s * 1e6).astype(np.int64), pa.timestamp("us", tz="UTC")),
         "station": pa.array([series.station] * series.times_s.size, pa.string()),
         **{name: pa.array(getattr(series, name), from_pandas=True) for name in _FIELD},
-        **{f"disturbance_{name}": pa.array(getattr(left, name).round(2), from_pandas=True) for name in _FIELD},
+        **{
+            f"disturbance_{name}": pa.array(getattr(left, name).round(2), from_pandas=True) for name in _FIELD
+        },
         "is_simulated": pa.array([series.is_simulated] * series.times_s.size, pa.bool_()),
     }
     return pa.table(columns)
