@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 import typer
 
+from heliowatch.alert_rules import read_file
 from models import registry
 from models.runtime import Runtime
 from observatory.errors import HeliowatchError, ModelError, SettingsError
@@ -62,6 +63,7 @@ def checks(settings: Settings) -> Iterator[Check]:
         ("deployed models", _deployed),
         ("device", _device),
         ("films", _films),
+        ("alert rules", _alert_rules),
     ):
         yield _guarded(name, look, settings)
 
@@ -199,6 +201,13 @@ def _films(settings: Settings) -> str:
         return find_ffmpeg(settings.films)
     except SettingsError as error:
         return str(error)
+
+
+def _alert_rules(settings: Settings) -> str:
+    path = settings.alerts.rules
+    if path is None:
+        return "none: nothing raises an alert (alerts.rules)"
+    return f"{path}, {len(read_file(settings, path).rules)} rules"
 
 
 def _effective(settings: Settings) -> Iterator[tuple[str, object]]:

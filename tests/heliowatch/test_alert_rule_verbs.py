@@ -65,6 +65,18 @@ def test_the_rules_to_begin_with_are_good(rules: Path):
     assert (result.exit_code, result.stdout) == (0, f"{shipped}: 7 rules, nothing wrong\n")
 
 
+def test_the_doctor_reads_the_rules_that_the_service_will(
+    rules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HELIOWATCH_ALERTS__RULES", str(rules))
+    assert f"✓ alert rules: {rules}, 2 rules" in run("doctor").stdout
+    rules.write_text("- alert: X\n  when: {qualitty: {lt: 0.4}}\n")
+    broken = run("doctor")
+    assert (broken.exit_code, f"✗ alert rules: {rules}: line 2" in broken.stdout) == (1, True), broken.stdout
+    monkeypatch.setenv("HELIOWATCH_ALERTS__RULES", str(tmp_path / "nowhere.yaml"))
+    assert "✗ alert rules: [Errno 2]" in run("doctor").stdout
+
+
 def test_each_mistake_is_told_with_line_and_column_for_every_file(rules: Path, tmp_path: Path):
     bad, odd = tmp_path / "bad.yaml", tmp_path / "odd.yaml"
     bad.write_text(PUBLISHED.replace("quality", "qualty"))

@@ -327,6 +327,7 @@ def test_the_doctor_names_every_check_and_where_each_setting_came_from(
         "deployed models",
         "device",
         "films",
+        "alert rules",
     }
     sources = {item["name"]: (item["value"], item["source"]) for item in report["settings"]}
     assert sources["service.port"] == (8123, "file heliowatch.yaml")
