@@ -5,20 +5,23 @@ Shares are of the sky above some ten degrees, 0 to 1; brightness is a share of t
 
 from __future__ import annotations
 
-import zlib
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
+from isal import isal_zlib
 from numpy.typing import NDArray
 
 from models.allsky_quality.plane import SKY_RADII, Plane, grey_of, largest_of, plane_of
-from observatory import robust
 from observatory.fisheye import Fisheye
 from observatory.frame import Frame
+from observatory.robust import median, quantile
 
 FloatArray = NDArray[np.floating]
 BoolArray = NDArray[np.bool_]
+_Window = tuple[slice, slice]
 
 _NOISE_LINES = 24  # rows on which noise is measured
 _CORE = 0.6  # of the peak's height above the sky: what belongs to the Moon itself
@@ -98,16 +101,15 @@ class Measures:
 def gather(frame: Frame, circle: Fisheye) -> tuple[Measures, Plane, Glare | None]:
     """Measure a frame of analysis size whose sky lies in a circle."""
     plane = plane_of(frame, circle)
-    values = plane.light.ravel().take(plane.places)
-    if not values.size:
+    if not plane.values.size:
         return Measures(0.0, 0.0, 0.0, 0.0, 0.0, 1.0, None), plane, None
-    median, top = (value - plane.dark for value in quantiles(values, (0.5, 0.99)))
+    level = plane.middle - plane.dark
     noise = noise_of(frame, circle)
     measures = Measures(
-        level=median / plane.full,
-        top=top / plane.full,
+        level=level / plane.full,
+        top=(quantile(plane.values, 0.99) - plane.dark) / plane.full,
         noise=noise / plane.full,
-        signal=median / max(noise, 1e-6 * plane.full),
+        signal=level / max(noise, 1e-6 * plane.full),
         saturated=float(plane.saturated.ravel().take(plane.places).mean()),
         missing=max(plane.unknown, _dead_share(frame, circle)),
         blue=_blue(plane),
@@ -117,23 +119,16 @@ def gather(frame: Frame, circle: Fisheye) -> tuple[Measures, Plane, Glare | None
 
 def noise_of(frame: Frame, circle: Fisheye) -> float:
     """Noise of one pixel in counts, from neighbours along some rows through the sky."""
-    rows, first, last = _lines(frame, circle)
+    rows, first, last = _lines(circle, (frame.height, frame.width))
     if not rows.size or last - first < 2:
         return 0.0
     lines = frame.pixels[rows, first:last]
     lines = grey_of(lines) if lines.ndim == 3 else lines.astype(np.float32)
     apart = np.abs(lines[:, 1:] - lines[:, :-1]).ravel()
-    if lines.dtype.kind == "f":
+    if frame.pixels.dtype.kind == "f":
         apart = apart[np.isfinite(apart)]
     # The median of |a - b| is 0.954 sigma for two numbers of normal noise.
-    return robust.median(apart) / 0.954 if apart.size else 0.0
-
-
-def quantiles(values: FloatArray, shares: tuple[float, ...]) -> list[float]:
-    """Numbers below which shares (0 to 1) of the values lie, none of them between two values."""
-    places = [min(int(share * values.size), values.size - 1) for share in shares]
-    parted = np.partition(values, places)
-    return [float(parted[place]) for place in places]
+    return median(apart) / 0.954 if apart.size else 0.0
 
 
 def sky_digest(plane: Plane) -> int:
@@ -141,7 +136,7 @@ def sky_digest(plane: Plane) -> int:
 
     Clocks that are burnt into a picture lie outside of the sky, and go on when a camera hangs.
     """
-    return zlib.crc32(plane.light.ravel().take(plane.places).tobytes())
+    return isal_zlib.crc32(plane.values)
 
 
 def find_glare(plane: Plane) -> Glare | None:
@@ -151,36 +146,35 @@ def find_glare(plane: Plane) -> Glare | None:
     top = int(values.argmax())
     row, column = divmod(int(plane.places[top]), above.shape[1])
     peak = float(values[top])
-    quarter, median = quantiles(values, (0.25, 0.5))
-    if peak <= max(2.0 * median, 0.0):
+    middle = median(values)
+    if peak <= max(2.0 * middle, 0.0):
         return None
-    core = _connected(above > median + _CORE * (peak - median), row, column)
+    core = _connected(above > middle + _CORE * (peak - middle), row, column)
     places = np.flatnonzero(core)
-    length = _length_over_width(*np.divmod(places, above.shape[1]))
+    length = _length_over_width(core)
     if places.size > (_MOST_CORE if length > _ROUND else _MOST_BURNT) * values.size or length > _DRAWN_OUT:
         return None
-    lit = above > _HALO * max(quarter, 0.01 * plane.full)
+    lit = above > _HALO * max(quantile(values, 0.25), 0.01 * plane.full)
     halo = _connected(lit | core, row, column) & plane.sky
     return Glare(
         core=places.size / values.size,
         halo=np.count_nonzero(halo) / values.size,
         saturated=float(plane.saturated.ravel().take(places).max(initial=0.0)),
-        contrast=peak / max(median, 1e-6 * plane.full),
+        contrast=peak / max(middle, 1e-6 * plane.full),
         green=_green(plane, halo),
         where=halo,
     )
 
 
-def _length_over_width(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> float:
-    """Of cells, by the principal axes of their places; a cell's own width counts, too."""
-    if rows.size < 4:
+def _length_over_width(mask: BoolArray) -> float:
+    """Of a mask's cells, by the principal axes of their places; a cell's own width counts, too."""
+    moments = cv2.moments(mask.view(np.uint8), binaryImage=True)
+    if moments["m00"] < 4:
         return 1.0
-    down, right = rows - rows.mean(), columns - columns.mean()
-    size = rows.size - 1
-    along_y, along_x = float(down @ down) / size + 1 / 12, float(right @ right) / size + 1 / 12
-    mixed = float(down @ right) / size
-    middle, apart = (along_x + along_y) / 2, float(np.hypot((along_x - along_y) / 2, mixed))
-    return float(np.sqrt((middle + apart) / max(middle - apart, 1e-6)))
+    size = moments["m00"] - 1
+    along_x, along_y, mixed = (moments[name] / size for name in ("mu20", "mu02", "mu11"))
+    middle, apart = (along_x + along_y) / 2 + 1 / 12, math.hypot((along_x - along_y) / 2, mixed)
+    return math.sqrt((middle + apart) / max(middle - apart, 1e-6))
 
 
 def _green(plane: Plane, where: BoolArray) -> float:
@@ -192,9 +186,11 @@ def _green(plane: Plane, where: BoolArray) -> float:
 
 def _connected(mask: BoolArray, row: int, column: int) -> BoolArray:
     """The connected part of a mask that a cell belongs to."""
-    labels = cv2.connectedComponents(mask.astype(np.uint8))[1]
-    label = labels[row, column]
-    return np.asarray(labels == label) if label else np.zeros_like(mask)
+    if not mask[row, column]:
+        return np.zeros_like(mask)
+    filled = mask.astype(np.uint8)
+    cv2.floodFill(filled, None, (column, row), 2, flags=8)  # cells that touch by their corners, too
+    return filled == 2
 
 
 def _blue(plane: Plane) -> float | None:
@@ -209,18 +205,22 @@ def _dead_share(frame: Frame, circle: Fisheye) -> float:
     """Share of rows and of columns through the sky that hold one value, while others do not."""
     shares = []
     plane = frame.pixels if frame.pixels.ndim == 2 else frame.pixels[..., 1]
-    for pixels, seen in ((plane, circle), (plane.T, _turned(circle))):
-        first, last, step = _span(seen, pixels.shape[:2])
-        x0, x1 = int(seen.center_x_px - 0.4 * seen.radius_px), int(seen.center_x_px + 0.4 * seen.radius_px)
-        part = pixels[first:last:step, max(0, x0) : max(0, x1)]
+    for pixels, window in zip((plane, plane.T), _windows(circle, plane.shape), strict=True):
+        part = pixels[window]
         if part.shape[0] < 8 or part.shape[1] < _LEAST_DEAD:
             continue
         same = (part[:, 0] == part[:, 1]) & (part[:, 0] < largest_of(part.dtype))  # burnt is not lost
         if same.any():  # of nearly every line two pixels tell
             same &= (part == part[:, :1]).all(axis=1)
-        shares.append(float(same.mean()))
+        shares.append(np.count_nonzero(same) / same.size)
     # A frame of one value everywhere holds no sky, but nothing of it is missing.
     return max((share for share in shares if share < 0.95), default=0.0)
+
+
+@lru_cache(maxsize=16)
+def _windows(circle: Fisheye, shape: tuple[int, int]) -> tuple[_Window, _Window]:
+    """Some rows through the sky, and some columns of which the rows are those of the turned frame."""
+    return _window(circle, shape[0]), _window(_turned(circle), shape[1])
 
 
 def _turned(circle: Fisheye) -> Fisheye:
@@ -232,18 +232,21 @@ def _turned(circle: Fisheye) -> Fisheye:
     )
 
 
-def _span(circle: Fisheye, shape: tuple[int, int]) -> tuple[int, int, int]:
-    reach = 0.8 * circle.radius_px * circle.aspect
+def _window(circle: Fisheye, height: int) -> _Window:
+    reach, half_width = 0.8 * circle.radius_px * circle.aspect, 0.4 * circle.radius_px
     first = max(0, int(circle.center_y_px - reach))
-    last = min(shape[0], int(circle.center_y_px + reach))
-    return first, last, max(1, (last - first) // _LINES_OF_ONE_VALUE)
+    last = min(height, int(circle.center_y_px + reach))
+    left, right = (int(circle.center_x_px + side) for side in (-half_width, half_width))
+    step = max(1, (last - first) // _LINES_OF_ONE_VALUE)
+    return slice(first, last, step), slice(max(0, left), max(0, right))
 
 
-def _lines(frame: Frame, circle: Fisheye) -> tuple[NDArray[np.intp], int, int]:
-    """Rows, and the columns between which they cross the sky."""
+@lru_cache(maxsize=16)
+def _lines(circle: Fisheye, shape: tuple[int, int]) -> tuple[NDArray[np.intp], int, int]:
+    """Rows of a frame (height, width), and the columns between which they cross the sky."""
     half_width = SKY_RADII * 0.7 * circle.radius_px
     first = max(0, int(circle.center_x_px - half_width))
-    last = min(frame.width, int(circle.center_x_px + half_width))
+    last = min(shape[1], int(circle.center_x_px + half_width))
     reach = SKY_RADII * 0.7 * circle.radius_px * circle.aspect
     rows = np.linspace(circle.center_y_px - reach, circle.center_y_px + reach, _NOISE_LINES).astype(np.intp)
-    return rows[(rows >= 0) & (rows < frame.height)], first, last
+    return rows[(rows >= 0) & (rows < shape[0])], first, last

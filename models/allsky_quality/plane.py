@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -42,6 +43,10 @@ class Plane:
         Their flat places.
     colours : ndarray, shape (rows, columns, 3), or None
         The same as `light` for each of red, green and blue; None for grey cameras.
+    values : ndarray of float32, shape (cells of the sky,)
+        `light` at these places.
+    middle : float
+        Median of the values; 0 where there are none.
     dark : float
         Counts without light: the median outside of the circle, the darkest hundredth where that is not seen.
     full : float
@@ -58,6 +63,8 @@ class Plane:
     sky: BoolArray
     places: NDArray[np.intp]
     colours: FloatArray | None
+    values: FloatArray
+    middle: float
     dark: float
     full: float
     saturated: FloatArray
@@ -97,12 +104,16 @@ def plane_of(frame: Frame, circle: Fisheye) -> Plane:
     if sky is not zones.sky:
         places = np.flatnonzero(sky)
     light = grey_of(counts) if counts.ndim == 3 else counts
+    values = light.ravel().take(places)
+    middle = median(values) if values.size else 0.0
     return Plane(
         light=light,
         sky=sky,
         places=places,
         colours=counts if counts.ndim == 3 else None,
-        dark=_dark(light, places, zones.outside),
+        values=values,
+        middle=middle,
+        dark=_dark(light, values, middle, zones.outside),
         full=full,
         saturated=_saturated(pixels, full, size),
         unknown=unknown,
@@ -125,26 +136,22 @@ def largest_of(dtype: np.dtype[Any]) -> float:
     return float(np.iinfo(dtype).max) if dtype.kind in "iu" else _FULL_COUNTS
 
 
-def _dark(light: FloatArray, sky: NDArray[np.intp], outside: NDArray[np.intp]) -> float:
+def _dark(light: FloatArray, sky: FloatArray, middle: float, outside: NDArray[np.intp]) -> float:
     """Counts without light; what glows around the lens more than the sky is none."""
     if outside.size >= _LEAST_OUTSIDE:
         dark = median(light.ravel().take(outside))
-        if not sky.size:
-            return dark
-        values = light.ravel().take(sky)
-        middle = median(values)
-        if dark <= middle or dark <= middle + 1.5 * median(np.abs(values - middle)):
+        if not sky.size or dark <= middle or dark <= middle + 1.5 * median(np.abs(sky - middle)):
             return dark
     return float(np.percentile(light, 1.0))
 
 
 def _saturated(pixels: np.ndarray, full: float, size: tuple[int, int]) -> FloatArray:
     """Share of each cell at the largest value, in its brightest colour."""
-    limit = _FULL_SHARE * full
+    limit = math.ceil(_FULL_SHARE * full)
     if not pixels.size or pixels.max() < limit:
         return np.zeros(size[::-1], np.float32)
     if pixels.dtype in (np.uint8, np.float32):  # OpenCV's is four times as fast as numpy
-        is_full = cv2.threshold(pixels, np.ceil(limit) - 1, 255, cv2.THRESH_BINARY)[1]
+        is_full = cv2.threshold(pixels, limit - 1, 255, cv2.THRESH_BINARY)[1]
     else:
         is_full = (pixels >= limit).view(np.uint8) * np.uint8(255)
     share = _mean(is_full, size) / np.float32(255.0)
