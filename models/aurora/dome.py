@@ -54,7 +54,7 @@ class DomeHead:
     def ratio(self, words: FloatArray) -> float:
         """How far one frame is beyond the threshold, 1 is at it; at most 1.5."""
         apart = float(self.log_odds(words)) - self.threshold
-        return float(min(np.exp(np.clip(apart, -30.0, 30.0) / _STEEPNESS), _MOST))
+        return float(min(np.exp(min(max(apart, -30.0), 30.0) / _STEEPNESS), _MOST))
 
 
 def words_of(features: FloatArray, probabilities: FloatArray, cloud: FloatArray) -> FloatArray:

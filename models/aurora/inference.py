@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.aurora import dome
-from models.aurora.preparation import Square, channels, geometry_of, lay_out
+from models.aurora.preparation import channels, geometry_of, lay_out
 from models.aurora.stars import StarLook
 from models.registry import ModelDescription, load
 from models.runtime import Runtime, Session
@@ -46,7 +46,7 @@ class Look:
     sky : Sky
     cloud : ndarray, shape (g, g), float32 in 0-1, or None
         Probability of cloud on the box around the circle of the sky, rows and columns as in the frame; NaN
-        where the sky is hidden. None where the sky was not judged.
+        where the sky is hidden. None where the sky was not judged, or the map not asked for.
     dome : float or None
         How far the dome is beyond being called covered by dew or snow, 1 is at it; None where nothing is
         said of it.
@@ -110,7 +110,15 @@ class AuroraModel:
         small = for_analysis(frame)
         return self.look(small, circle_of(small), facts_of(frame) if facts is None else facts).sky
 
-    def look(self, frame: Frame, circle: Fisheye | None, facts: SkyFacts, hidden: str | None = None) -> Look:
+    def look(
+        self,
+        frame: Frame,
+        circle: Fisheye | None,
+        facts: SkyFacts,
+        hidden: str | None = None,
+        *,
+        has_map: bool = True,
+    ) -> Look:
         """Say what one frame shows, and where its clouds are.
 
         Parameters
@@ -122,6 +130,8 @@ class AuroraModel:
         facts : SkyFacts
         hidden : str or None
             What is already known to keep the sky from being judged.
+        has_map : bool
+            Whether the map of cloud on the frame is wanted.
         """
         reason = hidden or (NO_CIRCLE if circle is None else too_bright(facts))
         if reason is not None or circle is None:
@@ -134,7 +144,11 @@ class AuroraModel:
         cloud = found.cloud[0]
         if self._stars is not None:
             cloud = self._stars.refined(cloud, frame, circle, square.visible)
-        return self._interpreted(frame, square, as_seen(circle, frame.row_order), facts, found, cloud)
+        seen = as_seen(circle, frame.row_order)
+        sky, covered = self._interpreted(frame, square.visible, seen, facts, found, cloud)
+        if not has_map:
+            return Look(sky, None, covered)
+        return Look(sky, on_frame(np.where(square.visible >= _LEAST_VISIBLE, cloud, np.nan), seen), covered)
 
     def said_of(self, given: FloatArray) -> dict[str, FloatArray]:
         """Probabilities, cloud and features of prepared squares (n, 7, 128, 128), before any check."""
@@ -174,13 +188,13 @@ class AuroraModel:
     def _interpreted(
         self,
         frame: Frame,
-        square: Square,
+        visible: FloatArray,
         seen: Fisheye,
         facts: SkyFacts,
         found: _Found,
         cloud: FloatArray,
-    ) -> Look:
-        visible = square.visible
+    ) -> tuple[Sky, float | None]:
+        """The sky, and how far its dome is beyond being called covered."""
         sectors = by_sector(cloud, visible, seen)
         said = {name: float(value) for name, value in zip(SkyClass, found.probabilities[0], strict=True)}
         moonless, note = against_moon(said, facts)
@@ -199,7 +213,7 @@ class AuroraModel:
         if self._dome is not None:
             words = dome.words_of(found.features, found.probabilities, found.cloud)
             covered = self._dome.ratio(words[0])
-        return Look(sky, on_frame(np.where(visible >= _LEAST_VISIBLE, cloud, np.nan), seen), covered)
+        return sky, covered
 
     def _not_judged(self, facts: SkyFacts, reason: str | None) -> Look:
         sky = Sky(
@@ -317,7 +331,7 @@ def by_sector(cloud: FloatArray, visible: FloatArray, seen: Fisheye) -> NDArray[
 def cover_of(sectors: FloatArray) -> float | None:
     """Share of the visible sectors that are cloudy; None where none is visible."""
     known = sectors[np.isfinite(sectors)]
-    return float(np.mean(known >= _CLOUDY)) if known.size else None
+    return np.count_nonzero(known >= _CLOUDY) / known.size if known.size else None
 
 
 @lru_cache(maxsize=64)

@@ -43,6 +43,7 @@ _LEAST_RADIUS_PX = 16.0  # below it there is no picture of a sky
 _HOT_NOISE = 20.0  # in units of the noise: fainter ones drown when cells are averaged
 _WING = 0.04  # of a point's light, in its brightest neighbour
 _AROUND = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0))
+_NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
 _TYPES = (np.uint8, np.uint16, np.int16, np.float32)  # what OpenCV resizes and remaps
 
 
@@ -88,8 +89,8 @@ class Masks:
         1 where a fine cell's nearest surroundings are known, else 0.
     sampled, finely_sampled : ndarray of int
         Flat places of the known cells, and of the fine ones, from which order statistics are taken.
-    hidden : ndarray of int
-        Flat places of the fine cells of which nothing is known.
+    seen : ndarray, shape (256, 256), float32
+        1 where something is known, else 0.
     shown, shown_in_colour : ndarray, shape (256, 256) and (256, 256, 3), uint8
         255 where something is known, else 0.
     visible : ndarray, shape (16, 16), float32
@@ -102,7 +103,7 @@ class Masks:
     inner: NDArray[np.uint8]
     sampled: NDArray[np.intp]
     finely_sampled: NDArray[np.intp]
-    hidden: NDArray[np.intp]
+    seen: FloatArray
     shown: NDArray[np.uint8]
     shown_in_colour: NDArray[np.uint8]
     visible: FloatArray
@@ -123,7 +124,7 @@ class Masks:
             inner,
             _thinned(is_known),
             _thinned(is_valid),
-            np.flatnonzero(~is_valid),
+            is_valid.astype(np.float32),
             shown,
             cv2.merge([shown] * 3),
             _visible(is_valid),
@@ -220,7 +221,7 @@ def lay_out(pixels: np.ndarray, circle: Fisheye, sky_mask: BoolArray | None = No
     if masks is None:
         laid[~is_valid] = 0.0
     elif window.dtype != np.uint8:
-        laid.reshape(is_valid.size, -1)[masks.hidden] = 0.0
+        laid *= masks.seen if laid.ndim == 2 else masks.seen[..., None]
     return Square(laid, is_valid, _dark(window), masks)
 
 
@@ -299,8 +300,9 @@ def channels(square: Square) -> FloatArray:
         red, green, blue = (plane - dark for plane, dark in zip(planes, square.dark, strict=True))
         np.clip((green - 0.5 * (red + blue)) / whole, -1.0, 1.0, out=found[4])
         np.clip(0.5 * (red - blue) / whole, -1.0, 1.0, out=found[5])
-    found[6] = 1.0
-    found *= masks.known
+    used = found if planes else found[:4]  # a grey camera's colours stay 0
+    used *= masks.known
+    found[6] = masks.known
     return found
 
 
@@ -385,9 +387,10 @@ def without_hot_pixels(window: np.ndarray) -> np.ndarray:
         return window
     step = window[::4, 1::4].astype(np.float32) - window[::4, :-1:4][:, : window[::4, 1::4].shape[1]]
     noise = max(1.05 * median(np.abs(step)), 1.0)  # of two pixels' difference: 1.4826 / sqrt(2)
-    from models.aurora.points import standing_out
-
-    places = standing_out(window, _HOT_NOISE * noise)
+    brightest = cv2.dilate(window, _NEIGHBOURS)
+    is_above = cv2.subtract(window, brightest) > int(_HOT_NOISE * noise)
+    is_above[[0, -1]] = is_above[:, [0, -1]] = False  # their neighbours are not all known
+    places = np.flatnonzero(is_above)
     if not places.size:
         return window
     width = window.shape[1]

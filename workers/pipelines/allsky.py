@@ -125,7 +125,7 @@ class AllSkyPipeline(Pipeline):
             if self._seen.has_another(frame, reading):
                 reading = reading.as_frozen()
         with watch.stage("inference"):
-            look = self._aurora.look(small, circle, facts, reading.hidden)
+            look = self._aurora.look(small, circle, facts, reading.hidden, has_map=has_map)
         with watch.stage("quality"):
             quality = _in_pixels_of(
                 frame, small, self._quality.judge(reading, look.sky, look.cloud, look.dome, has_map=has_map)
@@ -137,14 +137,14 @@ class _SeenSkies:
     """The last skies of each camera in this process: a camera that hangs sends the same one again."""
 
     def __init__(self) -> None:
-        self._skies: dict[str, OrderedDict[int, str]] = {}
+        self._skies: dict[str, OrderedDict[int, tuple[object, ...]]] = {}
         self._lock = threading.Lock()
 
     def has_another(self, frame: Frame, reading: Reading) -> bool:
         """Whether the same sky came before in another frame; a frame that comes again is not another."""
         if reading.digest is None:
             return False
-        name = f"{frame.sha256 or frame.file_name}:{frame.index}:{frame.date_obs}"
+        name = (frame.sha256 or frame.file_name, frame.index, frame.date_obs)
         with self._lock:
             skies = self._skies.setdefault(frame.instrument, OrderedDict())
             first = skies.setdefault(reading.digest, name)
