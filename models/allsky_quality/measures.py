@@ -212,7 +212,7 @@ def _dead_share(frame: Frame, circle: Fisheye) -> float:
         same = (part[:, 0] == part[:, 1]) & (part[:, 0] < largest_of(part.dtype))  # burnt is not lost
         if same.any():  # of nearly every line two pixels tell
             same &= (part == part[:, :1]).all(axis=1)
-        shares.append(np.count_nonzero(same) / same.size)
+        shares.append(float(np.count_nonzero(same) / same.size))
     # A frame of one value everywhere holds no sky, but nothing of it is missing.
     return max((share for share in shares if share < 0.95), default=0.0)
 

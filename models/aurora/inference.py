@@ -331,7 +331,7 @@ def by_sector(cloud: FloatArray, visible: FloatArray, seen: Fisheye) -> NDArray[
 def cover_of(sectors: FloatArray) -> float | None:
     """Share of the visible sectors that are cloudy; None where none is visible."""
     known = sectors[np.isfinite(sectors)]
-    return np.count_nonzero(known >= _CLOUDY) / known.size if known.size else None
+    return float(np.count_nonzero(known >= _CLOUDY) / known.size) if known.size else None
 
 
 @lru_cache(maxsize=64)
