@@ -146,8 +146,8 @@ def colour_jpeg() -> bytes:
 
 
 def cube() -> bytes:
-    """Three planes in one image."""
-    return fits_bytes(np.ones((3, 64, 64), np.float32), {"TELESCOP": "SDO/HMI", "CONTENT": "MAGNETOGRAM"})
+    """Four planes in one image."""
+    return fits_bytes(np.ones((4, 64, 64), np.float32), {"TELESCOP": "SDO/HMI", "CONTENT": "MAGNETOGRAM"})
 
 
 def half_a_wcs() -> bytes:

@@ -40,6 +40,15 @@ def sky_picture(width: int = 96, height: int = 96, *, seed: int = 1, depth: int 
     return shown.astype(np.uint8) if depth == 8 else (shown * 100).astype(np.uint16)
 
 
+def behind(mosaic: str, picture: np.ndarray) -> np.ndarray:
+    """What a detector sees of a picture in colours, whose filters are named from its upper left corner."""
+    seen = np.empty(picture.shape[:2], picture.dtype)
+    for y in (0, 1):
+        for x in (0, 1):
+            seen[y::2, x::2] = picture[y::2, x::2, "RGB".index(mosaic[2 * y + x])]
+    return seen
+
+
 def film_facts(number: int, minute: str = "2014-03-10 06:00") -> dict[str, str]:
     """Comments of one image of a THEMIS film; the camera is described in the first one alone."""
     camera = {

@@ -142,7 +142,7 @@ def plane_of(frame: Frame) -> Plane:
 def _uncoloured(pixels: np.ndarray, quantity: Quantity) -> np.ndarray:
     if pixels.dtype != np.uint8:
         raise UnusableInputError(
-            f"the picture has colours of {pixels.dtype.itemsize * 8} bits: give it in grey, or as FITS"
+            f"the picture has colours of {pixels.dtype.itemsize * 8} bits: give it in grey"
         )
     step = max(1, min(pixels.shape[:2]) // 112)
     sample = np.ascontiguousarray(pixels[step // 2 :: step, step // 2 :: step]).reshape(-1, 3)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from heliowatch import score
 from models import registry
 from models.aurora import data, measures
 from models.aurora.data import decode
@@ -15,8 +16,12 @@ from models.aurora.evaluate import cloud_agreement, of_labelled, run
 from models.aurora.flags import of_flags
 from models.aurora.inference import AuroraModel
 from models.runtime import Runtime
+from models.simulate.allsky_cameras import TESTING_KINDS
+from models.simulate.allsky_sampling import sample
 from observatory.analysis import SkyClass
 from observatory.settings import test_data_dir as data_dir
+from tests.making import fits_bytes
+from tests.skies import behind
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +49,28 @@ def test_its_manifest_says_what_the_file_is_and_its_classes_are_ours(model: Auro
     stated = tomllib.loads((description.path.parent / "manifest.toml").read_text())
     assert stated["training"]["parity"] < 1e-4
     assert "--samples" in description.training_command
+
+
+def test_a_raw_picture_is_the_sky_that_its_colours_show(tmp_path: Path) -> None:
+    random, judged = np.random.default_rng(5), 0
+    colour_cameras = [kind for kind in TESTING_KINDS if len(kind.response) == 3]
+    for number in range(6):
+        pixels = sample(random, 300, colour_cameras)[0].astype(np.uint16) * 250
+        for name, stored, cards in (
+            ("colours", np.moveaxis(pixels, -1, 0), {}),
+            ("raw", behind("GRBG", pixels), {"BAYERPAT": "GRBG"}),
+        ):
+            (tmp_path / f"{number}{name}.fits").write_bytes(fits_bytes(stored, cards))
+        files = [tmp_path / f"{number}{name}.fits" for name in ("colours", "raw")]
+        colours, raw = score(files, instrument="allsky")
+        assert colours.sky is not None and raw.sky is not None
+        is_settled = max(colours.sky.probabilities.values(), default=0.0) > 0.9
+        if (
+            is_settled and raw.sky.sky_class is not None
+        ):  # a rim that is hardly seen may be lost between the filters
+            assert raw.sky.sky_class is colours.sky.sky_class
+            judged += 1
+    assert judged >= 3
 
 
 def test_what_it_says_of_a_sky_is_the_same_alone_and_among_others(

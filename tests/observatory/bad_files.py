@@ -93,7 +93,7 @@ BAD: dict[str, tuple[Callable[[], bytes], str]] = {
         lambda: fits_bytes(np.full((64, 64), np.nan, np.float32), KSO_CARDS),
         "NaN everywhere",
     ),
-    "3-D cube": (lambda: fits_bytes(np.ones((3, 64, 64), np.int16), KSO_CARDS), "3 axes.*one flat image"),
+    "3-D cube": (lambda: fits_bytes(np.ones((4, 64, 64), np.int16), KSO_CARDS), "3 axes.*one flat image"),
     "1-D spectrum": (lambda: fits_bytes(np.ones(640, np.int16), KSO_CARDS), "1 axes.*one flat image"),
     "a table": (
         lambda: tiled_fits_bytes(sun().pixels).replace(

@@ -69,7 +69,8 @@ REJECTED = {
         lambda: fits_bytes(np.full((96, 96), np.nan, np.float32), CONTINUUM),
         "no number at all",
     ),
-    "a cube": (lambda: fits_bytes(np.ones((3, 96, 96), np.float32), CONTINUUM), "one flat image is expected"),
+    "a cube": (lambda: fits_bytes(np.ones((4, 96, 96), np.float32), CONTINUUM), "one flat image is expected"),
+    "three colours": (lambda: fits_bytes(np.ones((3, 96, 96), np.float32), CONTINUUM), "give it in grey"),
     "half a WCS": (
         lambda: fits_bytes(granules(96, 96), CONTINUUM | {"CDELT1": 0.504, "CDELT2": 0.504}),
         "half a WCS",

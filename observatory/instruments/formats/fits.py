@@ -14,6 +14,7 @@ import numpy as np
 from observatory.errors import UnreadableFileError
 from observatory.frame import RowOrder
 from observatory.instruments.formats.container import Container, Limits, guarded
+from observatory.instruments.formats.mosaic import demosaiced, mosaic_of
 from observatory.instruments.formats.packing import unpack
 from observatory.instruments.formats.rice import decode_rice
 
@@ -25,9 +26,12 @@ _NATIVE = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
 class FitsContainer(Container):
-    """The first image of a FITS file, plain or tile-compressed."""
+    """The first image of a FITS file, plain or tile-compressed, grey or in colour.
 
-    row_order = RowOrder.BOTTOM
+    Colours lie in three planes, red, green and blue, as programs for small cameras write them (MaxIm DL and those
+    after it), or in a mosaic that the header names. Such pictures begin with the top row where ROWORDER says so. A
+    header with coordinates counts rows upwards, and its planes are something else.
+    """
 
     def __init__(self, data: bytes, limits: Limits, whole_length: int | None = None) -> None:
         """Open; ``whole_length`` is the file's length when ``data`` is only its beginning."""
@@ -37,13 +41,20 @@ class FitsContainer(Container):
         prefix = "ZNAXIS" if self._is_tiled else "NAXIS"
         axes = int(self._header[prefix])
         sizes = [int(self._header[f"{prefix}{n}"]) for n in range(1, axes + 1)]
-        if axes < 2 or any(size > 1 for size in sizes[2:]):
+        has_coordinates = any(key in self._header for key in ("CTYPE1", "CTYPE3", "CRPIX2"))
+        self._is_colour = sizes[2:3] == [3] and not has_coordinates
+        if axes < 2 or any(size > 1 for size in sizes[3 if self._is_colour else 2 :]):
             shape = " x ".join(str(size) for size in sizes)
-            raise UnreadableFileError(f"the FITS data has {axes} axes ({shape}); one flat image is expected")
+            raise UnreadableFileError(
+                f"the FITS data has {axes} axes ({shape}); one flat image is expected, or its three colours, which "
+                "have no coordinates"
+            )
         self._width, self._height = sizes[0], sizes[1]
         if self._width < 1 or self._height < 1:
             raise UnreadableFileError(f"the FITS image claims {self._width} x {self._height} pixels")
         limits.check_pixels(self._width * self._height)
+        is_topped = str(self._header.get("ROWORDER", "")).strip().upper() == "TOP-DOWN"
+        self.row_order = RowOrder.TOP if is_topped and not has_coordinates else RowOrder.BOTTOM
 
     @staticmethod
     def _find_image(data: bytes, file_length: int) -> tuple[Mapping[str, Any], int, bool]:
@@ -78,21 +89,31 @@ class FitsContainer(Container):
         return self._height, self._width
 
     def pixels(self, index: int = 0) -> np.ndarray:
-        return guarded(self._tiled if self._is_tiled else self._plain)
+        return guarded(self._decoded)
+
+    def _decoded(self) -> np.ndarray:
+        values = self._scaled(self._tiled() if self._is_tiled else self._plain())
+        if self._is_colour:
+            return np.ascontiguousarray(np.moveaxis(values, 0, -1))
+        mosaic = mosaic_of(self._header, self._height)
+        return values if mosaic is None or min(values.shape) < 2 else demosaiced(values, mosaic)
+
+    @property
+    def _stored_shape(self) -> tuple[int, ...]:
+        return (*((3,) if self._is_colour else ()), self._height, self._width)
 
     def _plain(self) -> np.ndarray:
         bitpix = int(self._header["BITPIX"])
         if bitpix not in _NATIVE:
             raise UnreadableFileError(f"BITPIX {bitpix} is not one that FITS allows")
-        stored = np.frombuffer(
-            self._data, dtype=_NATIVE[bitpix], count=self._width * self._height, offset=self._offset
-        ).reshape(self._height, self._width)
-        return self._scaled(stored)
+        count = math.prod(self._stored_shape)
+        stored = np.frombuffer(self._data, dtype=_NATIVE[bitpix], count=count, offset=self._offset)
+        return stored.reshape(self._stored_shape)
 
     def _tiled(self) -> np.ndarray:
         start = _fits_header(self._data, self._offset)[1]
-        rice = decode_rice(self._data, start, self._header)
-        return self._tiled_otherwise(start) if rice is None else self._scaled(rice)
+        rice = None if self._is_colour else decode_rice(self._data, start, self._header)
+        return self._tiled_otherwise(start) if rice is None else rice
 
     def _tiled_otherwise(self, start: int) -> np.ndarray:
         from astropy.io import fits  # costs 0.2 s: only where it is needed
@@ -101,7 +122,7 @@ class FitsContainer(Container):
         with fits.open(io.BytesIO(self._data), memmap=False, do_not_scale_image_data=True) as hdus:
             image = next(hdu for hdu in hdus if isinstance(hdu, fits.CompImageHDU))
             stored = np.asarray(image.data)
-        return self._scaled(stored.reshape(self._height, self._width))
+        return stored.reshape(self._stored_shape)
 
     def _scaled(self, stored: np.ndarray) -> np.ndarray:
         """Apply BSCALE, BZERO and BLANK (FITS standard 4.0, section 4.4.2)."""
