@@ -46,6 +46,17 @@ def test_samples_of_all_kinds_keep_their_numbers(dtype: str, colours: int, optio
     assert read.dtype.isnative
 
 
+@pytest.mark.parametrize("dtype", ["u4", "i4", "u2", "i2", "u1", "i1"])
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"byteorder": ">"}], ids=str)
+def test_whole_numbers_keep_their_sign_to_the_ends_of_their_range(dtype: str, options: dict[str, Any]):
+    kind = np.iinfo(dtype)
+    pixels = np.linspace(float(kind.min), float(kind.max), 24 * 32).clip(kind.min, kind.max - 1)
+    pixels = pixels.astype(dtype).reshape(24, 32)
+    pixels[-1, -1] = kind.max
+    read = open_container(tiff(pixels, **options), LIMITS).pixels()
+    np.testing.assert_array_equal(read.astype(np.int64), pixels.astype(np.int64))
+
+
 def test_a_frame_of_wide_floats_has_its_facts():
     data = tiff(values("f8"), description="roof", software="capture 1", metadata=None)
     frame = open_bytes(data, "kho_20131204_183000.tif", LIMITS, instrument="allsky").frame()

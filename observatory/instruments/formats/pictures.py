@@ -84,8 +84,19 @@ class PictureContainer(Container):
                 flat = picture.convert("L")
             else:
                 flat = picture.convert("RGB")
-            pixels = np.asarray(flat)
+            pixels = _signed_as_written(picture, np.asarray(flat))
         return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
+def _signed_as_written(picture: Image.Image, pixels: np.ndarray) -> np.ndarray:
+    """Samples with the sign that a TIFF's tags give them, which Pillow passes over in two kinds."""
+    if isinstance(picture, TiffImagePlugin.TiffImageFile):
+        kind = picture.tag_v2.get(TiffImagePlugin.SAMPLEFORMAT, (1,))[0]
+        if picture.mode == "I" and kind == 1 and picture.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE) == (32,):
+            return pixels.view(np.uint32)
+        if picture.mode == "L" and kind == 2:
+            return pixels.view(np.int8).astype(np.int16)
+    return pixels
 
 
 def _is_deep(picture: Image.Image, data: bytes) -> bool:
