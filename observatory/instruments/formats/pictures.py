@@ -144,6 +144,7 @@ def exif_facts(exif: Image.Exif) -> dict[str, Any]:
     for key, tag in (
         ("EXIF-DESCRIPTION", ExifTags.Base.ImageDescription),
         ("EXIF-SOFTWARE", ExifTags.Base.Software),
+        ("EXIF-CHANGED", ExifTags.Base.DateTime),
     ):
         if isinstance(exif.get(tag), str):
             facts[key] = exif[tag]

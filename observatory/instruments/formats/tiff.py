@@ -14,6 +14,7 @@ from observatory.errors import UnreadableFileError
 from observatory.frame import RowOrder
 from observatory.instruments.formats.container import Container, Limits, guarded
 from observatory.instruments.formats.pictures import PictureContainer, exif_facts
+from observatory.instruments.formats.tiff_film import TiffFilm, pages_of
 
 _SAMPLE_FORMAT = 339  # TIFF 6.0, section 19
 _KINDS = {1: "u", 2: "i", 3: "f"}
@@ -23,13 +24,18 @@ _SIDEWAYS = (5, 6, 7, 8)  # orientations whose rows are columns
 
 
 def open_tiff(data: bytes, limits: Limits) -> Container:
-    """Open a TIFF picture, its rows and columns as its tag Orientation says.
+    """Open a TIFF picture, or a film of pages of one size; rows and columns as the tag Orientation says.
 
     Raises
     ------
     UnreadableFileError, UnidentifiedImageError, TooLargeError
         When it is damaged, too large, or of samples that are not read.
     """
+    pages = pages_of(data, limits)
+    return TiffFilm(data, limits, pages, _first_page) if len(pages.places) > 1 else _first_page(data, limits)
+
+
+def _first_page(data: bytes, limits: Limits) -> Container:
     try:
         return PictureContainer(data, limits)
     except UnidentifiedImageError:
@@ -42,6 +48,10 @@ class _WideTiff(Container):
     row_order = RowOrder.TOP
 
     def __init__(self, data: bytes, limits: Limits) -> None:
+        if data[2:4] == b"+\0":
+            raise UnreadableFileError(
+                "of BigTIFF, 8 and 16 bits a sample are read, in grey 32 as well: write a plain TIFF"
+            )
         self._data = data
         tags = Image.Exif()
         try:
