@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from observatory import hot_pixels
 from observatory.errors import UnusableInputError
 from observatory.fisheye import Fisheye, Projection
 from observatory.frame import Frame
@@ -40,10 +41,6 @@ STOPS = 4.0
 _SURROUNDINGS = 6.0  # cells, of `contrast`
 _POINT, _AROUND_POINT = 0.6, 2.2  # fine cells, of `points`
 _LEAST_RADIUS_PX = 16.0  # below it there is no picture of a sky
-_HOT_NOISE = 20.0  # in units of the noise: fainter ones drown when cells are averaged
-_WING = 0.04  # of a point's light, in its brightest neighbour
-_AROUND = tuple((y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0))
-_NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8)
 _TYPES = (np.uint8, np.uint16, np.int16, np.float32)  # what OpenCV resizes and remaps
 
 
@@ -377,30 +374,14 @@ def as_plain(window: np.ndarray) -> np.ndarray:
 
 
 def without_hot_pixels(window: np.ndarray) -> np.ndarray:
-    """Grey whole numbers of more than 8 bits with single pixels that no lens can have drawn set to their surroundings.
+    """Grey whole numbers of more than 8 bits without their hot pixels, anything else as it is.
 
-    A star has wings: its brightest neighbour holds a tenth of its light or more, that of a hot pixel none.
     Left alone, hot pixels are stars that shine through any cloud. Pictures of 8 bits have been smoothed by
     their compression, and floating-point numbers have been calibrated.
     """
     if window.ndim == 3 or window.dtype.kind not in "iu" or window.dtype.itemsize < 2:
         return window
-    step = window[::4, 1::4].astype(np.float32) - window[::4, :-1:4][:, : window[::4, 1::4].shape[1]]
-    noise = max(1.05 * median(np.abs(step)), 1.0)  # of two pixels' difference: 1.4826 / sqrt(2)
-    brightest = cv2.dilate(window, _NEIGHBOURS)
-    is_above = cv2.subtract(window, brightest) > int(_HOT_NOISE * noise)
-    is_above[[0, -1]] = is_above[:, [0, -1]] = False  # their neighbours are not all known
-    places = np.flatnonzero(is_above)
-    if not places.size:
-        return window
-    width = window.shape[1]
-    near = window.ravel().take(places[:, None] + [y * width + x for y, x in _AROUND]).astype(np.float32)
-    near.sort(axis=1)
-    base = 0.5 * (near[:, 3] + near[:, 4])
-    is_hot = near[:, -1] - base < _WING * (window.ravel().take(places) - base) + 2.0 * noise
-    cleaned = window.copy()
-    cleaned.ravel()[places[is_hot]] = base[is_hot].astype(window.dtype)
-    return cleaned
+    return hot_pixels.without_hot_pixels(window)
 
 
 def _dark(window: np.ndarray) -> FloatArray:

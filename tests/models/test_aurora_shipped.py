@@ -51,14 +51,17 @@ def test_its_manifest_says_what_the_file_is_and_its_classes_are_ours(model: Auro
     assert "--samples" in description.training_command
 
 
-def test_a_raw_picture_is_the_sky_that_its_colours_show(tmp_path: Path) -> None:
+def test_a_raw_picture_with_hot_pixels_is_the_sky_that_its_colours_show(tmp_path: Path) -> None:
     random, judged = np.random.default_rng(5), 0
     colour_cameras = [kind for kind in TESTING_KINDS if len(kind.response) == 3]
     for number in range(6):
         pixels = sample(random, 300, colour_cameras)[0].astype(np.uint16) * 250
+        seen = behind("GRBG", pixels)
+        hot = tuple(random.integers(0, side, 200) for side in seen.shape)
+        seen[hot] = np.maximum(seen[hot], random.integers(9_000, 60_000, 200))
         for name, stored, cards in (
             ("colours", np.moveaxis(pixels, -1, 0), {}),
-            ("raw", behind("GRBG", pixels), {"BAYERPAT": "GRBG"}),
+            ("raw", seen, {"BAYERPAT": "GRBG"}),
         ):
             (tmp_path / f"{number}{name}.fits").write_bytes(fits_bytes(stored, cards))
         files = [tmp_path / f"{number}{name}.fits" for name in ("colours", "raw")]

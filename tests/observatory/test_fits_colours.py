@@ -104,3 +104,23 @@ def test_the_top_row_comes_first_where_the_header_says_so_and_has_no_coordinates
     ):
         opened = open_bytes(fits_bytes(stored, cards), "sky.fits", LIMITS, instrument="allsky")
         assert opened.frame().row_order is order
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_hot_pixels_of_a_mosaic_are_left_out_and_stars_kept(dtype: type[np.generic]) -> None:
+    """Each filter lets its own share of the light through: bright ones are not hot."""
+    random = np.random.default_rng(9)
+    y, x = np.mgrid[0:60, 0:80]
+    star = 150.0 * np.exp(-((x - 40) ** 2 + (y - 30) ** 2) / (2 * 0.9**2))
+    picture = np.stack([share * (30 + star) for share in (1.0, 1.6, 0.5)], axis=-1)
+    seen = (behind("GRBG", picture) + random.normal(0, 0.6, (60, 80))).clip(0, 255)
+    spoilt = seen.copy()
+    hot = ([10, 11, 45, 46, 20], [10, 30, 51, 60, 61])  # under all of the filters
+    spoilt[hot] = 240
+    scale = 1 if dtype is np.uint8 else 250
+    clean, found = (
+        read(fits_bytes((each * scale).astype(dtype), {"BAYERPAT": "GRBG"})).astype(float) / scale
+        for each in (seen, spoilt)
+    )
+    assert clean[30, 40, 1] > 150
+    np.testing.assert_allclose(found, clean, atol=6.0)

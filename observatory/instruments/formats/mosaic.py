@@ -8,12 +8,17 @@ from typing import Any
 import cv2
 import numpy as np
 
+from observatory.hot_pixels import without_hot_pixels
+from observatory.robust import median
+
 _CODES = {
     "RGGB": cv2.COLOR_BayerRGGB2RGB,
     "BGGR": cv2.COLOR_BayerBGGR2RGB,
     "GRBG": cv2.COLOR_BayerGRBG2RGB,
     "GBRG": cv2.COLOR_BayerGBRG2RGB,
 }
+_LEAST_SIDE = 8  # pixels: of smaller pictures nobody can tell what is hot
+_SPARSE = 4  # every fourth row and column of a filter's tells its level
 _QUARTER = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.float32) / 4  # one pixel of four has the colour
 _HALF = np.array([[0, 1, 0], [1, 4, 1], [0, 1, 0]], np.float32) / 4  # one of two: green
 
@@ -57,6 +62,8 @@ def _whole(value: Any) -> int:
 def demosaiced(pixels: np.ndarray, mosaic: str) -> np.ndarray:
     """Red, green and blue of every pixel, the missing two as means of its nearest neighbours that have them.
 
+    Of unsigned numbers hot pixels are left out: spread over their neighbours they could not be told from stars.
+
     Parameters
     ----------
     pixels : ndarray, shape (height, width)
@@ -70,7 +77,7 @@ def demosaiced(pixels: np.ndarray, mosaic: str) -> np.ndarray:
         Unsigned numbers of 8 and 16 bits stay so, others become float32.
     """
     if pixels.dtype in (np.uint8, np.uint16):
-        return np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), _CODES[mosaic]))
+        return np.asarray(cv2.cvtColor(_without_hot_pixels(pixels), _CODES[mosaic]))
     planes = []
     for colour, kernel in zip("RGB", (_QUARTER, _HALF, _QUARTER), strict=True):
         alone = np.zeros(pixels.shape, np.float32)
@@ -80,3 +87,23 @@ def demosaiced(pixels: np.ndarray, mosaic: str) -> np.ndarray:
                 alone[part] = pixels[part]
         planes.append(cv2.filter2D(alone, -1, kernel, borderType=cv2.BORDER_REFLECT_101))
     return np.asarray(cv2.merge(planes))
+
+
+def _without_hot_pixels(pixels: np.ndarray) -> np.ndarray:
+    """A mosaic without its hot pixels, sought where all of its filters let as much light through."""
+    cleaned = np.array(pixels, order="C")
+    if min(pixels.shape) < _LEAST_SIDE:
+        return cleaned
+    parts = [(slice(y, None, 2), slice(x, None, 2)) for y in (0, 1) for x in (0, 1)]
+    levels = [max(median(pixels[part][::_SPARSE, ::_SPARSE]), 1.0) for part in parts]
+    factors = [max(levels) / level for level in levels]
+    even = np.empty(pixels.shape, np.uint16)
+    for part, factor in zip(parts, factors, strict=True):
+        even[part] = np.minimum(pixels[part] * np.float32(factor) + np.float32(0.5), 65535.0)
+    found = without_hot_pixels(even)
+    if found is even:
+        return cleaned
+    for part, factor in zip(parts, factors, strict=True):
+        is_hot = found[part] != even[part]
+        cleaned[part][is_hot] = found[part][is_hot] / factor
+    return cleaned
