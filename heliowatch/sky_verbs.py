@@ -184,6 +184,19 @@ def add_to(app: typer.Typer, load_settings: Callable[..., Settings]) -> None:
         _print(run_confusion(said, known, out), output)
         raise typer.Exit(1 if failed else 0)
 
+    @sky.command("hot-pixels")
+    def hot_pixels(
+        files: Annotated[list[Path], typer.Argument(help="frames of one camera, by night, over some hours")],
+        instrument: Annotated[str, typer.Option("--instrument", "-i", help="name of the camera")] = "allsky",
+        out: Annotated[Path, typer.Option("--out", "-o", help="the map, a PNG")] = Path("hot-pixels.png"),
+        data_dir: DataDir = None,
+        output: Output = TableFormat.TABLE,
+    ) -> None:
+        """Find pixels that stand out in nearly all frames of a camera, while stars move on; writes their map."""
+        from heliowatch.sky_hot_pixels import run_hot_pixels
+
+        _print(run_hot_pixels(settings_of(data_dir), files, instrument, out), output)
+
     @disturbance.command()
     def train(
         magnetometer: Magnetometer,

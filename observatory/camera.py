@@ -1,4 +1,4 @@
-"""What a station says of its all-sky camera, and how its frames get it: lens, mask, site, clock."""
+"""What a station says of its all-sky camera, and how its frames get it: lens, mask, hot pixels, site, clock."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from PIL import Image
 from observatory.camera_clock import Clock
 from observatory.errors import StorageUnavailableError, UnusableInputError
 from observatory.fisheye import Fisheye, Projection
+from observatory.hot_pixels import filled
 from observatory.sky import Site
 from observatory.sky_circle import find_circle
 from observatory.skymap import load_skymap
@@ -38,6 +39,15 @@ class MaskError(UnusableInputError):
     def __init__(self, name: str, why: str) -> None:
         super().__init__(
             f"the mask {name} cannot be used: {why}; a PNG is expected, white where the sky is seen"
+        )
+
+
+class HotPixelsError(UnusableInputError):
+    """The map of a camera's hot pixels cannot be used."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(
+            f"the map of hot pixels {name} cannot be used: {why}; `heliowatch sky hot-pixels` makes one"
         )
 
 
@@ -103,6 +113,7 @@ class Camera:
     site: Site | None = None
     lens: Lens | None = None
     mask: Path | None = None
+    hot_pixels: Path | None = None
     skymap: Path | None = None
     clock: Clock = field(default_factory=Clock)
 
@@ -152,6 +163,17 @@ class Camera:
         OtherSizeError, MaskError, StorageUnavailableError
         """
         return None if self.mask is None else load_mask(self.mask, shape)
+
+    def without_hot_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """A frame's pixels, those that the settings call hot set to their surroundings.
+
+        Raises
+        ------
+        HotPixelsError, StorageUnavailableError
+        """
+        if self.hot_pixels is None:
+            return pixels
+        return filled(pixels, load_hot_pixels(self.hot_pixels, (pixels.shape[0], pixels.shape[1])))
 
 
 UNKNOWN = Camera()
@@ -230,6 +252,40 @@ def _mask(path: Path, shape: tuple[int, int], _mtime_ns: int, _size: int) -> NDA
         raise MaskError(path.name, "it hides the whole sky")
     is_sky.flags.writeable = False
     return is_sky
+
+
+def load_hot_pixels(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Read a map of hot pixels, white (128 and more), of the frames' own size.
+
+    Raises
+    ------
+    StorageUnavailableError
+        When it cannot be read now.
+    HotPixelsError
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise StorageUnavailableError(
+            f"the map of hot pixels {path.name}", error.strerror or str(error)
+        ) from error
+    is_hot = _hot_pixels(path, status.st_mtime_ns, status.st_size)
+    if is_hot.shape != shape:
+        (height, width), (own_height, own_width) = shape, is_hot.shape
+        why = f"it has {own_width} x {own_height} pixels, the frame {width} x {height}"
+        raise HotPixelsError(path.name, why)
+    return is_hot
+
+
+@lru_cache(maxsize=16)
+def _hot_pixels(path: Path, _mtime_ns: int, _size: int) -> NDArray[np.bool_]:
+    try:
+        with Image.open(path) as picture:
+            is_hot = np.asarray(picture.convert("L")) >= 128
+    except Exception as error:  # whatever a decoder says of a broken picture
+        raise HotPixelsError(path.name, str(error)[:200] or type(error).__name__) from error
+    is_hot.flags.writeable = False
+    return is_hot
 
 
 @lru_cache(maxsize=32)

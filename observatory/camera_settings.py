@@ -68,6 +68,10 @@ class CameraSettings(BaseModel, extra="forbid"):
         default=None, description="calibration in the networks' form (.sav, .h5, .npz), in place of fisheye"
     )
     mask: Path | None = Field(default=None, description="PNG, white where the sky is seen; any size")
+    hot_pixels: Path | None = Field(
+        default=None,
+        description="PNG, white where a pixel is hot; of the frames' size (`sky hot-pixels` makes it)",
+    )
     name_time: str | None = Field(
         default=None, description='how file names tell the time, such as "sky_%Y%m%d_%H%M%S*"'
     )
@@ -85,7 +89,7 @@ class CameraSettings(BaseModel, extra="forbid"):
         Clock(value)
         return value
 
-    @field_validator("skymap", "mask")
+    @field_validator("skymap", "mask", "hot_pixels")
     @classmethod
     def _is_there(cls, value: Path | None) -> Path | None:
         if value is not None and not value.is_file():
@@ -101,7 +105,9 @@ class CameraSettings(BaseModel, extra="forbid"):
     @property
     def says_anything(self) -> bool:
         """Whether anything of it was set."""
-        return bool({"fisheye", "skymap", "mask", "name_time", "timezone"} & self.model_fields_set)
+        return bool(
+            {"fisheye", "skymap", "mask", "hot_pixels", "name_time", "timezone"} & self.model_fields_set
+        )
 
     def camera(self, site: Site | None) -> Camera:
         """The same, as frames take it."""
@@ -109,6 +115,7 @@ class CameraSettings(BaseModel, extra="forbid"):
             site=site,
             lens=None if self.fisheye is None else self.fisheye.as_lens,
             mask=self.mask,
+            hot_pixels=self.hot_pixels,
             skymap=self.skymap,
             clock=Clock(self.name_time, self.timezone),
         )

@@ -207,6 +207,8 @@ class Opened:
             pixels = _eight_bits(pixels)
         if pixels.dtype.kind == "f" and not np.isfinite(pixels).any():
             raise UnreadableFileError("the image holds no number at all (NaN everywhere)")
+        if self.kind.family == "allsky":
+            pixels = self.camera.without_hot_pixels(pixels)
         pixels.flags.writeable = False
         return self._framed(index, pixels)
 
@@ -222,7 +224,10 @@ class Opened:
             When the pixels cannot be decoded or hold no finite value.
         """
         shape = self.container.shape(index)
-        times = halvings(shape) if self.kind.family == "allsky" and self.camera.is_measured else 0
+        is_spread = (
+            self.camera.is_measured and self.camera.hot_pixels is None
+        )  # each pixel of itself is not needed
+        times = halvings(shape) if self.kind.family == "allsky" and is_spread else 0
         pixels = self.container.smaller(index, 2**times) if times else None
         if pixels is None:
             return self.frame(index)
