@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from heliowatch.folders import make_folder
 from heliowatch.progress import progress_bars
 from observatory.errors import SettingsError, UnusableInputError
+from observatory.frame import DateSource
 from observatory.hot_pixels import standing_out
 from observatory.instruments import Opened, kind_of, read_file
 from observatory.settings import Settings
+from observatory.words import lasting
 from workers.products.preview import png
 
 _LEAST_FRAMES = 8
@@ -94,9 +96,9 @@ class _Found:
             )
         self._count += stands_out
         self.frames += 1
-        moment = opened.facts(index).date_obs
-        if moment is not None:
-            self._times.append(moment)
+        facts = opened.facts(index)
+        if facts.date_obs is not None and facts.date_obs_source is not DateSource.FILE_TIME:
+            self._times.append(facts.date_obs)
 
     def hot(self) -> NDArray[np.bool_]:
         """Pixels that stood out in nearly all frames, and their neighbours."""
@@ -107,7 +109,7 @@ class _Found:
         span = max(self._times) - min(self._times) if self._times else _LEAST_SPAN
         if span < _LEAST_SPAN:
             raise SettingsError(
-                f"the frames span {span.total_seconds() / 60:.0f} minutes, in which stars hardly move: "
+                f"the frames span {lasting(span.total_seconds())}, in which stars hardly move: "
                 "name frames of an hour or more"
             )
         is_hot = self._count >= np.ceil(_NEARLY_ALL * self.frames)

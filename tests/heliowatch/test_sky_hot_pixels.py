@@ -82,13 +82,19 @@ def test_a_camera_with_a_map_shows_what_is_about_its_hot_pixels_and_all_else_as_
 
 @pytest.mark.parametrize(
     ("count", "minutes", "words"),
-    [(7, 20, "7 usable frames tell too little"), (10, 2, "span 18 minutes, in which stars hardly move")],
+    [(7, 20, "7 usable frames tell too little"), (10, 2, "span 18 min, in which stars hardly move")],
 )
 def test_too_little_to_tell_is_said(tmp_path: Path, count: int, minutes: int, words: str) -> None:
     files = archive(tmp_path / "nights", count, minutes=minutes)
     with pytest.raises(SettingsError, match=words):
         run(files, "--out", str(tmp_path / "hot.png"))
     assert not (tmp_path / "hot.png").exists()
+
+
+def test_frames_without_a_time_of_their_own_are_taken_at_their_word(tmp_path: Path) -> None:
+    files = archive(tmp_path / "nights")
+    named = [file.rename(file.with_name(f"sky{number}.png")) for number, file in enumerate(files)]
+    assert "hot_pixels: 5" in run(named, "--out", str(tmp_path / "hot.png"))
 
 
 def test_frames_of_two_sizes_other_instruments_and_textures_are_refused(tmp_path: Path) -> None:
