@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from heliowatch.folders import make_folder
 from heliowatch.progress import progress_bars
 from observatory.errors import SettingsError, UnusableInputError
+from observatory.fisheye import Fisheye
 from observatory.frame import DateSource
 from observatory.hot_pixels import standing_out
 from observatory.instruments import Opened, kind_of, read_file
 from observatory.settings import Settings
+from observatory.sky_view import circle_of
 from observatory.words import lasting
 from workers.products.preview import png
 
@@ -82,6 +84,7 @@ class _Found:
         self.points = 0
         self._count: NDArray[np.uint16] = np.zeros((0, 0), np.uint16)
         self._times: list[datetime] = []
+        self._circle: Fisheye | None = None
 
     def add(self, opened: Opened, index: int) -> None:
         """Count one frame, as its camera sent it."""
@@ -94,6 +97,8 @@ class _Found:
                 f"{opened.file_name} has {width} x {height} pixels, the frames before it {first_width} x "
                 f"{first_height}: make a map for each size"
             )
+        if self._circle is None:
+            self._circle = circle_of(opened.frame(index))
         self._count += stands_out
         self.frames += 1
         facts = opened.facts(index)
@@ -101,7 +106,7 @@ class _Found:
             self._times.append(facts.date_obs)
 
     def hot(self) -> NDArray[np.bool_]:
-        """Pixels that stood out in nearly all frames, and their neighbours."""
+        """Pixels that stood out in nearly all frames, and their neighbours; captions beyond the sky are left alone."""
         if self.frames < _LEAST_FRAMES:
             raise SettingsError(
                 f"{self.frames} usable frames tell too little: name {_LEAST_FRAMES} or more, by night, over some hours"
@@ -118,5 +123,7 @@ class _Found:
                 f"{100 * is_hot.mean():.0f} % of the pixels stand out in nearly all frames: these are no pictures "
                 "of the night sky, or not of one camera"
             )
+        if self._circle is not None:
+            is_hot &= self._circle.directions(is_hot.shape)[0] <= self._circle.max_zenith_deg
         self.points = cv2.connectedComponents(is_hot.view(np.uint8))[0] - 1
         return np.asarray(cv2.dilate(is_hot.view(np.uint8), _SPREAD)) > 0
