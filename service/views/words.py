@@ -153,7 +153,7 @@ def sentence(words: str) -> str:
 def sky_words(sky: Mapping[str, Any]) -> dict[str, str]:
     """What to say of a sky at a glance: the class, and the rest."""
     if sky["sky_class"] is None:
-        return {"word": "not judged", "rest": sky["reason"] or ""}
+        return {"word": "not judged", "rest": printable(sky["reason"] or "")}
     rest = []
     if sky["aurora_probability"] is not None:
         rest.append(f"aurora {share(sky['aurora_probability'])}")

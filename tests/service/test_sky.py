@@ -188,6 +188,13 @@ def test_the_page_tells_a_sky_in_words_and_a_good_picture_of_it_is_not_called_cl
 
 
 @on_sqlite
+def test_a_tile_tells_aurora_and_cloud_without_escapes(client: TestClient, db: Database) -> None:
+    stored(db, 1, sky(SkyClass.ARC))
+    tile = client.get("/now/tile?instrument=themis-asi").text
+    assert re.search(r'class="soft">aurora 85\u00a0%, cloud \d+\u00a0%</span>', tile)
+
+
+@on_sqlite
 def test_a_frame_of_the_sun_has_no_sky(client: TestClient, telescope) -> None:
     body = client.get(f"/api/v1/frames/{telescope.observe(0.9)}").json()
     assert body["sky"] is None and "footprint" not in body["links"]
