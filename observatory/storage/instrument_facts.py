@@ -30,6 +30,8 @@ class Step:
 
     frames: int
     degraded: int
+    undated: int
+    """Frames that tell no time of their own: they count when they came."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +60,20 @@ def histogram(db: Database, instrument: str, start: datetime, end: datetime) -> 
             step.label("step"),
             func.count().label("frames"),
             func.count().filter(frames.c.is_degraded.is_(True)).label("degraded"),
+            func.count().filter(frames.c.date_obs.is_(None)).label("undated"),
         )
         .where(*_of(frames.c.instrument, frames.c.moment, instrument, start, end))
-        .where(frames.c.quality_score.is_not(None), frames.c.date_obs.is_not(None))
+        .where(frames.c.quality_score.is_not(None))
         .group_by(step)
     )
-    found = [Step(0, 0)] * STEPS
+    found = [Step(0, 0, 0)] * STEPS
     with db.read() as connection:
         for row in connection.execute(query):
             place = min(max(row.step, 0), STEPS - 1)  # a score of exactly 1 belongs to the last
-            found[place] = Step(found[place].frames + row.frames, found[place].degraded + row.degraded)
+            so_far = found[place]
+            found[place] = Step(
+                so_far.frames + row.frames, so_far.degraded + row.degraded, so_far.undated + row.undated
+            )
     return found
 
 

@@ -87,6 +87,8 @@ class Page:
     bins: Sequence[Bin]
     judged: int
     degraded: int
+    undated: int
+    """Judged frames that tell no time, so that they have no place in the drawing."""
     scores: Sequence[Bar]
     causes: Sequence[Bar]
     stages: Sequence[Stage]
@@ -96,12 +98,6 @@ class Page:
     def good_word(self) -> str:
         """What a frame that is not degraded is called."""
         return good_word(self.tile.newest)
-
-    @property
-    def has_undated(self) -> bool:
-        """Whether the newest frame was judged and tells no time, so that it has no place in the drawing."""
-        newest = self.tile.newest
-        return bool(newest and newest["quality"] and newest["date_obs"] is None)
 
 
 @router.get("/instrument/{name:path}")
@@ -151,6 +147,7 @@ def _page(here: Context, name: str, day: dt.date | None, span: str, base: str) -
         bins=bins,
         judged=judged,
         degraded=sum(step.degraded for step in steps),
+        undated=sum(step.undated for step in steps),
         scores=[
             Bar(
                 f"{place / STEPS:.2f}",

@@ -39,7 +39,11 @@ def test_frames_without_a_time_are_said_to_be_there_but_not_drawn(
     client: TestClient, telescope: Telescope
 ) -> None:
     telescope.observe(0.9, date_obs=None)
-    assert "frames without a time of their own are not drawn" in client.get("/instrument/kso-halpha").text
+    telescope.observe(0.1, (Cause.CLOUD, 0.9), date_obs=None)
+    shown = client.get("/instrument/kso-halpha").text
+    assert "50.0 % clear" in shown and "2 without a time of their own, not drawn" in shown
+    assert "Nothing to draw in this time." in shown and "1 frame from 0.90;" in shown
+    assert re.search(r'<span>cloud</span>.*?class="part" width="50.00%"', shown, re.DOTALL)
     page = client.get("/").text
     assert "tell no time of their own" in page and "No judged frames" not in page
 
