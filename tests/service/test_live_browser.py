@@ -130,3 +130,25 @@ def test_ages_go_by_the_servers_clock_whatever_the_viewers_says(
         page.clock.run_for(2_000)
         page.wait_for_selector(".tile time:text-is('3 h')")
         page.close()
+
+
+def test_a_frames_header_is_shown_when_the_connection_is_back(
+    settings: Settings, telescope: Telescope, tmp_path: Path, address: str, browser: Any
+) -> None:
+    shown = built(telescope, settings, tmp_path)
+    page = browser.new_page()
+    page.goto(f"{address}/frame/{shown.cloudy}")
+    asked: list[str] = []
+
+    def lose_the_first(route: Any) -> None:
+        asked.append(route.request.url)
+        if len(asked) == 1:
+            route.fulfill(status=503)
+        else:
+            route.continue_()
+
+    page.route("**/header", lose_the_first)
+    page.click("#file-header summary")
+    page.wait_for_selector("#header :text('the night assistant')", timeout=PATIENCE_MS)
+    assert asked == 2 * [f"{address}/frame/{shown.cloudy}/header"]
+    page.close()

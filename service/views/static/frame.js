@@ -94,12 +94,24 @@
     else if (picture && event.key === "0") zoom(1 / MOST);
   });
 
+  // ---- the header: read from the file when somebody wants it ----
+
+  const fileHeader = document.getElementById("file-header");
+
+  async function showHeader() {
+    const place = document.getElementById("header");
+    place.textContent = "…";
+    const page = await Link.fetched(fileHeader.dataset.address);
+    place.replaceWith(page?.getElementById("header") ?? "It cannot be shown.");
+  }
+
   // ---- news ----
 
   const tell = () => { document.getElementById("news").hidden = false; };
   const ofThis = ({ id }) => { if (String(id) === main.dataset.frame) tell(); };
 
   if (picture) begin();
+  fileHeader.addEventListener("toggle", () => Link.soon("header", 0, showHeader), { once: true });
   Panel.restore();
   Link.listen({ base: main.dataset.base, seq: main.dataset.seq }, { result: ofThis, frame: ofThis, missed: tell });
 })();
