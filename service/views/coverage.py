@@ -16,6 +16,7 @@ from fastapi.responses import Response
 from observatory import completeness
 from observatory.ledger import Count, Gap, Ledger, total_of
 from observatory.observing import EXCUSES, Habit, State
+from observatory.storage import catalogue
 from service import coverage
 from service.context import Context, Here
 from service.coverage import Span
@@ -82,6 +83,8 @@ class Page:
     cards: Sequence[Card]
     idle: Sequence[str]
     """Instruments of which nothing was expected and nothing came."""
+    unawaited: Sequence[str]
+    """Those of them that never sent a frame, and whose cadence the settings do not tell."""
     refusal: str | None
     ticks: Sequence[tuple[float, str]]
 
@@ -133,7 +136,9 @@ def _page(here: Context, day: str, span: str, instrument: str) -> Page:
         refusal = (
             f"These {days} days hold too many frames for one page: choose one instrument, or a shorter time."
         )
+    seen = {one for one, _ in catalogue.instruments_seen(here.db)}
     is_idle = {one: not (written.total.expected or written.total.frames) for one, written in found}
+    idle = [one for one, is_so in is_idle.items() if is_so]
     return Page(
         now=now,
         start=wanted.start,
@@ -145,7 +150,8 @@ def _page(here: Context, day: str, span: str, instrument: str) -> Page:
         cards=[
             _card(here, one, written, is_alone=name is not None) for one, written in found if not is_idle[one]
         ],
-        idle=[one for one, is_so in is_idle.items() if is_so],
+        idle=idle,
+        unawaited=[one for one in idle if one not in seen and here.settings.plan(one).cadence_s is None],
         refusal=refusal,
         ticks=day_words.ticks(wanted.start, days),
     )

@@ -72,6 +72,11 @@ class Tile:
         return bool(known and self.age_s is not None and self.age_s > _LATE * known)
 
     @property
+    def is_owed(self) -> bool:
+        """Whether frames should have come, though not one ever did."""
+        return self.newest is None and self.is_cadence_stated and self.rests is None
+
+    @property
     def degraded(self) -> int:
         """How many of the strip are degraded."""
         return sum(1 for frame in self.strip if frame["quality"] and frame["quality"]["is_degraded"])
@@ -258,6 +263,8 @@ def _cadence_s(rows: Sequence[Mapping[str, Any]]) -> float | None:
 def _rest(here: Context, name: str, closures: Sequence[Closure], now: datetime) -> str | None:
     """Why no frames are expected of an instrument now, in words."""
     plan = here.settings.plan(name).with_closures(one.as_window for one in closures)
+    if plan.since is not None and now < plan.since:
+        return f"expected from {plan.since:%Y-%m-%d} on"
     since = now.timestamp()
     state = timeline(plan, since, since + _MOMENT.total_seconds()).state_at(since)
     if state is State.EXPECTED:

@@ -18,6 +18,8 @@ from service.main import create_app
 from service.views import instrument
 from tests.service.telescope import DAY, Telescope, on_sqlite
 
+WAYS = ("/now/tile?instrument=", "/instrument/")
+
 
 def test_scores_causes_and_times_of_a_day_are_summed_up(client: TestClient, telescope: Telescope) -> None:
     good = telescope.observe(0.97, date_obs=DAY + timedelta(hours=8))
@@ -145,3 +147,29 @@ def test_every_link_leads_on_whatever_an_instrument_is_called(
                 answer = client.get(link)
                 assert answer.status_code == 200, link
                 assert link.startswith("/mode") or html.escape(name) in re.findall(r"<h1>.*", answer.text)[0]
+
+
+@on_sqlite
+def test_pages_say_whether_a_camera_that_never_sent_is_missed(
+    db: Database, settings: Settings, telescope: Telescope
+) -> None:
+    telescope.observe()
+    later = datetime.now(UTC) + timedelta(days=40)
+    stations = {
+        "new-cam": InstrumentSettings(kind="halpha"),
+        "paced-cam": InstrumentSettings(kind="halpha", cadence_s=60.0, observing="always"),
+        "built-cam": InstrumentSettings(kind="halpha", cadence_s=60.0, observing="always", since=later),
+    }
+    watched = settings.model_copy(update={"instruments": stations})
+    with TestClient(create_app(watched, db)) as client:
+        tile, page = ({name: client.get(f"{way}{name}").text for name in stations} for way in WAYS)
+        coverage = client.get("/coverage").text
+    assert "not waited for: no cadence" in tile["new-cam"] and "expected" not in tile["new-cam"]
+    assert "expected every 1 min" in tile["paced-cam"] and "not waited for" not in tile["paced-cam"]
+    assert (
+        f"expected from {later:%Y-%m-%d} on" in tile["built-cam"]
+        and "expected every" not in tile["built-cam"]
+    )
+    assert "None is missed, either" in page["new-cam"] and "Nothing to draw" not in page["new-cam"]
+    assert "One is expected every 1 min" in page["paced-cam"]
+    assert "Not one frame came yet of new-cam, and none is missed" in coverage
