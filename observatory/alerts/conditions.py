@@ -185,8 +185,7 @@ class Gap:
         start = view.memory.gap_start
         if start is None:
             return Verdict(False)
-        due = max(start, view.awake_since) if self.longer_than else start
-        return _overdue(due + self.longer_than, view.now, (view.now - start).total_seconds())
+        return _lasting(start, self.longer_than, view, (view.now - start).total_seconds())
 
 
 @dataclass(frozen=True)
@@ -231,13 +230,16 @@ class Silence:
     def ask(self, view: View) -> Verdict:
         """Say whether it is silent."""
         last = view.memory.last_arrival
-        due = max(last or view.awake_since, view.awake_since)
         silent_s = None if last is None else (view.now - last).total_seconds()
-        return _overdue(due + self.longer_than, view.now, silent_s)
+        return _lasting(last, self.longer_than, view, silent_s)
 
 
-def _overdue(due: datetime, now: datetime, value: float | None) -> Verdict:
-    return Verdict(True, value=value) if now >= due else Verdict(False, due, value)
+def _lasting(since: datetime | None, longer_than: timedelta, view: View, value: float | None) -> Verdict:
+    """Whether it has lasted so long, from ever on where nothing tells since when; unknown while it was not watched."""
+    if since is not None and view.now < since + longer_than:
+        return Verdict(False, since + longer_than, value)
+    watched = view.awake_since + longer_than
+    return Verdict(True, value=value) if view.now >= watched else Verdict(None, watched, value)
 
 
 @dataclass(frozen=True)

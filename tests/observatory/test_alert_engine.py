@@ -359,6 +359,21 @@ def test_silence_counts_from_the_moment_at_which_somebody_watches_again():
     assert [item.at for item in told] == [NOON + 70 * MINUTE]
 
 
+def test_silence_and_gaps_that_go_on_do_not_end_because_nobody_watched_for_a_while():
+    rules = read_rules(FLOW)
+    watch, _ = begin(FLOW)
+    facts: list[Fact] = [Arrived(NAME, NOON, 0), GapTold(NAME, NOON + MINUTE, NOON)]
+    watch, told = engine.step(rules, watch, facts, NOON + 20 * MINUTE)
+    assert [(item.rule, item.kind) for item in told] == [("Gap", Kind.FIRED), ("Silent", Kind.FIRED)]
+    watch, told = engine.adopt(rules, resumed(watch, NOON + 60 * MINUTE), NOON + 60 * MINUTE)
+    assert told == []
+    watch, told = engine.step(rules, watch, [], NOON + 90 * MINUTE)
+    assert told == []
+    back: list[Fact] = [Arrived(NAME, NOON + 90 * MINUTE, 1), GapTold(NAME, NOON + 90 * MINUTE, None)]
+    _, told = engine.step(rules, watch, back, NOON + 91 * MINUTE)
+    assert {(item.rule, item.kind) for item in told} == {("Gap", Kind.RESOLVED), ("Silent", Kind.RESOLVED)}
+
+
 def test_facts_of_the_future_and_of_the_past_count_now():
     watch, _ = begin(DEGRADED)
     odd = [replace(frame(n, 0.1), at=NOON + days * timedelta(days=1)) for n, days in enumerate([9, -9, 2, 0])]
