@@ -24,7 +24,7 @@ Instrument = Annotated[
 ]
 
 
-@router.get("/latest/{instrument}.jpg", responses=_REDIRECT, response_class=Response, status_code=307)
+@router.get("/latest/{instrument:path}.jpg", responses=_REDIRECT, response_class=Response, status_code=307)
 def latest_picture(request: Request, here: Here, instrument: Instrument) -> Response:
     """Redirect to the preview of an instrument's newest frame that has one."""
     ids = [row["id"] for row in _newest(here, instrument, _LOOK_BACK)]
@@ -35,7 +35,7 @@ def latest_picture(request: Request, here: Here, instrument: Instrument) -> Resp
     raise NotFoundError(f"picture of {instrument}")
 
 
-@router.get("/latest/{instrument}.json", responses=_REDIRECT, response_class=Response, status_code=307)
+@router.get("/latest/{instrument:path}.json", responses=_REDIRECT, response_class=Response, status_code=307)
 def latest_frame(request: Request, here: Here, instrument: Instrument) -> Response:
     """Redirect to an instrument's newest finished frame."""
     return _to(request, f"{API}/frames/{_newest(here, instrument, 1)[0]['id']}")

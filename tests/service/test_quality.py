@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
@@ -100,6 +101,15 @@ def test_latest_redirects_to_the_newest_and_is_not_cached(client: TestClient, te
     assert client.get("/api/v1/latest/kso-halpha.json").json()["id"] == bare
     unknown = client.get("/api/v1/latest/soho.json")
     assert "kso-halpha" in unknown.json()["detail"]
+
+
+@pytest.mark.parametrize("name", ["north/zenith", "50 % & more?", "a.json"])
+def test_latest_leads_to_any_instrument_that_the_settings_allow(
+    client: TestClient, telescope: Telescope, name: str
+) -> None:
+    frame_id = telescope.observe(instrument=name, with_picture=True)
+    assert client.get(f"/api/v1/latest/{quote(name, safe='')}.json").json()["id"] == frame_id
+    assert client.get(f"/api/v1/latest/{quote(name)}.jpg").headers["content-type"] == "image/jpeg"
 
 
 @pytest.mark.parametrize("moment", [datetime(9999, 12, 31, 12, tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
