@@ -15,20 +15,22 @@ from observatory.storage.alert_catalogue import AlertFilter
 from service import alert_columns
 from service import alert_examples as examples
 from service.auth import Identity, Scope, requires
-from service.context import Here
+from service.context import Context, Here
 from service.described import list_answers, one_answer, problems, refusals
 from service.filters import FORMAT_WORDS, MAX_ID, InstrumentName, TableFormat, TimeRange, TimeRangeText
 from service.formats import chosen_format
 from service.gate import note
-from service.paging import base_of, list_response, next_address
+from service.paging import base_of, link_header, list_response, next_address
 from service.problems import NotFoundError, ProblemError
 from service.shapes import API, json_response
-from service.tables import Table, table_response
+from service.tables import Rows, Table, pages, table_response
 
 router = APIRouter(tags=["alerts"])
 
 AlertId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of an alert")]
 _Word = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]+$")]
+_PAGE = 100
+_PIECE = 1000  # rows of a table that are in memory at once
 _ABSENT = "there is no alert 12"
 
 
@@ -47,7 +49,12 @@ class AlertQuery(BaseModel):
         description="START/END in ISO 8601 of when it fired, END not included, either side may be `..`",
         examples=["2026-11-20/.."],
     )
-    limit: int = Field(100, ge=1, le=1000, description="alerts a page, 1 to 1000")
+    limit: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="1 to 1000 alerts a page; 100 for JSON, all for a table when left out",
+    )
     cursor: int | None = Field(None, ge=1, le=MAX_ID, description="as `next` gave it")
     format: TableFormat | None = Field(None, description=FORMAT_WORDS)
 
@@ -134,19 +141,31 @@ def list_alerts(request: Request, here: Here, query: Annotated[AlertQuery, Query
         time_from=time.start,
         time_to=time.end,
     )
-    rows = alert_catalogue.page(
-        here.db, wanted, datetime.now(UTC), limit=query.limit + 1, before=query.cursor
-    )
-    is_more = len(rows) > query.limit
-    rows = rows[: query.limit]
+    if form != "json" and query.limit is None:
+
+        def read(before: int | None) -> tuple[Rows, int | None]:
+            rows, last = _page(here, wanted, before, _PIECE)
+            return [alert_columns.row(row) for row in rows], last
+
+        return table_response(Table("alerts", alert_columns.ALERTS, pages(read, query.cursor)), form)
+    rows, last = _page(here, wanted, query.cursor, query.limit or _PAGE)
+    following = None if last is None else next_address(request, "alerts", str(last))
     if form != "json":
         lines = [alert_columns.row(row) for row in rows]
-        return table_response(Table("alerts", alert_columns.ALERTS, [lines], is_cut=is_more), form)
-    following = next_address(request, "alerts", str(rows[-1]["id"])) if is_more else None
+        table = Table("alerts", alert_columns.ALERTS, [lines], is_cut=last is not None)
+        return table_response(table, form, link_header(following))
     base = base_of(request)
     return list_response(
         request, {"items": [_as_json(row, base) for row in rows], "next": following}, following
     )
+
+
+def _page(
+    here: Context, wanted: AlertFilter, before: int | None, limit: int
+) -> tuple[list[dict[str, Any]], int | None]:
+    """Alerts older than one, and the last one's number where more follow."""
+    rows = alert_catalogue.page(here.db, wanted, datetime.now(UTC), limit=limit + 1, before=before)
+    return rows[:limit], rows[limit - 1]["id"] if len(rows) > limit else None
 
 
 @router.get(

@@ -14,6 +14,7 @@ from observatory.access import Scope
 from observatory.settings import Settings
 from observatory.storage import audit, events, outbox
 from observatory.storage.session import Database
+from service.routes import alerts as routes
 from tests.service.access import bearer, make_key
 from tests.service.alarms import Alarms
 from tests.service.telescope import on_sqlite
@@ -70,6 +71,22 @@ def test_alerts_are_listed_newest_first_and_filtered(writer: TestClient, alarms:
         "/api/v1/alerts", headers={"If-None-Match": writer.get("/api/v1/alerts").headers["etag"]}
     )
     assert again.status_code == 304
+
+
+@on_sqlite
+def test_a_table_of_alerts_is_whole_unless_a_page_of_it_is_asked_for(
+    client: TestClient, alarms: Alarms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "_PIECE", 40)
+    alarms.fire(*(f"Rule{number}" for number in range(120)))
+
+    def rules(address: str) -> list[str]:
+        return [line["rule"] for line in csv.DictReader(io.StringIO(client.get(address).text))]
+
+    newest_first = [f"Rule{number}" for number in reversed(range(120))]
+    assert rules("/api/v1/alerts?format=csv") == newest_first
+    page = client.get("/api/v1/alerts?format=csv&limit=70")
+    assert rules(str(page.url)) + rules(page.links["next"]["url"]) == newest_first
 
 
 def test_acknowledging_is_noted_told_and_kept(writer: TestClient, alarms: Alarms, db: Database) -> None:
