@@ -290,7 +290,12 @@ class QualityQuery(BaseModel):
     time: TimeRangeText | None = Field(None, description=_TIME_WORDS, examples=["2026-11-20/.."])
     instrument: InstrumentName | None = Field(None, description="name of an instrument, such as kso-halpha")
     bin: BinText | None = Field(None, description=_BIN_WORDS, examples=["5m"])
-    limit: int = Field(2000, ge=1, le=10000, description="1 to 10000 points, the newest of the range")
+    limit: int | None = Field(
+        None,
+        ge=1,
+        le=10000,
+        description="1 to 10000 points, the newest of the range; when left out, 2000, and all for a table without bin",
+    )
     format: TableFormat | None = Field(None, description=FORMAT_WORDS)
     as_of: MomentText | None = Field(
         None, description=f"{AS_OF_WORDS}; without bin", examples=["2026-11-20T08:00Z"]

@@ -176,6 +176,40 @@ def quality_series(
 
     Frames without a `date_obs` have no place on a time axis and are left out.
     """
+    if bin_s is None:
+        return scores(db, instrument, time_from, time_to, Page(limit))[::-1]
+    conditions = _scored(instrument, time_to)
+    with db.read() as connection:
+        if instrument is None and not db.is_sqlite:
+            names = [name for name, _ in _instruments(connection)]
+            conditions.append(frames.c.instrument.in_(names))  # then the index alone answers
+        bins, moment = _bins(db, bin_s), frames.c.moment
+        return newest_bins(connection, bins, moment, conditions, time_from, bin_s=bin_s, limit=limit)
+
+
+def scores(
+    db: Database,
+    instrument: str | None,
+    time_from: datetime | None,
+    time_to: datetime | None,
+    page: Page,
+) -> list[dict[str, Any]]:
+    """Scores of single frames over time, a page of them in its own order; without those that tell no time."""
+    query = select(
+        frames.c.id,
+        frames.c.instrument,
+        frames.c.moment.label("time"),
+        frames.c.quality_score.label("score"),
+        frames.c.is_degraded,
+    ).where(*_scored(instrument, time_to))
+    if time_from is not None:
+        query = query.where(frames.c.moment >= time_from)
+    with db.read() as connection:
+        paged = page.of(query, frames.c.moment, frames.c.id)
+        return [dict(row) for row in connection.execute(paged).mappings()]
+
+
+def _scored(instrument: str | None, time_to: datetime | None) -> list[ColumnElement[bool]]:
     # `moment` is `date_obs` where there is one, and has the index.
     conditions: list[ColumnElement[bool]] = [
         frames.c.quality_score.is_not(None),
@@ -183,32 +217,9 @@ def quality_series(
     ]
     if time_to is not None:
         conditions.append(frames.c.moment < time_to)
-    with db.read() as connection:
-        if instrument is not None:
-            conditions.append(frames.c.instrument == instrument)
-        elif bin_s is not None and not db.is_sqlite:
-            names = [name for name, _ in _instruments(connection)]
-            conditions.append(frames.c.instrument.in_(names))  # then the index alone answers
-        if bin_s is None:
-            return _single_scores(connection, conditions, time_from, limit)
-        bins, moment = _bins(db, bin_s), frames.c.moment
-        return newest_bins(connection, bins, moment, conditions, time_from, bin_s=bin_s, limit=limit)
-
-
-def _single_scores(
-    connection: Connection, conditions: list[ColumnElement[bool]], time_from: datetime | None, limit: int
-) -> list[dict[str, Any]]:
-    query = select(
-        frames.c.id,
-        frames.c.instrument,
-        frames.c.moment.label("time"),
-        frames.c.quality_score.label("score"),
-        frames.c.is_degraded,
-    ).where(*conditions)
-    if time_from is not None:
-        query = query.where(frames.c.moment >= time_from)
-    query = query.order_by(frames.c.moment.desc(), frames.c.id.desc()).limit(limit)
-    return [dict(row) for row in connection.execute(query).mappings()][::-1]
+    if instrument is not None:
+        conditions.append(frames.c.instrument == instrument)
+    return conditions
 
 
 def _bins(db: Database, bin_s: int) -> Select[Any]:
@@ -294,5 +305,6 @@ __all__ = [
     "newest_refusals",
     "overview",
     "quality_series",
+    "scores",
     "table",
 ]

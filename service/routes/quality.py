@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -10,7 +11,8 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from observatory.storage import catalogue, results
-from service import columns, examples
+from observatory.storage.frame_keys import Key, Page
+from service import columns, examples, listing
 from service.context import Context, Here
 from service.described import list_answers
 from service.filters import QualityQuery, TimeRange
@@ -18,8 +20,12 @@ from service.formats import chosen_format
 from service.paging import list_response
 from service.problems import ParameterError
 from service.series import newest_points, points_as_table
+from service.tables import Rows, Table, pages, table_response
 
 router = APIRouter(tags=["quality"])
+
+_MOST = 2000
+_PIECE = 2000  # rows of a table that are in memory at once
 
 
 class QualityPoint(BaseModel):
@@ -55,10 +61,13 @@ def get_series(request: Request, here: Here, query: Annotated[QualityQuery, Quer
     time = query.time or TimeRange()
     if query.as_of is not None and query.bin is not None:
         raise ParameterError("as_of", "bins go by the newest results", "without bin")
+    if form != "json" and query.bin is None and query.limit is None:
+        return table_response(Table("quality", columns.SCORES, _whole(here, query)), form)
+    limit = query.limit or _MOST
     rows = catalogue.quality_series(
-        here.db, query.instrument, time.start, time.end, bin_s=query.bin, limit=query.limit + 1
+        here.db, query.instrument, time.start, time.end, bin_s=query.bin, limit=limit + 1
     )
-    points, is_truncated = newest_points(rows, query.limit)
+    points, is_truncated = newest_points(rows, limit)
     if query.as_of is not None:
         points = _as_known_by(here, query.as_of, points)
     if form == "json":
@@ -66,6 +75,21 @@ def get_series(request: Request, here: Here, query: Annotated[QualityQuery, Quer
         return list_response(request, body)
     chosen = columns.SCORES if query.bin is None else columns.BINNED_SCORES
     return points_as_table(points, "quality", chosen, form, is_cut=is_truncated)
+
+
+def _whole(here: Context, query: QualityQuery) -> Iterator[Rows]:
+    """All scores of single frames as a table's rows, oldest first."""
+    time = query.time or TimeRange()
+
+    def read(after: Key | None) -> tuple[Rows, Key | None]:
+        page = Page(_PIECE + 1, after, is_ascending=True)
+        found = catalogue.scores(here.db, query.instrument, time.start, time.end, page)
+        points, last = listing.page_of(found, _PIECE, lambda row: (row["time"], row["id"]))
+        if query.as_of is not None:
+            points = _as_known_by(here, query.as_of, points)
+        return listing.cells_of(points, columns.SCORES), last
+
+    return pages(read, None)
 
 
 def _as_known_by(here: Context, as_of: datetime, points: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -14,6 +15,7 @@ from observatory.settings import InstrumentSettings, Settings
 from observatory.storage import workers
 from observatory.storage.session import Database
 from service.main import create_app
+from service.routes import quality as routes
 from tests.service.telescope import DAY, Telescope, on_sqlite
 
 QUALITY = "/api/v1/quality"
@@ -33,6 +35,26 @@ def test_single_scores_come_oldest_first_and_the_newest_survive_a_limit(
     cut = client.get(QUALITY, params={"limit": 2}).json()
     assert [point["score"] for point in cut["items"]] == [0.5, 0.9]
     assert cut["is_truncated"]
+
+
+def test_a_table_of_single_scores_is_whole(
+    client: TestClient, telescope: Telescope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "_MOST", 2)
+    monkeypatch.setattr(routes, "_PIECE", 3)
+    ids = [telescope.observe(date_obs=DAY + timedelta(minutes=minute // 2)) for minute in range(7)]
+    telescope.observe(date_obs=None, date_obs_source=DateSource.NONE)
+
+    def told(**query: Any) -> list[int]:
+        lines = client.get(QUALITY, params={"format": "csv", **query}).text.splitlines()
+        assert lines[0] == "time,instrument,id,score,is_degraded"
+        return [int(line.split(",")[2]) for line in lines[1:]]
+
+    assert told() == ids
+    assert told(time="2026-06-01T00:01Z/2026-06-01T00:03Z", instrument="kso-halpha") == ids[2:6]
+    assert told(as_of="2099-01-01") == ids and told(as_of="2000-01-01") == []
+    assert told(limit=4) == ids[3:]
+    assert len(client.get(QUALITY).json()["items"]) == 2
 
 
 def test_bins_hold_mean_extremes_and_the_degraded(client: TestClient, telescope: Telescope) -> None:
