@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Form, Path, Request
 from fastapi.responses import RedirectResponse, Response
 
 from observatory import completeness
-from observatory.storage import acknowledgements, alert_catalogue, events, silences
+from observatory.storage import acknowledgements, alert_catalogue, events, outbox, silences
 from observatory.storage.acknowledgements import LONGEST_NOTE, NoSuchAlertError, ResolvedAlertError
 from observatory.storage.alert_catalogue import SEVERITIES, AlertFilter
 from observatory.storage.silences import (
@@ -34,6 +34,7 @@ from service.views.assets import templates
 router = APIRouter(include_in_schema=False)
 
 _FRESH = {"Cache-Control": "no-store"}
+_PATIENCE_S = 60.0  # a message that is late for longer is worth a word
 _MOST_FIRING = 200
 _MOST_SILENCES = 100
 _LISTED = 25
@@ -75,6 +76,8 @@ class Page:
     history: Sequence[Mapping[str, Any]]
     following: int | None
     silences: Sequence[Silence]
+    untold: Sequence[tuple[str, int, datetime]]
+    """Channels that have failed for a while: their names, the messages that wait, and since when."""
     instruments: Sequence[str]
     is_watched: bool
     refusal: str | None
@@ -199,6 +202,11 @@ def _page(request: Request, here: Context, refusal: str | None, draft: Mapping[s
         history=past[:_LISTED],
         following=past[_LISTED - 1]["id"] if len(past) > _LISTED else None,
         silences=silences.listed(here.db, limit=_MOST_SILENCES, with_expired=False, now=now),
+        untold=[
+            (channel, number, now - timedelta(seconds=age_s))
+            for channel, (number, age_s) in sorted(outbox.backlog(here.db, now).items())
+            if age_s > _PATIENCE_S
+        ],
         instruments=completeness.instruments(here.db, here.settings),
         is_watched=here.settings.alerts.rules is not None,
         refusal=refusal,

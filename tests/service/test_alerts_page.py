@@ -18,7 +18,7 @@ from observatory.storage import acknowledgements, alert_catalogue, audit, silenc
 from observatory.storage.session import Database
 from service.main import create_app
 from tests.service.access import bearer, make_key
-from tests.service.alarms import Alarms
+from tests.service.alarms import Alarms, webhook, with_channels
 from tests.service.telescope import on_sqlite
 from tests.service.test_browser import browser, open_page
 
@@ -51,6 +51,15 @@ def test_what_fires_is_shown_and_what_is_over_is_listed_page_by_page(
     assert older is not None
     text = shown(client, older[1].removeprefix("/alerts"))
     assert [f">Rule{number}<" in text for number in (29, 5, 4, 0)] == [False, False, True, True]
+
+
+def test_a_channel_that_tells_nobody_is_named(client: TestClient, db: Database, settings: Settings) -> None:
+    alarms = Alarms(db, with_channels(settings, {"hook": webhook("http://127.0.0.1:9/")}))
+    alarms.fire("Fresh")
+    assert "has not delivered" not in shown(client)
+    alarms.fire("One", "Two", now=datetime.now(UTC) - timedelta(minutes=10))
+    text = shown(client)
+    assert re.search(r"<strong>hook</strong> has not delivered 3 messages, .*>10 min</time>", text)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +133,7 @@ def test_a_silence_is_begun_and_ended_by_forms(client: TestClient, alarms: Alarm
     assert dict(made.matchers) == {"instrument": "kso-*"}
     assert timedelta(hours=3.9) < made.ends_at - datetime.now(UTC) <= timedelta(hours=4)
     text = client.post(f"/alerts/silences/{made.id}/expire").text
-    assert "None: people are told of every alert" in text and "#silence-1" not in text
+    assert "None: nothing is held back" in text and "#silence-1" not in text
 
 
 @pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without"])
