@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from observatory import completeness
 from observatory.errors import NoSuchInstrumentError
-from observatory.instruments import instrument_names
 from observatory.settings import Settings
 from observatory.storage.session import Database
 
@@ -16,6 +15,5 @@ def check_instrument(db: Database, settings: Settings, name: str | None) -> None
     ------
     NoSuchInstrumentError
     """
-    known = {*instrument_names(), *completeness.instruments(db, settings)}
-    if name is not None and name not in known:
-        raise NoSuchInstrumentError(name, sorted(known))
+    if name is not None and name not in (known := completeness.askable(db, settings)):
+        raise NoSuchInstrumentError(name, known)

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from observatory.coverage import ledger
+from observatory.instruments import instrument_names
 from observatory.ledger import Came, Gap, Ledger, Worth
 from observatory.observing import Plan, State
 from observatory.settings import Settings
@@ -27,6 +28,11 @@ _GAP_FRAMES = 3  # of an instrument that the settings do not name
 def instruments(db: Database, settings: Settings) -> list[str]:
     """Instruments that have frames or are configured."""
     return sorted({name for name, _ in catalogue.instruments_seen(db)} | settings.instruments.keys())
+
+
+def askable(db: Database, settings: Settings) -> list[str]:
+    """Instruments that may be asked for: these, and the known ones; any other name is a slip of the pen."""
+    return sorted({*instrument_names(), *instruments(db, settings)})
 
 
 def write_ledger(

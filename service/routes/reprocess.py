@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from observatory import completeness
 from observatory.storage import provenance, reprocess_jobs, workers
 from observatory.storage.reprocess_jobs import MOST_FRAMES, ItemStatus, Job, JobStatus
 from service import examples
@@ -108,6 +109,7 @@ def start_job(request: Request, here: Here, wanted: ReprocessRequest, identity: 
     score, causes, regions and pictures follow it. The same again changes nothing. What arrives after
     this is no part of the job.
     """
+    _check_instrument(here, wanted.instrument)
     families = _families(here, wanted.model)
     frames = reprocess_jobs.count(here.db, wanted.as_filter, families)
     note(request, frames=frames, is_dry_run=wanted.dry_run)
@@ -128,6 +130,17 @@ def start_job(request: Request, here: Here, wanted: ReprocessRequest, identity: 
     note(request, job=job.id)
     shape = job_as_json(job, base_of(request))
     return json_response(shape, 202, {"Location": shape["links"]["self"]})
+
+
+def _check_instrument(here: Context, name: str | None) -> None:
+    """Refuse a name that no frame can have, now or later: its job would be empty, and look done.
+
+    Raises
+    ------
+    ParameterError
+    """
+    if name is not None and name not in (known := completeness.askable(here.db, here.settings)):
+        raise ParameterError("instrument", f"there is no instrument {name}", f"one of {', '.join(known)}")
 
 
 def _families(here: Context, model: str | None) -> list[str] | None:

@@ -117,6 +117,16 @@ def test_a_model_takes_the_frames_of_its_kind_alone(local: TestClient, telescope
     assert answer.json()["errors"][0]["allowed"].endswith("aia_quality, halpha_quality")
 
 
+def test_an_instrument_that_nobody_knows_starts_no_job(local: TestClient, telescope: Telescope):
+    telescope.observe(0.9)
+    for is_rehearsal in (True, False):
+        answer = post(local, instrument="kso-halfa", dry_run=is_rehearsal)
+        assert answer.status_code == 422
+        (problem,) = answer.json()["errors"]
+        assert problem["parameter"] == "instrument" and "kso-halpha" in problem["allowed"]
+    assert local.get(REPROCESS).json()["items"] == []
+
+
 @pytest.mark.parametrize(
     ("body", "name"),
     [
