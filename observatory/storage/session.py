@@ -148,7 +148,10 @@ class Database:
         connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
 
     def revision(self) -> str | None:
-        """Revision of the schema as Alembic noted it; None for an empty database."""
+        """Revision of the schema as Alembic noted it; None for an empty database, and where there is none."""
+        path = make_url(self.url).database
+        if self.is_sqlite and path and not Path(path).exists():
+            return None  # to ask SQLite would make it
         with self.read() as connection:
             if not inspect(connection).has_table("alembic_version"):
                 return None

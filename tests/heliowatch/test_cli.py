@@ -336,6 +336,24 @@ def test_the_doctor_names_every_check_and_where_each_setting_came_from(
     assert ended.code == (0 if all(checks.values()) else 1)
 
 
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "closures list",
+        "coverage",
+        "alerts list",
+        "keys list",
+        "mark good 1",
+        "db current",
+        "db clean",
+        "doctor",
+    ],
+)
+def test_looking_makes_no_database(run: Run, tmp_path: Path, verb: str):
+    run(*verb.split())
+    assert not list(tmp_path.rglob("*.db"))
+
+
 def test_the_doctor_finds_what_is_wrong_and_hides_passwords(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
