@@ -91,10 +91,11 @@ def _fail(message: str, code: int) -> None:
 
 def _settings(**overrides: object) -> Settings:
     from heliowatch import logs
-    from observatory.settings import load_settings
+    from observatory.settings import ignored_names, load_settings
 
     settings = load_settings(**overrides)
     logs.configure(settings.log)
+    logs.tell_ignored(ignored_names())
     if settings.database_url:
         _check_database_url(settings.database_url)
     return settings

@@ -18,7 +18,8 @@ from heliowatch.alert_rules import read_file
 from models import registry
 from models.runtime import Runtime
 from observatory.errors import HeliowatchError, ModelError, SettingsError
-from observatory.settings import Settings, config_path
+from observatory.settings import HOW_SETTINGS_ARE_NAMED, Settings, config_path, ignored_names
+from observatory.settings_walk import walk
 from observatory.storage import deployments
 from observatory.storage.deployments import Line
 from observatory.storage.session import Database
@@ -55,6 +56,7 @@ def run_doctor(settings: Settings, *, as_json: bool) -> int:
 def checks(settings: Settings) -> Iterator[Check]:
     """Look at one thing after the other."""
     for name, look in (
+        ("environment", _environment),
         ("database", _database),
         ("broker", _broker),
         ("product folder", _folder),
@@ -75,6 +77,13 @@ def _guarded(name: str, look: Callable[[Settings], str], settings: Settings) -> 
         return Check(name, False, str(error))
     except Exception as error:  # noqa: BLE001 - a doctor reports what is broken, whatever it is
         return Check(name, False, f"defect: {type(error).__name__}: {error}")
+
+
+def _environment(_: Settings) -> str:
+    ignored = ignored_names()
+    if ignored:
+        raise SettingsError(f"ignored, as no setting: {', '.join(ignored)}; {HOW_SETTINGS_ARE_NAMED}")
+    return "every HELIOWATCH_… variable gives a setting"
 
 
 def _database(settings: Settings) -> str:
@@ -211,14 +220,8 @@ def _alert_rules(settings: Settings) -> str:
 
 
 def _effective(settings: Settings) -> Iterator[tuple[str, object]]:
-    def flatten(prefix: str, value: Any) -> Iterator[tuple[str, object]]:
-        if isinstance(value, dict) and value:
-            for key, inner in value.items():
-                yield from flatten(f"{prefix}.{key}" if prefix else key, inner)
-        else:
-            yield prefix, _masked(value) if isinstance(value, str) else value
-
-    yield from flatten("", settings.model_dump(mode="json"))
+    for name, value in walk(settings.model_dump(mode="json")):
+        yield name, _masked(value) if isinstance(value, str) else value
 
 
 def _masked(text: str) -> str:

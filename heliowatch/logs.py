@@ -8,7 +8,7 @@ import sys
 import structlog
 
 from observatory.errors import SettingsError
-from observatory.settings import LogSettings
+from observatory.settings import HOW_SETTINGS_ARE_NAMED, LogSettings
 
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
@@ -46,6 +46,12 @@ def configure(settings: LogSettings) -> None:
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[_strip, renderer])
     )
     logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+
+
+def tell_ignored(names: list[str]) -> None:
+    """Warn of variables and secret files that look like settings, and are none."""
+    if names:
+        structlog.get_logger(__name__).warning("settings_ignored", names=names, hint=HOW_SETTINGS_ARE_NAMED)
 
 
 def _level(name: str) -> int:

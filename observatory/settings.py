@@ -33,6 +33,13 @@ from observatory.notification_settings import NotificationSettings
 from observatory.observing import Plan
 from observatory.service_settings import PublisherSettings, ServiceSettings
 from observatory.settings_file import SettingsFile
+from observatory.settings_walk import check_lengths
+
+_PREFIX = "HELIOWATCH_"
+_NO_SETTINGS = {f"{_PREFIX}{name}" for name in ("CONFIG", "SECRETS_DIR", "TEST_DATA")}  # read by themselves
+
+
+HOW_SETTINGS_ARE_NAMED = "`heliowatch doctor` prints all settings; `__` stands between the levels of a name"
 
 
 class Device(StrEnum):
@@ -81,7 +88,7 @@ class IngestSettings(BaseModel, extra="forbid"):
 class WorkerSettings(BaseModel, extra="forbid"):
     """How work is done and taken back."""
 
-    processes: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    processes: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=1024)
     max_attempts: int = Field(default=5, ge=1)
     heartbeat_s: float = Field(default=3.0, gt=0)
     lease_s: float = Field(default=12.0, gt=0, description="silence after which a worker counts as dead")
@@ -103,7 +110,7 @@ class RuntimeSettings(BaseModel, extra="forbid"):
     """What runs the networks."""
 
     device: Device = Device.CPU
-    threads: int = Field(default=1, ge=1, description="threads inside one network call")
+    threads: int = Field(default=1, ge=1, le=256, description="threads inside one network call")
 
 
 class EnhancementSettings(BaseModel, extra="forbid"):
@@ -307,7 +314,7 @@ class Settings(BaseSettings):
     """All settings of Heliowatch."""
 
     model_config = SettingsConfigDict(
-        env_prefix="HELIOWATCH_",
+        env_prefix=_PREFIX,
         env_nested_delimiter="__",
         extra="forbid",
         nested_model_default_partial_update=True,
@@ -344,6 +351,11 @@ class Settings(BaseSettings):
     def _lease_outlasts_heartbeat(self) -> Settings:
         if self.worker.lease_s < 2 * self.worker.heartbeat_s:
             raise ValueError("worker.lease_s must be at least twice worker.heartbeat_s")
+        return self
+
+    @model_validator(mode="after")
+    def _lengths_can_be_waited_for(self) -> Settings:
+        check_lengths(self.model_dump())
         return self
 
     @cached_property
@@ -423,6 +435,21 @@ def test_data_dir() -> Path | None:
     return Path(named) if named and Path(named).is_dir() else None
 
 
+def ignored_names() -> list[str]:
+    """Variables and secret files with our prefix that give no setting: slips of the pen, or somebody else's."""
+    secrets = os.environ.get("HELIOWATCH_SECRETS_DIR")
+    files = Path(secrets).iterdir() if secrets and os.access(secrets, os.R_OK) else []
+    found = [*os.environ, *(path.name for path in files)]
+    return sorted(name for name in found if name.upper().startswith(_PREFIX) and not _is_used(name.upper()))
+
+
+def _is_used(name: str) -> bool:
+    first, *inner = name.removeprefix(_PREFIX).lower().split("__")
+    if first not in Settings.model_fields:
+        return name in _NO_SETTINGS
+    return not inner or Settings.model_fields[first].default_factory not in (None, list)
+
+
 def load_settings(**overrides: object) -> Settings:
     """Read the settings.
 
@@ -434,6 +461,8 @@ def load_settings(**overrides: object) -> Settings:
     secrets = os.environ.get("HELIOWATCH_SECRETS_DIR")
     if "HELIOWATCH_CONFIG" in os.environ and not config_path().is_file():
         raise SettingsError(f"HELIOWATCH_CONFIG names {config_path()}, which is not there")
+    if secrets and not Path(secrets).is_dir():
+        raise SettingsError(f"HELIOWATCH_SECRETS_DIR names {secrets}, which is no folder")
     try:
         return Settings(_secrets_dir=secrets, **overrides)  # type: ignore[arg-type]
     except (ValueError, OSError, yaml.YAMLError) as error:
@@ -447,6 +476,9 @@ def _readable(error: Exception) -> str:
     if lines is None:
         return f"settings: {error}"
     return "\n".join(
-        f"settings: {'.'.join(str(part) for part in line['loc']) or 'file'}: {line['msg']}"
-        for line in lines()
+        f"settings: {_place(line['loc'])}{line['msg'].removeprefix('Value error, ')}" for line in lines()
     )
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    return f"{'.'.join(map(str, location))}: " if location else ""  # what holds for several names them itself

@@ -319,6 +319,7 @@ def test_the_doctor_names_every_check_and_where_each_setting_came_from(
     report = orjson.loads(ended.out)
     checks = {check["name"]: check["is_ok"] for check in report["checks"]}
     assert set(checks) == {
+        "environment",
         "database",
         "broker",
         "product folder",
@@ -352,6 +353,14 @@ def test_the_doctor_names_every_check_and_where_each_setting_came_from(
 def test_looking_makes_no_database(run: Run, tmp_path: Path, verb: str):
     run(*verb.split())
     assert not list(tmp_path.rglob("*.db"))
+
+
+def test_a_slip_of_the_pen_in_the_environment_is_told(run: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HELIOWATCH_SERVICE_PORT", "8123")
+    ended = shell("db", "current")
+    assert "settings_ignored" in ended.stderr and "HELIOWATCH_SERVICE_PORT" in ended.stderr
+    assert ended.stdout.startswith("found nothing")
+    assert "✗ environment: ignored, as no setting: HELIOWATCH_SERVICE_PORT" in run("doctor").out
 
 
 def test_the_doctor_finds_what_is_wrong_and_hides_passwords(

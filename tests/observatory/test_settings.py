@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from observatory.errors import SettingsError
-from observatory.settings import Settings, load_settings
+from observatory.settings import Settings, ignored_names, load_settings
 
 pytestmark = pytest.mark.usefixtures("settings")  # a folder of our own, an environment without ours
 
@@ -62,6 +62,8 @@ def test_a_named_file_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch)
         ("service: {port: 99999}", r"service\.port"),
         ("worker: {lease_s: 1}", "lease_s must be at least twice"),
         ("runtime: {device: abacus}", r"runtime\.device.*cpu"),
+        ("runtime: {threads: 1000000}", r"runtime\.threads"),
+        ("worker: {processes: 100000000000}", r"worker\.processes"),
         ("limits: {max_pixels: -1}", r"limits\.max_pixels"),
         ("instruments: {mine: {kind: hubble}}", "kso-halpha"),
         ("instruments: {aia-193: {kind: halpha}}", "known instrument of another kind"),
@@ -109,6 +111,42 @@ def test_a_list_in_the_environment_that_is_no_json_is_said(monkeypatch: pytest.M
         load_settings()
     monkeypatch.setenv("HELIOWATCH_WATCH", '["/data/in"]')
     assert load_settings().watch == [Path("/data/in")]
+
+
+def test_names_that_give_no_setting_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    given = "DATA_DIR LOG__LEVEL INSTRUMENTS__ROOF__KIND CONFIG SECRETS_DIR TEST_DATA"
+    for name in given.split():
+        monkeypatch.setenv(f"HELIOWATCH_{name}", str(tmp_path))
+    monkeypatch.setenv("heliowatch_database_url", "")
+    assert ignored_names() == []
+    wrong = ["HELIOWATCH_DATABSE_URL", "HELIOWATCH_DATA_DIR__X", "HELIOWATCH_SERVICE_PORT", "HELIOWATCH__LOG"]
+    for name in wrong:
+        monkeypatch.setenv(name, "1")
+    (tmp_path / "heliowatch_broker_url").touch()
+    (tmp_path / "heliowatch_borker_url").touch()
+    assert set(ignored_names()) == {*wrong, "heliowatch_borker_url"}
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HELIOWATCH_SECRETS_DIR", "nowhere")
+    with pytest.raises(SettingsError, match="SECRETS_DIR names nowhere, which is no folder"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("sweeper: {keep_events_days: 1000000}", "sweeper.keep_events_days"),
+        ("sweeper: {interval_s: .inf}", "sweeper.interval_s"),
+        ("cutouts: {keep_days: .inf}", "cutouts.keep_days"),
+        ("worker: {heartbeat_s: 1.0e+300, lease_s: 1.0e+301}", "worker.heartbeat_s"),
+        ("instruments: {roof: {kind: allsky, lateness_s: 1.0e+10}}", "instruments.roof.lateness_s"),
+    ],
+)
+def test_a_time_that_nothing_can_wait_for_is_refused(text: str, name: str):
+    write(text)
+    with pytest.raises(SettingsError, match=f"^settings: {name}: .* is too long; at most"):
+        load_settings()
 
 
 def test_names_that_are_merged_in_may_be_given_anew():
