@@ -61,6 +61,13 @@ def test_every_service_has_a_health_check_and_comes_back(name: str) -> None:
         assert service["restart"] == "unless-stopped"
 
 
+@pytest.mark.parametrize("name", [name for name in OURS if name != "secrets"])
+def test_every_part_that_reads_the_settings_has_the_files_that_they_name(name: str) -> None:
+    there = {volume.split(":")[1] for volume in SERVICES[name]["volumes"]}
+    named = read_yaml(DEPLOY / "heliowatch.yaml")["alerts"]["rules"]
+    assert {"/etc/heliowatch/heliowatch.yaml", named} <= there
+
+
 @EVERY
 def test_logs_cannot_fill_the_disk(name: str) -> None:
     assert set(SERVICES[name]["logging"]["options"]) == {"max-size", "max-file"}
