@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 from observatory.errors import SettingsError, StorageUnavailableError
 from observatory.settings import Settings
@@ -11,6 +13,7 @@ from observatory.storage.session import Database
 from service.metrics import utc_now
 
 _TIMEOUT_S = 1.0
+_ROOM_BYTES = 1 << 20  # below it SQLite's journal does not grow
 
 
 @dataclass(frozen=True)
@@ -33,15 +36,29 @@ def check_database(db: Database) -> Check:
     return Check("database", True, "reachable, schema up to date")
 
 
-def check_worker(db: Database, silence_s: float) -> Check:
-    """Has a worker been heard of lately."""
+def check_worker(db: Database, settings: Settings) -> Check:
+    """Has a worker been heard of lately; if none was, what may be done."""
+    silence_s = settings.service.worker_silence_s
     try:
         alive = [row for row in workers.alive(db, utc_now(), silence_s) if row["role"] == "worker"]
     except StorageUnavailableError:
         return Check("worker", False, "unknown: the database cannot be reached")
     if not alive:
-        return Check("worker", False, f"none heard of for {silence_s:g} s; start `heliowatch worker`")
+        return Check("worker", False, f"none heard of for {silence_s:g} s; {_way_out(settings)}")
     return Check("worker", True, f"{len(alive)} alive")
+
+
+def _way_out(settings: Settings) -> str:
+    if _is_full(settings.data_dir):
+        return "the disk with the data is full, so none can be heard: make room"
+    return "the log of `heliowatch up` tells why" if settings.is_embedded else "start `heliowatch worker`"
+
+
+def _is_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < _ROOM_BYTES
+    except OSError:  # not on this machine
+        return False
 
 
 def check_rules(problem: str | None) -> Check:

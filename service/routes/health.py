@@ -49,7 +49,7 @@ def readyz(here: Here) -> Response:
     checks = [
         readiness.check_database(here.db),
         readiness.check_queue(here.probe_queue()),
-        readiness.check_worker(here.db, here.settings.service.worker_silence_s),
+        readiness.check_worker(here.db, here.settings),
         readiness.check_rules(here.alerting.problem),
     ]
     failed = [check for check in checks if not check.is_ok]

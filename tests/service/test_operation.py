@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from observatory.errors import SchemaOutdatedError
 from observatory.settings import Settings
 from observatory.storage import workers
 from observatory.storage.session import Database
+from service import readiness
 from service.main import create_app
 from service.readiness import QueueProbe
 from service.views.assets import STATIC
@@ -40,6 +42,18 @@ def test_ready_needs_a_worker_that_lives(client: TestClient, db: Database) -> No
     assert failed_parts(client) == {"worker"}
     workers.sign_on(db, "w", "worker", datetime.now(UTC), {})
     assert failed_parts(client) == set()
+
+
+def test_a_worker_that_is_not_heard_has_its_way_out_told(
+    client: TestClient, settings: Settings, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "none heard of for 60 s; the log of `heliowatch up` tells why" in client.get("/readyz").text
+    apart = settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"})
+    with TestClient(create_app(apart, db, probe_queue=lambda: None)) as other:
+        assert "none heard of for 60 s; start `heliowatch worker`" in other.get("/readyz").text
+        settings.data_dir.mkdir(exist_ok=True)
+        monkeypatch.setattr(readiness, "_ROOM_BYTES", math.inf)  # so that this disk counts as full
+        assert "the disk with the data is full" in other.get("/readyz").text
 
 
 def test_ready_needs_the_queue(settings: Settings, db: Database) -> None:
