@@ -14,6 +14,7 @@ from heliowatch.feature_store import Features, time_of
 from heliowatch.folders import make_folder
 from heliowatch.sky_figures import draw_clusters, needing_train
 from observatory.errors import SettingsError
+from observatory.words import counted
 
 _MOST_AGGLOMERATED = 20_000  # memory grows with the square
 _AXES = 30  # main axes that clusters are sought in: the rest is noise
@@ -36,7 +37,9 @@ def run_cluster(rows: Features, out: Path, clusters: int, method: Method, seed: 
         When there are fewer frames than clusters, or too many for the method.
     """
     if len(rows) < clusters:
-        raise SettingsError(f"{len(rows)} frames do not make {clusters} clusters: ask for fewer (--clusters)")
+        raise SettingsError(
+            f"--clusters {clusters}: ask for fewer; there are only {counted(len(rows), 'frame')}"
+        )
     if method is Method.AGGLOMERATIVE and len(rows) > _MOST_AGGLOMERATED:
         raise SettingsError(
             f"{len(rows):,} frames are too many to agglomerate (at most {_MOST_AGGLOMERATED:,}): "

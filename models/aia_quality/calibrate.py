@@ -37,8 +37,8 @@ def calibrate(options: ExportOptions) -> dict[str, Any]:
     strange, months, left_out = _strangeness(options.data)
     if len(strange) < _LEAST:
         raise ModelError(
-            f"{len(strange)} pictures are too few to calibrate on, {_LEAST} are needed; "
-            f"{len(left_out)} files or folders are of no use"
+            f"too few pictures to calibrate on: {len(strange)}, and {_LEAST} are needed; "
+            f"files or folders of no use: {len(left_out)}"
         )
     write_calibration(_FOLDER, {"strangeness": strange})
     p = p_values_by_month(strange, months)

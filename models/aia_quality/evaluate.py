@@ -44,7 +44,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     left_out: list[LeftOut] = []
     frames = list(good_frames(folders_of(options.data, GOOD), left_out))
     if not frames:
-        raise ModelError(f"no coronal frames to measure on; {len(left_out)} files or folders are of no use")
+        raise ModelError(f"no coronal frames to measure on; files or folders of no use: {len(left_out)}")
     found = measure(frames, AiaQuality(), options.every, options.seed)
     return found | {"left_out": [*left_out, *found["left_out"]]}
 

@@ -42,7 +42,7 @@ def calibrate(options: ExportOptions) -> dict[str, Any]:
         When fewer than a hundred frames are asked for.
     """
     if options.frames < _LEAST:
-        raise ModelError(f"{options.frames} frames are too few to calibrate on: {_LEAST} are needed")
+        raise ModelError(f"too few frames to calibrate on: {options.frames}, and {_LEAST} are needed")
     known = strangeness(TRAINING_KINDS, options.frames, options.size_px, options.seed)
     others = strangeness(TESTING_KINDS, options.frames // 4, options.size_px, options.seed + 1)
     write_calibration(_FOLDER, known)

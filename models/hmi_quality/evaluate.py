@@ -50,7 +50,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     left_out: list[LeftOut] = []
     real = list(good_frames(folders_of(options.data, GOOD), left_out)) if _has_data(options.data) else []
     if not real and not options.simulated:
-        raise ModelError(f"no HMI frames to measure on; {len(left_out)} files or folders are of no use")
+        raise ModelError(f"no HMI frames to measure on; files or folders of no use: {len(left_out)}")
     model = HmiQuality()
     simulated = simulated_frames(options.simulated, options.size_px, options.seed)
     return {
