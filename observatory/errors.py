@@ -107,12 +107,12 @@ class AmbiguousInstrumentError(UnusableInputError):
 
 
 class OtherInstrumentError(UnusableInputError):
-    """A camera's folder holds a frame whose header says that it is of something else."""
+    """A camera's folder holds a frame whose header or name says that it is of something else."""
 
     def __init__(self, told: str, camera: str, kind: str) -> None:
         super().__init__(
-            f"the header says {told}, but {camera}, in whose folder it lies, is of kind {kind}: narrow the camera's "
-            "patterns, or name the folder under watch, where each frame says what it is"
+            f"its header or name says {told}, but {camera}, in whose folder it lies, is of kind {kind}: narrow the "
+            "camera's patterns, or name the folder under watch, where each frame says what it is"
         )
 
 

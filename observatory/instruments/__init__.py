@@ -158,13 +158,18 @@ class Opened:
 
     @property
     def told_otherwise(self) -> str | None:
-        """Instrument of the same kind that the header names, where that measures something else than this one."""
+        """Instrument of the same kind that the header, else the name, tells, where it measures something else.
+
+        A name that holds this one's own channel too, such as ``aia-171_0094.png``, may count frames: it tells nothing.
+        """
         if not self.kind.is_named_by_measurement:
             return None
         try:
             told = self.kind.claim_header(
                 self.container.header(_first_usable(self.container)), self.file_name
             )
+            if told is None and self.known_as.rpartition("-")[2] not in self.file_name:
+                told = self.kind.claim_name(self.file_name)
         except UnusableInputError:
             return None  # a header that is in doubt: then it is as whoever named the instrument says
         return None if told == self.known_as else told

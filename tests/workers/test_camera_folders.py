@@ -48,7 +48,25 @@ def test_a_frame_of_another_channel_in_a_cameras_folder_is_refused_and_not_judge
     assert {row["instrument"] for row in found.values()} == {"my-aia"}
     assert (found["193.fits"]["status"], found["193.fits"]["wavelength_nm"]) == ("received", 19.3)
     assert (found["304.fits"]["status"], found["304.fits"]["wavelength_nm"]) == ("rejected", None)
-    assert "the header says aia-304, but my-aia" in found["304.fits"]["reason"]
+    assert "its header or name says aia-304, but my-aia" in found["304.fits"]["reason"]
+
+
+def test_a_picture_without_a_header_is_of_the_channel_that_its_name_tells(
+    quick: Settings, home: Database, incoming: Path, rows: Rows
+):
+    settings = load_settings(
+        data_dir=quick.data_dir, instruments={"my-aia": {"kind": "aia-171", "watch": [incoming]}}
+    )
+    mine = ["20250205_120000_1024_0171.jpg", "frame_0193.jpg", "aia-171_0094.jpg"]
+    others = ["20250205_120000_1024_0193.jpg", "latest_512_0304.jpg", "aia_20250205_0094.jpg"]
+    for number, name in enumerate([*mine, *others]):
+        drop(incoming / name, sun_picture("JPEG", number=number))
+    once(settings, home, *watch_folders(settings))
+    taken = {row["file_name"] for row in rows(home) if row["status"] == "received"}
+    assert taken == set(mine)
+    assert {row["reason"].partition(",")[0] for row in rows(home) if row["status"] == "rejected"} == {
+        f"its header or name says {channel}" for channel in ("aia-193", "aia-304", "aia-94")
+    }
 
 
 def test_whoever_names_the_instrument_of_a_frame_knows_better_than_its_header(
