@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +18,7 @@ _T = TypeVar("_T")
 _AWAIT_DATABASE_S = 1.0
 _RETRY_TRANSIENT_S = 5.0
 _MOST_BACKOFF_S = 60.0
+_is_ending = threading.Event()  # this process waits for the database no more
 
 
 class GiveBack(Protocol):
@@ -97,10 +98,24 @@ def insist(write: Callable[[], _T]) -> _T:
 
     A claim that could not be ended would be taken back by nobody: this worker lives. Whoever
     stops the worker meanwhile makes it silent, and the sweeper takes the claim back then.
+
+    Raises
+    ------
+    TransientError
+        When the database does not take it, and this process ends (`insist_no_more`).
     """
     while True:
         try:
             return write()
         except TransientError as error:
             log.warning("database_awaited", error=str(error))
-            time.sleep(_AWAIT_DATABASE_S)
+            if _is_ending.wait(_AWAIT_DATABASE_S):
+                raise
+
+
+def insist_no_more(*, is_ending: bool = True) -> None:
+    """Leave claims to the sweeper from now on, or insist again: threads cannot be stopped as processes can."""
+    if is_ending:
+        _is_ending.set()
+    else:
+        _is_ending.clear()

@@ -25,8 +25,10 @@ from workers.app import make_app, queue_names
 from workers.context import Heartbeat
 from workers.memory import keep_memory, set_aside, take_back
 from workers.model_watch import ModelWatch, model_facts
+from workers.patience import insist_no_more
 from workers.pipelines import Pipelines
 
+_FINISH_S = 15.0  # for the frames at hand, when the embedded worker is told to stop
 _AWAIT_PARENT_TRIES = 20  # of a tenth of a second each
 
 log = structlog.get_logger(__name__)
@@ -159,6 +161,7 @@ class EmbeddedWorker:
 
     def start(self) -> None:
         """Set up and begin to work."""
+        insist_no_more(is_ending=False)
         self._life = start_desk(self._settings)
         worker_state.should_stop = None
         self._controller = WorkController(
@@ -179,7 +182,9 @@ class EmbeddedWorker:
         worker_state.should_stop = 0
         embedded_queue.wake_all()
         if self._thread is not None:
-            self._thread.join(timeout=15)
+            self._thread.join(timeout=_FINISH_S)
+            if self._thread.is_alive():
+                insist_no_more()  # what waits for a disk with room would hold up the end of this process
         worker_state.should_stop = None
         if self._life is not None:
             self._life.stop()
