@@ -35,7 +35,7 @@ class StorageUnavailableError(TransientError):
     """The database or the product folder cannot be used now."""
 
     def __init__(self, what: str, detail: str) -> None:
-        super().__init__(f"{what} cannot be used now ({detail}); the work is retried")
+        super().__init__(f"{what} cannot be used now ({detail})")
         self.what = what
 
 
