@@ -95,10 +95,12 @@ class DatabaseCollector(Collector):
 
     def _last_frame(self) -> Metric:
         metric = GaugeMetricFamily(
-            "heliowatch_last_frame_timestamp_seconds", "Time of the newest frame", labels=["instrument"]
+            "heliowatch_last_frame_timestamp_seconds",
+            "Time of the newest frame that is not dated ahead of the clock",
+            labels=["instrument"],
         )
         names = [name for name, _ in catalogue.instruments_seen(self._db)]
-        for name, moment in catalogue.newest_moments(self._db, names).items():
+        for name, moment in catalogue.newest_moments(self._db, names, self._clock()).items():
             metric.add_metric([name], moment.timestamp())
         return metric
 

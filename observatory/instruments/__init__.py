@@ -10,7 +10,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from observatory.sky_circle import find_circle
 from observatory.sky_view import halvings, shrunk
 
 _LOOKED_AT = 5  # images of a film whose camera nobody describes, until a circle is found in one
+_FARTHEST_ZONE = timedelta(hours=14)  # local time, taken for UTC, is no more ahead
 
 __all__ = [
     "Limits",
@@ -177,7 +178,8 @@ class Opened:
     def facts(self, index: int = 0) -> Facts:
         """Header facts of one frame, its time taken from the file's when nothing else tells it.
 
-        A name that holds a day contradicts a file time of another day: then there is no time.
+        A name that holds a day contradicts a file time of another day, and a file time ahead of the clock (by more
+        than any time zone) contradicts itself: then there is no time.
         """
         header, name = self.container.header(index), self.container.member(index) or self.file_name
         facts = self.kind.facts(self.known_as, header, name)
@@ -195,7 +197,8 @@ class Opened:
             )
         if facts.date_obs is None and facts.date_note is None and self.file_time is not None:
             day = name_time(name).day
-            if day is None or day.date() == self.file_time.date():
+            is_ahead = self.file_time > datetime.now(UTC) + _FARTHEST_ZONE
+            if not is_ahead and (day is None or day.date() == self.file_time.date()):
                 return replace(facts, date_obs=self.file_time, date_obs_source=DateSource.FILE_TIME)
         return facts
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select, true
 
 from observatory.storage.bins import bin_columns, newest_bins
 from observatory.storage.frame_keys import FrameFilter, Key, Page, among, find_keys
@@ -263,14 +263,22 @@ def _instruments(connection: Connection) -> list[tuple[str, str | None]]:
     return [(row[0], row[1]) for row in rows]
 
 
-def newest_moments(db: Database, instruments: Sequence[str]) -> dict[str, datetime]:
-    """Time of the newest frame of each of some instruments, whatever became of it."""
+def newest_moments(
+    db: Database, instruments: Sequence[str], until: datetime | None = None
+) -> dict[str, datetime]:
+    """Time of the newest frame of each of some instruments, whatever became of it.
+
+    Parameters
+    ----------
+    until : datetime or None
+        Frames of later are passed over, such as one that a wrong clock dated years ahead.
+    """
     found = {}
     with db.read() as connection:
         for name in instruments:
             moment = connection.execute(
                 select(frames.c.moment)
-                .where(frames.c.instrument == name)
+                .where(frames.c.instrument == name, true() if until is None else frames.c.moment <= until)
                 .order_by(frames.c.moment.desc(), frames.c.id.desc())
                 .limit(1)
             ).scalar()

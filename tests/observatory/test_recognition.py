@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -158,6 +159,14 @@ def test_the_file_time_is_taken_when_nothing_else_tells_one(tmp_path: Path):
     facts = read_file(path, LIMITS).facts()
     assert facts.date_obs_source is DateSource.FILE_TIME
     assert facts.date_obs == datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+
+def test_a_file_of_the_future_leaves_the_time_open(tmp_path: Path):
+    path = tmp_path / "frame.png"
+    path.write_bytes(sun_picture())
+    os.utime(path, (2.2e9, 2.2e9))  # 2039
+    facts = read_file(path, LIMITS).facts()
+    assert (facts.date_obs, facts.date_obs_source) == (None, DateSource.NONE)
 
 
 def test_a_name_of_another_day_than_the_file_time_leaves_the_time_open(tmp_path: Path):

@@ -251,6 +251,8 @@ def test_summaries_know_every_instrument_and_its_counts(db: Database):
     frames.register(db, [new_frame(8, instrument=None, family=None, status=Status.REJECTED, reason="x")], [])
     assert catalogue.instruments_seen(db) == [("aia-193", "aia"), ("kso-halpha", "halpha")]
     assert catalogue.newest_moments(db, ["kso-halpha", "none"]) == {"kso-halpha": NOON + timedelta(seconds=2)}
+    until = NOON + timedelta(seconds=1.5)
+    assert catalogue.newest_moments(db, ["kso-halpha"], until) == {"kso-halpha": NOON + timedelta(seconds=1)}
     by_name = {row["instrument"]: row for row in catalogue.overview(db)}
     assert by_name["kso-halpha"]["done"] == 3
     assert by_name["aia-193"]["waiting"] == 1

@@ -102,6 +102,7 @@ def test_metrics_come_from_the_database_and_this_process(
     client: TestClient, telescope: Telescope, db: Database
 ) -> None:
     telescope.observe()
+    telescope.observe(date_obs=datetime.now(UTC) + timedelta(days=900))  # by a wrong clock
     telescope.receive(received_at=datetime.now(UTC) - timedelta(seconds=100))
     telescope.refuse()
     model = {"name": "halpha-quality", "version": "1.0.0", "provider": "CPUExecutionProvider"}
@@ -123,10 +124,10 @@ def test_metrics_come_from_the_database_and_this_process(
     assert value("heliowatch_queue_oldest_task_age_seconds", queue="halpha.live") == pytest.approx(
         100, abs=20
     )
-    assert value("heliowatch_frames", instrument="kso-halpha", status="done") == 1
+    assert value("heliowatch_frames", instrument="kso-halpha", status="done") == 2
     assert value("heliowatch_frames", instrument="unknown", status="rejected") == 1
     stamp = value("heliowatch_last_frame_timestamp_seconds", instrument="kso-halpha")
-    assert stamp == datetime(2026, 6, 1, 8, 0, 6, tzinfo=UTC).timestamp()
+    assert stamp == datetime(2026, 6, 1, 8, 0, 12, tzinfo=UTC).timestamp()
     labels = {"model": "halpha-quality", "version": "1.0.0", "provider": "CPUExecutionProvider"}
     assert value("heliowatch_model_info", **labels) == 1
     assert "heliowatch_service_test" in families
