@@ -99,8 +99,12 @@ class Watch:
 
     def renew(self) -> None:
         """Watch anew where a folder was replaced or remounted: events of the old one tell nothing of the new."""
-        if self._roots != self._identities():
-            log.warning("watch_folder_replaced")
+        found = self._identities()
+        if self._roots != found:
+            pairs = zip(self._paths, self._roots, found, strict=True)
+            there = [str(path) for path, before, now in pairs if now is not None and now != before]
+            if there:  # of those that went away we say so below
+                log.warning("watch_folder_replaced", folders=there)
             if self._observer is not None:
                 self._observer.stop()
             self._start()

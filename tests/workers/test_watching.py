@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from observatory.settings import IngestSettings
 from workers import watching
@@ -113,3 +114,13 @@ def test_who_only_reads_makes_no_event(
         last.write_bytes(b"x")
         eventually(lambda: str(last) in seen, "no event of the last file")  # they come in order
     assert str(path) not in seen
+
+
+def test_a_folder_that_goes_away_and_comes_back_is_named_each_time(folder: Path):
+    with Watch([WatchFolder(folder)], IngestSettings(), lambda *_: None) as watch, capture_logs() as logs:
+        folder.rename(folder.with_name("aside"))
+        watch.renew()
+        folder.with_name("aside").rename(folder)
+        watch.renew()
+    said = [(line["event"], line.get("folder") or line.get("folders")) for line in logs]
+    assert said == [("watch_folder_away", str(folder)), ("watch_folder_replaced", [str(folder)])]
