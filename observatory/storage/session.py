@@ -95,6 +95,7 @@ class Database:
         path = make_url(self.url).database
         if path:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
+            _check_writable(Path(path))
         engine = create_engine(self.url)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -173,6 +174,18 @@ class Database:
         if self._engine is not None and self._pid == os.getpid():
             self._engine.dispose()
         self._engine = None
+
+
+def _check_writable(file: Path) -> None:
+    """Name the user's lack of rights, where SQLite says of reading, too, that its database is read-only.
+
+    Raises
+    ------
+    StorageUnavailableError
+    """
+    for place in (file.parent, file):  # its journal lies beside it
+        if place.exists() and not os.access(place, os.W_OK):
+            raise StorageUnavailableError(f"the database {file}", f"this user may not write to {place}")
 
 
 def take_turn(connection: Connection, key: int) -> None:

@@ -412,6 +412,14 @@ def test_a_database_that_is_not_there_is_a_transient_error(url: str):
         pass
 
 
+def test_whoever_may_not_write_to_a_database_is_told_so_and_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(os, "access", lambda *_: False)  # who runs the tests may be root, who may everything
+    with pytest.raises(StorageUnavailableError, match=f"x.db cannot .*may not write to {tmp_path}"):
+        Database(f"sqlite:///{tmp_path}/x.db").engine.dispose()
+
+
 def test_a_lost_connection_is_a_transient_error_and_the_next_try_works(db: Database):
     if db.is_sqlite:
         pytest.skip("SQLite has no connection to lose")
