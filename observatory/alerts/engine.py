@@ -106,16 +106,14 @@ class _Run:
         """Let time go on, and look at what it changes when it changes it."""
         while self.heap and self.heap[0][0] <= to:
             wake, _, _, key = heapq.heappop(self.heap)
-            if self.wakes.get(key) != wake:
-                continue  # it was looked at meanwhile
-            del self.wakes[key]
-            self.now = max(self.now, wake)
-            rule = self.rules.by_name.get(key.rule)
-            if rule is not None:
-                self.ask(rule, key, None)
+            if self.wakes.get(key) == wake:  # else it was looked at meanwhile
+                del self.wakes[key]
+                self.now = max(self.now, wake)
+                rule = self.rules.by_name.get(key.rule)
+                if rule is not None:
+                    self.ask(rule, key, None)
             if not self.heap or self.heap[0][0] > wake:  # what ends at the same moment ends together
                 self.settle()
-        self.settle()
         self.now = max(self.now, to)
 
     def look(self, instrument: str, frame: Judged | None) -> None:

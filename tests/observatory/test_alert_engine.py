@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -17,58 +17,16 @@ from observatory.alerts.facts import (
     DriftTold,
     Fact,
     GapTold,
-    Judged,
     OnsetTold,
     RegionTotals,
     Sighted,
 )
-from observatory.alerts.replay import PastAlert, replay
 from observatory.alerts.rule_file import read_rules
 from observatory.alerts.rules import Rules
 from observatory.alerts.saved import memory_json, memory_of, state_json, state_of
 from observatory.alerts.states import Watch, moved, resumed
 from observatory.alerts.transitions import Kind, Transition
-
-NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
-MINUTE = timedelta(minutes=1)
-NAME = "kso-halpha"
-DEGRADED = """
-- alert: Degraded
-  instrument: kso-*
-  when: {quality: {lt: 0.4}}
-  clear_when: {quality: {gt: 0.5}}
-  for_frames: 3
-  clear_frames: 5
-  annotations: {summary: "{instrument}: {cause} for {frames} frames"}
-"""
-
-
-def frame(number: int, quality: float | None = 0.9, cause: str | None = None, **more: object) -> Judged:
-    moment = NOON + number * MINUTE
-    causes = None if quality is None else {} if cause is None else {cause: 0.9, "seeing": 0.1}
-    made = Judged(NAME, moment, number, date_obs=moment, received_at=moment, quality=quality, causes=causes)
-    return replace(made, **more)  # type: ignore[arg-type]
-
-
-def scores(values: Iterable[float], cause: str | None = None) -> list[Fact]:
-    return [frame(number, value, cause) for number, value in enumerate(values)]
-
-
-def run(text: str, facts: Iterable[Fact], minutes: int = 10_000) -> list[PastAlert]:
-    return replay(read_rules(text), facts, NOON, NOON + minutes * MINUTE, cadence_of=lambda _: 60.0)
-
-
-def spans(found: Sequence[PastAlert]) -> list[tuple[str, float, float | None]]:
-    """Rules with the minutes at which they fired and ended."""
-    return [
-        (
-            alert.rule,
-            (alert.fired_at - NOON) / MINUTE,
-            None if alert.resolved_at is None else (alert.resolved_at - NOON) / MINUTE,
-        )
-        for alert in found
-    ]
-
+from tests.observatory.alert_runs import DEGRADED, MINUTE, NAME, NOON, begin, frame, run, scores, spans
 
 # -- hysteresis -------------------------------------------------------------------------------
 
@@ -301,10 +259,6 @@ def test_the_end_of_an_alert_that_was_never_announced_is_not_announced():
 # -- time -------------------------------------------------------------------------------------
 
 
-def begin(text: str) -> tuple[Watch, list[Transition]]:
-    return engine.adopt(read_rules(text), Watch(NOON, NOON), NOON)
-
-
 def test_a_late_frame_changes_nothing():
     late = [replace(frame(100 + n, 0.9), date_obs=NOON + n * MINUTE) for n in range(9)]
     bad = [frame(number, 0.1) for number in range(10, 90)]
@@ -461,8 +415,9 @@ def test_it_says_the_same_however_often_it_is_asked_and_started_anew(
         memories = {name: memory_of(memory_json(memory)) for name, memory in watch.memories.items()}
         states = {key: state_of(state_json(state)) for key, state in watch.states.items()}
         assert (memories, states) == (watch.memories, watch.states)
-        if number % 2 == 0:
-            watch, told = engine.adopt(rules, replace(watch, wakes={}), watch.now)
+        if number % 2 == 0:  # with its wakes, as where rules are read anew, or without them, as after a start
+            kept = watch if number % 4 == 0 else replace(watch, wakes={})
+            watch, told = engine.adopt(rules, kept, watch.now)
             assert told == []
     assert _plain(in_parts) == _plain(at_once)
     firing: set[tuple[str, str]] = set()
