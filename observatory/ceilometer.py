@@ -20,8 +20,12 @@ CLEAR_BASE_M = 2000.0
 
 _TIMES = ("time", "datetime", "date_time", "timestamp", "date/time", "utc", "date")
 _BASES = ("cloud_base_m", "cloud_base", "cloud_base_height", "cloud_base_height_m", "cbh", "cbh_m", "cbh1")
-_NO_CLOUD = {"", "none", "clear", "inf", "+inf", "no cloud", "/////", "////", "-1"}
-_NOT_MEASURED = {"nan", "na", "n/a", "null", "-99", "-999", "-9999", "99999"}
+_MARKS = {
+    **dict.fromkeys(("", "none", "clear", "no cloud", "////", "/////"), np.inf),
+    **dict.fromkeys(("na", "n/a", "null"), np.nan),
+}
+_NUMBERS = {-1.0: np.inf, **dict.fromkeys((-99.0, -999.0, -9999.0, 99999.0), np.nan)}
+"""Heights that stand for no cloud, or for no measurement."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +101,11 @@ def _moment_s(word: str) -> float:
 
 def _base_m(word: str) -> float:
     word = word.strip().lower()
-    if word in _NO_CLOUD:
-        return np.inf
-    if word in _NOT_MEASURED:
-        return np.nan
+    if word in _MARKS:
+        return _MARKS[word]
     value = float(word)
-    if value in (-1.0, -99.0, -999.0, -9999.0, 99999.0):  # as 1.0 decimals
-        return np.inf if value == -1.0 else np.nan
+    if value in _NUMBERS:
+        return _NUMBERS[value]
     if value < 0.0:
         raise ValueError("a height is not negative")
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,26 @@ def test_cloud_that_begins_at_2000_m_is_clear_and_below_it_is_not(tmp_path: Path
 
 
 def test_no_cloud_is_told_from_no_measurement(tmp_path: Path) -> None:
-    text = "# a comment\nDateTime;note;CBH\n" + "".join(
-        f"2026-11-20 0{n}:00;x;{word}\n" for n, word in enumerate(["-1", "////", "NaN", "-999", "350"])
+    no_cloud = ["", "none", "inf", "////", "-1", "-1.0"]
+    nothing = ["NaN", "n/a", "-99", "-999.0", "-9999", "99999.0"]
+    text = "# a comment\n\nDateTime;note;CBH\n\n" + "".join(
+        f"2026-11-20 {n:02}:00;x;{word}\n" for n, word in enumerate([*no_cloud, *nothing, "0", "1.0", "350"])
     )
     series = read_ceilometer(written(tmp_path, text))
-    np.testing.assert_array_equal(series.is_cloudy, [0.0, 0.0, np.nan, np.nan, 1.0])
+    np.testing.assert_array_equal(series.cloud_base_m, [np.inf] * 6 + [np.nan] * 6 + [0.0, 1.0, 350.0])
+    np.testing.assert_array_equal(series.is_cloudy, [0.0] * 6 + [np.nan] * 6 + [1.0] * 3)
+
+
+def test_a_time_without_a_zone_is_utc_wherever_the_computer_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = written(tmp_path, "time,cbh\n1970-01-01T00:01,100\n")
+    with monkeypatch.context() as here:
+        here.setenv("TZ", "America/Denver")
+        time.tzset()
+        found = read_ceilometer(path)
+    time.tzset()
+    assert found.times_s.tolist() == [60.0]
 
 
 def test_rows_are_put_in_order_and_zones_are_converted(tmp_path: Path) -> None:
@@ -49,6 +65,7 @@ def test_rows_are_put_in_order_and_zones_are_converted(tmp_path: Path) -> None:
         ("time,cbh\n2026-11-20\n", "line 2"),
         ("time,cbh\nyesterday,300\n", "line 2"),
         ("time,cbh\n2026-11-20,-40\n", "line 2"),
+        ("time,cbh\n2026-11-20,-inf\n", "line 2"),
     ],
 )
 def test_what_is_no_measurement_is_refused_by_its_line(tmp_path: Path, text: str, said: str) -> None:
