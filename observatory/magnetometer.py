@@ -260,7 +260,7 @@ def _note_comment(facts: dict[str, str], comment: str) -> None:
 
 
 def _letters(path: Path, columns: Sequence[str]) -> str:
-    letters = "".join(column.removesuffix("|")[-1:].upper() for column in columns if column != "|")
+    letters = "".join(column.removesuffix("|")[-1:].upper() for column in columns)
     if len(set(letters)) != len(letters):
         raise UnreadableFileError(f"{path}: its columns are {' '.join(columns)}: two name the same component")
     return letters
@@ -298,7 +298,7 @@ def _geographic(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     if {"X", "Y", "Z"} <= given.keys():
         return given["X"], given["Y"], given["Z"]
-    if "D" not in given or not ({"H", "I", "F"} & given.keys()):
+    if "D" not in given:
         raise UnreadableFileError(f"{path}: X, Y and Z do not follow from {', '.join(given)}")
     declination = np.radians((given["D"] + _baseline_minutes(path, facts)) / 60.0)
     inclination = np.radians(given["I"] / 60.0) if "I" in given else None

@@ -123,6 +123,47 @@ def test_a_corrected_minute_replaces_the_first_and_order_does_not_matter(tmp_pat
     assert read_iaga2002(file_of(tmp_path, *rows)).x_nt.tolist() == [2.0, 3.0]
 
 
+def test_a_baseline_just_short_of_a_whole_turn_is_one_west_of_north(tmp_path: Path) -> None:
+    head = " Data Type              variation\n # DECBAS               215400  (tenths of minutes)\n"
+    row = line("00:00", 20_000.0, 30.0, 47_000.0, 51_000.0)
+    found = read_iaga2002(file_of(tmp_path, row, letters="HDZF", head=head))
+    np.testing.assert_allclose(np.degrees(np.arctan2(found.y_nt, found.x_nt)), -0.5)
+
+
+def test_three_components_are_enough_and_bare_comments_are_passed_over(tmp_path: Path) -> None:
+    head = " #                                                                   |\n # DECBAS |\n"
+    found = read_iaga2002(file_of(tmp_path, line("00:00", 1, 2, 3), letters="XYZ", head=head))
+    assert found.xyz_nt.tolist() == [[1.0, 2.0, 3.0]]
+
+
+@pytest.mark.parametrize(
+    "head", [" Source of Data         Heliowatch (simulated)\n", " # SIMULATED: no magnetometer\n"]
+)
+def test_either_of_two_lines_says_that_nothing_was_measured(tmp_path: Path, head: str) -> None:
+    assert read_iaga2002(file_of(tmp_path, line("00:00", 1, 2, 3, 4), head=head)).is_simulated
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude", "elevation", "site"),
+    [
+        ("-90.000", "360.000", "", Site(-90.0, 0.0, 0.0)),
+        ("90.000", "-360.000", "2800", Site(90.0, 0.0, 2800.0)),
+        ("40.137", "254.764", "99999.00", Site(40.137, -105.236, 0.0)),
+        ("90.001", "254.764", "1682", None),
+        ("-90.001", "254.764", "1682", None),
+        ("40.137", "360.001", "1682", None),
+        ("40.137", "-360.001", "1682", None),
+        ("40.137", "", "1682", None),
+    ],
+)
+def test_a_place_is_told_where_it_is_one(
+    tmp_path: Path, latitude: str, longitude: str, elevation: str, site: Site | None
+) -> None:
+    head = f" Geodetic Latitude      {latitude}\n Geodetic Longitude     {longitude}\n"
+    head += f" Elevation              {elevation}\n" if elevation else ""
+    assert read_iaga2002(file_of(tmp_path, head=head)).site == site
+
+
 @pytest.mark.parametrize("kept", [30, 60, 69], ids=["in a value", "in the last", "without its last digit"])
 def test_the_last_line_of_a_file_that_is_being_written_is_left_for_later(tmp_path: Path, kept: int) -> None:
     rows = [line("00:00", 1, 2, 3, 4), line("00:01", 5, 6, 7, 8)[:kept]]
@@ -153,13 +194,27 @@ def test_a_broken_file_is_refused_by_its_line(
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"\xff\xd8\xff\xe0" * 500, b"time,x\n2026,1\n", b" Format                 IAGA-2002  |\n"],
+    ("content", "missing"),
+    [
+        (b"", "Format"),
+        (b"\xff\xd8\xff\xe0" * 500, "Format"),
+        (b"time,x\n2026,1\n", "Format"),
+        (b"DATE       TIME         DOY     ABCX      ABCY      ABCZ\n", "Format"),
+        (b" Format                 IAGA-2002  |\n", "DATE"),
+    ],
 )
-def test_other_files_are_said_to_be_no_iaga_2002(tmp_path: Path, content: bytes) -> None:
+def test_other_files_are_said_to_be_no_iaga_2002(tmp_path: Path, content: bytes, missing: str) -> None:
     path = tmp_path / "other.min"
     path.write_bytes(content)
-    with pytest.raises(UnreadableFileError, match="not IAGA-2002"):
+    with pytest.raises(UnreadableFileError, match=f"not IAGA-2002: no line `{missing}"):
+        read_iaga2002(path)
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
+    path = tmp_path / "years.sec"
+    with path.open("wb") as file:
+        file.truncate((256 << 20) + 1)
+    with pytest.raises(UnreadableFileError, match="too many"):
         read_iaga2002(path)
 
 
@@ -185,10 +240,22 @@ def test_a_folder_means_the_files_in_it(tmp_path: Path) -> None:
         x, y, z = field
         write_iaga2002(folder / name, replace(whole, times_s=times, x_nt=x, y_nt=y, z_nt=z))
     (folder / ".sync").write_text("a copy program's own")
+    (folder / "2025").mkdir()
     assert np.array_equal(read_many([folder]).times_s, whole.times_s)
     (tmp_path / "empty").mkdir()
     with pytest.raises(UnreadableFileError, match="no magnetometer file"):
         read_many([tmp_path / "empty"])
+
+
+def test_of_two_files_that_overlap_the_one_named_last_counts(tmp_path: Path) -> None:
+    first, second, nothing = (tmp_path / name for name in ("a.min", "b.min", "c.min"))
+    given = replace(series(3), site=None)
+    write_iaga2002(first, given)
+    write_iaga2002(second, replace(given.at(np.array([1])), x_nt=np.array([5.0])))
+    write_iaga2002(nothing, given.at(np.zeros(3, bool)))
+    assert read_many([first, second, nothing]).x_nt.tolist() == [7400.0, 5.0, 7402.0]
+    assert read_many([second, first]).x_nt.tolist() == [7400.0, 7401.0, 7402.0]
+    assert read_many([nothing]).times_s.size == 0
 
 
 def test_an_active_night_does_not_move_the_quiet_level() -> None:
@@ -197,3 +264,15 @@ def test_an_active_night_does_not_move_the_quiet_level() -> None:
     x[3 * 1440 : 3 * 1440 + 600] -= 500.0
     left = disturbance(MagneticSeries("SIM", "", None, times, x, x.copy(), x.copy()))
     np.testing.assert_allclose(left.x_nt, x - 8000.0)
+
+
+def test_the_level_runs_from_noon_to_noon_and_follows_a_new_baseline_in_half_a_week() -> None:
+    days = np.arange(14 * 24) / 24.0
+    drifting, stepped = 2.0 * days, np.where(days < 7.0, 0.0, 1000.0)
+    lost = np.full(days.size, np.nan)
+    left = disturbance(MagneticSeries("SIM", "", None, days * 86_400.0, drifting, stepped, lost))
+    inner = (days >= 3.5) & (days <= 10.5)
+    np.testing.assert_allclose(left.x_nt[inner], 0.0, atol=0.1)
+    noons = days % 1.0 == 0.5
+    np.testing.assert_allclose(left.y_nt[noons], 0.0)
+    assert np.isnan(left.z_nt).all()
