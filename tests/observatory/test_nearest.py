@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as some
 
 from observatory.nearest import nearest
@@ -44,6 +44,8 @@ def test_a_tolerance_below_zero_is_refused() -> None:
             nearest([0.0], [0.0], wrong)
 
 
+@example(times=[0.0], others=[1.0, -1.0], tolerance=1)
+@example(times=[9.0], others=[5.0, 5.0], tolerance=9)
 @given(times=TIMES, others=TIMES, tolerance=some.integers(0, 30))
 def test_it_is_the_nearest_the_earlier_of_two_and_the_first_of_equals(
     times: list[float], others: list[float], tolerance: int
