@@ -285,6 +285,111 @@ def test_a_gap_beyond_the_reach_makes_a_new_track():
     assert book.see(at, sighting(place, 0.0, 8.0, at)) != [before]
 
 
+def test_a_late_frame_of_long_before_makes_a_new_track():
+    book = Book()
+    at = START + timedelta(days=MAX_GAP_DAYS + 0.1)
+    place = float(rotate_carrington(middle(START) - 70.0, 0.0, MAX_GAP_DAYS + 0.1))
+    (after,) = book.see(at, sighting(place, 0.0, 8.0, at))
+    assert book.see(START, sighting(middle(START) - 70.0, 0.0, 8.0, START)) != [after]
+
+
+def test_a_late_frame_of_before_a_region_came_over_the_east_limb_does_not_say_that_it_left():
+    book, at = Book(), later(48)
+    book.see(at, sighting(middle(at) - 80.0, 5.0, 6.0, at))
+    assert update(book.tracks.values(), Observation(START, "aia-193", CH, ())).left_disk == ()
+
+
+@pytest.mark.parametrize(("apart", "overlap"), [(0.0, 1.0), (6.0, 0.391), (7.0, 0.302)])
+def test_the_overlap_is_the_share_of_the_smaller_that_both_have(apart: float, overlap: float):
+    track = Track(1, CH, (sighting(middle(START), 0.0, 6.0, START),))
+    seen = sighting(middle(START) + apart, 0.0, 6.0, START + timedelta(minutes=1))
+    (found,) = update([track], Observation(seen.date_obs, "aia-193", CH, (seen,))).assignments
+    assert found.overlap == pytest.approx(overlap, abs=0.03)
+
+
+def test_neighbours_that_touch_by_less_than_a_quarter_are_two_and_neither_split_nor_merged():
+    book = Book()
+    (first,) = book.see(START, sighting(middle(START), 0.0, 6.0, START))
+    at = later(1)
+    assert book.see(at, sighting(middle(START) + 8.5, 0.0, 6.0, at)) != [first]
+    at = later(2)
+    beside = sighting(middle(START) + 40.0, 0.0, 6.0, at)
+    book.see(at, sighting(middle(START) + 8.5, 0.0, 6.0, at), beside)
+    assert (book.splits, book.merges) == ([], [])
+
+
+def test_a_region_that_vanishes_merges_with_none_that_covers_less_than_half_of_it():
+    book = Book()
+    kept, other = (sighting(middle(START) + lon, 0.0, 6.0, START) for lon in (0.0, 13.0))
+    ids = book.see(START, kept, other)
+    at = later(1)
+    assert book.see(at, sighting(middle(START) + 2.0, 0.0, 9.0, at)) == ids[:1]
+    assert book.merges == []
+
+
+def test_a_piece_of_which_less_than_half_lay_on_another_did_not_come_off_it():
+    book = Book()
+    (whole,) = book.see(START, sighting(middle(START), 0.0, 8.0, START))
+    at = later(1)
+    beside = sighting(middle(START) + 10.0, 0.0, 3.0, at)
+    assert book.see(at, sighting(middle(START) - 1.0, 0.0, 7.0, at), beside)[0] == whole
+    assert book.splits == []
+    assert set(book.parents.values()) == {None}
+
+
+def test_towards_the_limb_neither_splits_nor_merges_are_recorded():
+    book, edge = Book(), middle(START) - 73.0
+    whole = sighting(edge, 0.0, 8.0, START)
+    (first,) = book.see(START, whole)
+    at = later(1)
+    pieces = [sighting(edge + lon, 0.0, size, at) for lon, size in ((3.0, 5.0), (-6.0, 2.0))]
+    ids = book.see(at, *pieces)
+    assert ids[0] == first and book.parents[ids[1]] == first
+    book.see(later(2), replace(whole, date_obs=later(2)))
+    assert (book.splits, book.merges) == ([], [])
+
+
+@pytest.mark.parametrize(("hours", "is_revived"), [(23.9, True), (24.1, False)])
+def test_a_merged_region_comes_apart_under_its_old_id_for_a_day(hours: float, is_revived: bool):
+    book = Book()
+    large, small = (
+        sighting(middle(START) + lon, 0.0, size, START) for lon, size in ((0.0, 8.0), (-12.0, 4.0))
+    )
+    ids = book.see(START, large, small)
+    at = later(hours - 1)
+    book.see(at, sighting(middle(START) - 4.0, 0.0, 13.0, at, tall=0.7))
+    at = later(hours)
+    again = book.see(at, replace(large, date_obs=at), replace(small, date_obs=at))
+    assert (again == ids) is is_revived
+    assert book.revived == ids[1:] * is_revived
+
+
+@pytest.mark.parametrize(("longitude", "size"), [(-8.0, 4.0), (-12.0, 7.0)], ids=["beside", "larger"])
+def test_another_piece_than_the_one_that_was_absorbed_is_a_new_region(longitude: float, size: float):
+    book = Book()
+    large, small = (
+        sighting(middle(START) + lon, 0.0, size, START) for lon, size in ((4.0, 8.0), (-12.0, 4.0))
+    )
+    ids = book.see(START, large, small)
+    book.see(later(1), sighting(middle(START) - 3.0, 0.0, 16.0, later(1), tall=0.7))
+    assert book.merges == [Merge(ids[1], ids[0])]
+    piece = sighting(middle(START) + longitude, 0.0, size, later(2))
+    kept, new = book.see(later(2), replace(large, date_obs=later(2)), piece)
+    assert kept == ids[0] and new not in ids
+    assert book.revived == []
+
+
+def test_a_late_frame_records_no_split_but_one_that_only_another_channel_is_ahead_of_does():
+    whole = sighting(middle(START), 0.0, 12.0, START)
+    pieces = [sighting(middle(START) + lon, 0.0, size, later(2)) for lon, size in ((3.0, 8.0), (-9.0, 3.0))]
+    for name, splits in (("aia-193", []), ("aia-171", [(1, 2)])):
+        book = Book()
+        book.see(START, whole)
+        book.see(later(3), replace(whole, date_obs=later(3), instrument=name), name=name)
+        assert book.see(later(2), *pieces) == [1, 2]
+        assert book.splits == splits
+
+
 def test_a_polar_hole_about_the_pole_is_tracked():
     book, at = Book(), START
     for hour in (0, 12, 24, 60):
