@@ -17,6 +17,14 @@ def test_a_direction_comes_back_from_its_pixel(projection, is_clockwise):
     np.testing.assert_allclose(np.mod(found_azimuth - azimuth + 180.0, 360.0), 180.0, atol=1e-4)
 
 
+def test_an_oblong_circle_ends_at_both_of_its_radii_and_every_pixel_has_its_direction():
+    camera = Fisheye(20.0, 15.0, 16.0, 12.0)
+    zenith, azimuth = camera.directions((31, 41))
+    assert zenith.shape == azimuth.shape == (31, 41)
+    assert (zenith[15, 20], zenith[15, 4], zenith[3, 20]) == pytest.approx((0.0, 90.0, 90.0))
+    assert (azimuth[3, 20], azimuth[15, 4]) == pytest.approx((0.0, 90.0))
+
+
 def test_north_is_up_and_east_is_left_in_a_sky_seen_from_below():
     camera = Fisheye(50.0, 50.0, 40.0)
     np.testing.assert_allclose(camera.pixel(np.array(90.0), np.array(0.0)), (50.0, 10.0), atol=1e-9)

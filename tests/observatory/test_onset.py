@@ -82,6 +82,40 @@ def test_an_arc_that_breaks_up_is_a_second_onset_and_one_that_brightens_a_little
     ]
 
 
+def test_two_onsets_are_no_nearer_than_a_quarter_of_an_hour():
+    steps = 30.0 * (MINUTES >= 60) + 90.0 * (MINUTES >= 65)
+    assert [one.time for one in onsets(night_of_frames(MINUTES, arc=steps, probability=0.9))] == [at(60)]
+
+
+def test_neither_frames_across_a_gap_nor_those_before_it_tell_of_an_onset_at_its_end():
+    long = np.concatenate([np.arange(0.0, 102), np.arange(162.0, 240)])
+    assert onsets(night_of_frames(long, arc=np.where(long >= 100, 60.0, 0), probability=0.9)) == ()
+    short = np.concatenate([np.arange(0.0, 100), np.arange(108.0, 240)])
+    assert onsets(night_of_frames(short, arc=np.where(short >= 108, 60.0, 0), probability=0.9)) == ()
+
+
+def test_after_a_gap_an_aurora_that_brightens_a_little_is_an_onset_of_its_own():
+    minutes = np.concatenate([np.arange(0.0, 100), np.arange(160.0, 240)])
+    steps = 60.0 * (minutes >= 60) + 30.0 * (minutes >= 200)
+    found = onsets(night_of_frames(minutes, arc=steps, probability=0.9))
+    assert [one.time for one in found] == [at(60), at(200)]
+
+
+def test_of_rare_frames_two_are_enough_and_one_is_not():
+    slow = np.arange(0.0, 480.0, 8.0)
+    (found,) = onsets(
+        night_of_frames(slow, arc=np.where((slow >= 240) & (slow < 256), 60.0, 0), probability=0.9)
+    )
+    assert found.time == at(240)
+    assert onsets(night_of_frames(slow, arc=np.where(slow == 240, 60.0, 0), probability=0.9)) == ()
+
+
+def test_a_rise_no_larger_than_what_the_light_does_all_the_time_is_none():
+    restless = np.tile([0.0, 20.0, 40.0, 10.0, 30.0], 48)
+    rises = restless + 25.0 * (MINUTES >= 120)
+    assert onsets(night_of_frames(MINUTES, arc=rises, probability=0.9)) == ()
+
+
 def test_frames_every_three_seconds_and_every_eight_minutes_are_read_alike():
     quick = np.arange(0.0, 60.0, 0.05)
     (found,) = onsets(night_of_frames(quick, arc=np.where(quick >= 40, 60.0, 0), probability=0.9))
