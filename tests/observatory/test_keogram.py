@@ -65,6 +65,39 @@ def test_the_top_of_the_picture_stands_for_north_where_nothing_tells_it(order: R
     assert abs(int(lines.north_south[:, 0].argmax()) - (MIDDLE - 40)) < 8
 
 
+@pytest.mark.parametrize("up_azimuth_deg", [0.0, 45.0, 200.0])
+@pytest.mark.parametrize(("aside", "is_seen"), [(-15.0, True), (15.0, True), (30.0, False)])
+def test_a_line_is_three_degrees_wide(up_azimuth_deg: float, aside: float, is_seen: bool) -> None:
+    circle = Fisheye(950.0, 950.0, 900.0, up_azimuth_deg=up_azimuth_deg, is_oriented=True)
+    rows, columns = np.mgrid[:1900, :1900]
+    for azimuth_deg in (0.0, 90.0):
+        (x,), (y,) = circle.pixel(np.array([40.0]), np.array([azimuth_deg]))
+        right, down = (x - 950.0) / 400.0, (y - 950.0) / 400.0  # along the line
+        is_lit = np.hypot(columns - x + down * aside, rows - y - right * aside) < 4.0
+        lines = slices_of(Frame(np.where(is_lit, 200, 0).astype(np.uint8), "allsky", RowOrder.TOP), circle)
+        line = lines.east_west if azimuth_deg else lines.north_south
+        assert line[MIDDLE - 40, 0] == (40 if is_seen else 0)  # one of five samples across
+
+
+@pytest.mark.parametrize(
+    ("dtype", "levels"),
+    [(np.uint16, [0, 29, 90, 255]), (np.int16, [0, 31, 99, 255]), (np.float32, [0, 29, 90, 255])],
+)
+def test_light_above_the_dark_corners_is_shown_by_asinh_up_to_the_fullest_count(
+    dtype: type[np.generic], levels: list[int]
+) -> None:
+    circle = Fisheye(120.0, 100.0, 90.0)
+    rows, columns = np.mgrid[:200, :240]
+    is_sky = np.hypot(columns - 120, rows - 100) < 90
+    full = 32767 if dtype is np.int16 else 65535
+    found = []
+    for above, dark in ((-50, 2000), (50, 2000), (400, 2000), (full, 0)):
+        pixels = np.where(is_sky, dark + above, dark).astype(dtype)
+        found.append(int(slices_of(Frame(pixels, "allsky", RowOrder.TOP), circle).north_south[MIDDLE, 0]))
+    assert found == levels
+    assert dark_level(np.full((200, 240), 700, dtype), Fisheye(120.0, 100.0, 200.0)) == 0.0
+
+
 def test_counts_are_shown_on_one_scale_above_the_dark_corners() -> None:
     circle = Fisheye(120.0, 100.0, 90.0)
     rows, columns = np.mgrid[:200, :240]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from observatory.analysis import SkyClass
-from observatory.nights import binned, night_of, summarised
+from observatory.nights import binned, night_of, selected, summarised
 from tests.observatory.nights import DUSK, night_of_frames
 
 
@@ -53,9 +53,9 @@ def test_a_night_is_summed_up_by_hours_and_runs():
     assert found.classes == {SkyClass.ARC: 30, SkyClass.CLOUD: 50, SkyClass.CLEAR: 30}
     assert found.aurora == pytest.approx(30 / 110)
     assert found.aurora_of_clear == pytest.approx(0.5)
-    assert [(hour.frames, hour.judged, hour.cloud_cover) for hour in found.hours] == [
-        (60, 60, 0.0),
-        (60, 50, 1.0),
+    assert [(hour.start, hour.frames, hour.judged, hour.cloud_cover) for hour in found.hours] == [
+        (DUSK, 60, 60, 0.0),
+        (DUSK + timedelta(hours=1), 60, 50, 1.0),
     ]
     assert [(run.sky_class, run.frames) for run in found.runs] == [
         (SkyClass.CLEAR, 30),
@@ -88,3 +88,37 @@ def test_a_mean_of_fast_frames_is_of_those_that_are_known():
     assert found.aurora_probability == pytest.approx([0.75, np.nan], nan_ok=True)
     assert found.cloud_cover == pytest.approx([0.75, np.nan], nan_ok=True)
     assert found.sun_elevation_deg == pytest.approx([-20.0, -20.0])
+
+
+def test_a_mean_of_fast_frames_is_of_their_lines_too_and_slower_ones_pass():
+    fast = night_of_frames(np.arange(6) / 12, arc=[0, 30, 60, 90, 0, 0])
+    found = binned(fast, 15.0)
+    assert found.frame_ids.tolist() == [1, 4]
+    lines = fast.north_south[:3].astype(float).mean(axis=0)
+    assert np.abs(found.north_south[0] - lines).max() <= 0.5
+    assert binned(fast, 5.0) is fast
+    alone = night_of_frames([0])
+    assert binned(alone, 1000.0) is alone
+
+
+@pytest.mark.parametrize(("spacing_s", "gap_s"), [(3.0, 60.0), (24.0, 60.0), (60.0, 150.0)])
+def test_frames_are_missing_from_two_and_a_half_spacings_on_and_never_within_a_minute(
+    spacing_s: float, gap_s: float
+):
+    assert night_of_frames(np.arange(9) * spacing_s / 60.0).gap_s == pytest.approx(gap_s)
+
+
+def test_a_run_lasts_until_the_next_one_begins():
+    classes = [SkyClass.CLEAR, SkyClass.CLEAR, SkyClass.CLEAR, SkyClass.ARC, SkyClass.ARC]
+    runs = summarised(night_of_frames([0, 1, 2, 4, 5], classes=classes)).runs
+    assert [(run.start, run.end) for run in runs] == [
+        (DUSK, DUSK + timedelta(minutes=4)),
+        (DUSK + timedelta(minutes=4), DUSK + timedelta(minutes=6)),
+    ]
+
+
+def test_some_frames_of_a_night_are_a_night_and_none_are_none():
+    night = night_of_frames(range(4))
+    found = selected(night, np.array([False, True, False, True]))
+    assert found is not None and found.frame_ids.tolist() == [2, 4]
+    assert selected(night, np.zeros(4, bool)) is None
