@@ -131,6 +131,7 @@ def test_a_worker_that_falls_silent_loses_its_cutout_and_in_the_end_it_fails(
     number = ask(db, frame_id)["id"]
     later = NOW + timedelta(seconds=60)
     assert cutouts.claim(db, number, "dead", NOW) is not None
+    assert cutouts.release_abandoned(db, NOW + timedelta(seconds=12), 12, 2) == 0
     assert cutouts.release_abandoned(db, later, 12, 2) == 1
     assert cutouts.claim(db, number, "dead", NOW) is not None
     assert cutouts.release_abandoned(db, later, 12, 2) == 0
@@ -138,8 +139,10 @@ def test_a_worker_that_falls_silent_loses_its_cutout_and_in_the_end_it_fails(
     living = ask(db, frame_id, networks=["m"])["id"]
     heartbeats.sign_on(db, "alive", "worker", later, {})
     assert cutouts.claim(db, living, "alive", NOW) is not None
-    assert cutouts.release_abandoned(db, later, 12, 2) == 0
-    assert status(db, living) == "working"
+    for at, most in ((later, 2), (later, 1), (later + timedelta(seconds=12), 1)):
+        assert cutouts.release_abandoned(db, at, 12, most) == 0
+        assert status(db, living) == "working"
+    assert cutouts.release_abandoned(db, later + timedelta(seconds=13), 12, 2) == 1
 
 
 def test_what_waits_is_due_until_it_was_published_and_again_when_that_is_long_ago(

@@ -31,6 +31,8 @@ from tests.meeting import meet
 from tests.workers.nights import EVENING, lines, take
 from workers.app import make_app
 from workers.nights import NightSweep, title_of, work
+from workers.publisher import Publisher
+from workers.sweeper import Sweeper
 from workers.tasks import Desk
 
 BOTH = pytest.mark.parametrize("url", ["sqlite", "postgres"], indirect=True)
@@ -310,6 +312,23 @@ def test_a_defect_is_tried_again_and_a_night_that_failed_begins_anew_with_its_ne
     assert due(at, after=EVER) == []
     take(at, tmp_path, 1)
     assert work(at, due(at)[0]) == "done"
+
+
+@BOTH
+def test_the_sweeper_takes_a_night_back_from_a_dead_worker_and_fails_it_after_its_attempts(
+    at: Desk, tmp_path: Path
+):
+    take(at, tmp_path, 0)
+    (work_id,) = due(at)
+    impatient = at.settings.worker.model_copy(update={"lease_s": 1e-6})
+    made = at.settings.model_copy(update={"worker": impatient})
+    sweeper = Sweeper(made, at.db, Publisher(make_app(made)))
+    for attempt in (1, 2):
+        claimed = nights.claim(at.db, work_id, "dead", datetime.now(UTC))
+        assert claimed is not None and claimed.attempts == attempt
+        sweeper.sweep()
+    assert nights.claim(at.db, work_id, "alive", datetime.now(UTC)) is None
+    assert due(at, after=EVER) == []
 
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="films need ffmpeg")

@@ -31,6 +31,7 @@ from workers.dispatcher import Dispatcher
 from workers.ingester import Ingester
 from workers.publisher import Publisher
 from workers.queues import depth
+from workers.sweeper import Sweeper
 from workers.tasks import process_frame
 from workers.watching import WatchFolder
 
@@ -316,7 +317,8 @@ def test_a_claim_of_a_dead_worker_is_taken_back_and_what_it_still_finds_is_dropp
     claimed = reprocess.claim(home, Item(job.id, frame_id), "dead", long_ago)
     assert claimed is not None
     found = again.analyse(tasks.desk(), claimed)
-    dispatcher(tasks.desk().settings, home).sweep(datetime.now(UTC))
+    settings = tasks.desk().settings
+    Sweeper(settings, home, Publisher(make_app(settings))).sweep()
     assert state(home, job).counts[ItemStatus.WAITING] == 1
     assert not reprocess.finish(home, claimed, found)
     assert len(results.of_frame(home, frame_id)) == 1

@@ -212,7 +212,7 @@ def test_old_events_and_dead_workers_are_forgotten(with_redis: Settings, db: Dat
 def test_the_embedded_queue_is_filled_once_with_what_an_earlier_process_left(
     settings: Settings, db: Database
 ):
-    add(db, 4, published_at=NOW - timedelta(hours=1))
+    add(db, 4, published_at=datetime.now(UTC))
     app = make_app(settings)
     with app.connection_for_write() as connection:  # the queue outlives a test, not a process
         connection.default_channel.queue_purge("halpha.live")
