@@ -13,6 +13,7 @@ from observatory.observing import Habit, Observing, Plan, State, Weekly, Window,
 from observatory.sky import Site, sun_elevation_deg
 
 DAY_S = 86400.0
+MINUTE = timedelta(minutes=1)
 START = datetime(2026, 6, 1, tzinfo=UTC)
 START_S = START.timestamp()
 KANZELHOEHE = Site(46.678, 13.902, 1526)
@@ -160,6 +161,20 @@ def test_before_the_first_frame_nothing_is_missing_unless_somebody_said_since_wh
     assert written(times).total.expected == 720
     since = written(times, plan=Plan(cadence_s=60, since=START + timedelta(hours=6)))
     assert since.total.missing == pytest.approx(360, abs=1)
+
+
+def test_what_is_missing_before_the_first_frame_is_one_gap_up_to_it() -> None:
+    one = written(regular()[100:], plan=Plan(cadence_s=60, since=START))
+    (gap,) = missing(one)  # the slot at the very moment from which on frames are expected is none
+    assert (gap.frames_lost, gap.start, gap.end) == (99, START + MINUTE, START + 100 * MINUTE)
+    assert (one.total.expected, one.total.received) == (1439, 1340)
+
+
+def test_a_frame_at_the_very_end_of_a_span_is_of_the_next_one() -> None:
+    times = np.concatenate([regular()[:-10], [START_S + DAY_S]])
+    one = written(times, due_s=START_S)
+    assert (one.total.expected, one.total.received, one.total.frames) == (1430, 1430, 1430)
+    assert missing(one) == []
 
 
 def test_frames_that_are_not_due_yet_are_not_missing() -> None:

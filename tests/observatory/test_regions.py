@@ -225,6 +225,21 @@ def test_intensities_are_those_of_the_frame_inside():
     assert (found[0].intensity_mean, found[0].intensity_std) == (7.0, 0.0)
 
 
+def test_intensities_are_those_of_the_columns_inside_too_however_uneven_they_are():
+    columns = np.arange(SIZE, dtype=np.float32)[None, :]
+    for plane in (
+        np.repeat(np.exp((columns - 600.0) / 30.0), SIZE, axis=0),
+        1000.0 - frame().pixels + columns,
+    ):
+        found = find_regions(blob((600.0, 450.0, 60.0)), EXTENT, 0.5, CH, frame(), plane, DISK)
+        y, x = np.mgrid[:SIZE, :SIZE]
+        inside = plane[np.hypot(x - 600.0, y - 450.0) < 60.0]
+        assert found[0].intensity_mean == pytest.approx(inside.mean(), rel=0.01)
+        assert found[0].intensity_median == pytest.approx(np.median(inside), rel=0.03)
+        assert found[0].intensity_std == pytest.approx(inside.std(), rel=0.02)
+        assert found[0].intensity_max == pytest.approx(inside.max(), rel=0.1)
+
+
 def test_intensities_do_not_depend_on_how_a_plane_lies_in_memory():
     seen = frame()
     flipped = replace(seen, pixels=np.ascontiguousarray(seen.pixels[::-1])[::-1])
@@ -236,14 +251,30 @@ def test_intensities_do_not_depend_on_how_a_plane_lies_in_memory():
         assert (one.intensity_mean, one.intensity_median) == (other.intensity_mean, other.intensity_median)
 
 
-def test_a_region_partly_outside_the_picture_is_measured_on_what_there_is():
+@pytest.mark.parametrize("turned", range(4))
+def test_a_region_partly_outside_the_picture_is_measured_on_what_there_is(turned: int):
     extent = (-100.5, -100.5, SIZE + 99.5, SIZE + 99.5)
-    pointing = Pointing(300.0, 511.5, 400.0, 952.0, 0.0)
     probability = np.zeros((SIDE, SIDE), np.float32)
-    probability[120:140, 5:60] = 1.0
-    (region,) = find_regions(probability, extent, 0.5, CH, frame(pointing), None, pointing)
-    assert np.isfinite(region.intensity_mean)
-    assert region.bounding_box_px[0] < 0
+    probability[100:140, 5:60] = 1.0  # beyond the left edge
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    plane = np.float32(columns + 3 * rows)
+    seen, turned_map = np.rot90(plane, turned), np.ascontiguousarray(np.rot90(probability, turned))
+    (region,) = find_regions(turned_map, extent, 0.5, CH, frame(None), seen, None)
+    outside = region.bounding_box_px[0] < -0.5, region.bounding_box_px[1] < -0.5
+    assert outside == (turned == 0, turned == 3)
+    left, top = 0, 100 * 1224 / SIDE - 100.5
+    right, bottom = 60 * 1224 / SIDE - 100.5, 140 * 1224 / SIDE - 100.5
+    assert region.intensity_mean == pytest.approx((left + right) / 2 + 3 * (top + bottom) / 2, rel=0.01)
+
+
+def test_a_mask_of_another_size_ends_on_the_limb_of_that_size():
+    pointing = Pointing(430.0, 610.0, 300.0, 952.0, 0.0, "header")
+    found = segmented(np.ones((SIDE, SIDE), np.float32), pointing)
+    painted = mask(found, (256, 256), frame_shape=(SIZE, SIZE))
+    y, x = np.mgrid[:256, :256]
+    reach = np.hypot(4 * x + 1.5 - 430.0, 4 * y + 1.5 - 610.0)
+    assert (painted > 0)[reach < 299.9].all()
+    assert not painted[reach > 300.1].any()
 
 
 def test_region_json_has_heks_names_and_their_meaning():

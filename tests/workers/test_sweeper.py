@@ -153,6 +153,7 @@ def test_a_claim_of_a_living_worker_is_its_own_however_long_it_takes(with_redis:
     frames.claim(db, frame_id, "slow", datetime.now(UTC) - timedelta(hours=1))
     heartbeats.sign_on(db, "slow", "worker", datetime.now(UTC), {})
     sweeper(with_redis, db).sweep()
+    assert frames.release_abandoned(db, datetime.now(UTC), 12.0, max_attempts=1) == (0, 0)
     assert catalogue.get(db, frame_id)["claimed_by"] == "slow"
 
 
