@@ -108,7 +108,9 @@ def test_features_are_given_of_half_open_ranges_and_one_instrument(db: Database)
         first,
         MIDNIGHT + timedelta(seconds=6),
     ]
-    assert len(list(skies.features(db))) == 5
+    assert len(list(skies.features(db, "themis-asi"))) == 4
+    for page in (1, 3, 5):
+        assert [row.frame_id for row in skies.features(db, page=page)] == [1, 2, 3, 4, 5]
 
 
 def test_features_beyond_what_half_precision_holds_stay_finite(db: Database) -> None:
@@ -173,9 +175,11 @@ def test_a_run_of_the_quality_alone_leaves_the_sky_and_its_picture(db: Database)
 
 def test_a_run_of_the_disturbance_alone_renews_that_alone(db: Database) -> None:
     frame_id = stored(db, 1, sky(SkyClass.ARC), disturbance())
+    other_id = stored(db, 2, sky(SkyClass.ARC), disturbance())
     again(db, frame_id, "disturbance-gill", run_of(sky(SkyClass.CLOUD), disturbance(-1.0), hours=1))
     told = row_of(db, frame_id)
     assert (told["sky_class"], told["disturbance"]["x_nt"]) == ("arc", -1.0)
+    assert row_of(db, other_id)["disturbance"]["x_nt"] == FELT[0]
 
 
 def test_a_sky_that_can_no_longer_be_judged_has_no_disturbance_any_more(db: Database) -> None:
