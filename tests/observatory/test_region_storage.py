@@ -359,6 +359,8 @@ def test_areas_over_time_count_frames_without_regions(telescope: Telescope, db: 
     )
     single = series(bin_s=None, limit=9, instrument="aia-193")
     assert [row["regions"] for row in single] == [1, 0, 2]
+    assert [row["time"] for row in series(bin_s=None, limit=9, start=at(4), end=at(5))] == [at(4)]
+    assert [row["time"] for row in series(bin_s=None, limit=2)] == [at(5), at(300)]
     assert (
         single[0]["disk_fraction_liberal"]
         > single[0]["disk_fraction"]
