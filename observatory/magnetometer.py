@@ -298,22 +298,15 @@ def _geographic(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     if {"X", "Y", "Z"} <= given.keys():
         return given["X"], given["Y"], given["Z"]
-    if "D" not in given:
+    inclination = np.radians(given["I"] / 60.0) if "I" in given else None
+    horizontal, down = given.get("H"), given.get("Z")
+    if horizontal is None and inclination is not None and "F" in given:
+        horizontal = given["F"] * np.cos(inclination)
+    if down is None and inclination is not None and horizontal is not None:
+        down = horizontal * np.tan(inclination)
+    if "D" not in given or horizontal is None or down is None:
         raise UnreadableFileError(f"{path}: X, Y and Z do not follow from {', '.join(given)}")
     declination = np.radians((given["D"] + _baseline_minutes(path, facts)) / 60.0)
-    inclination = np.radians(given["I"] / 60.0) if "I" in given else None
-    if "H" in given:
-        horizontal = given["H"]
-    elif inclination is not None and "F" in given:
-        horizontal = given["F"] * np.cos(inclination)
-    else:
-        raise UnreadableFileError(f"{path}: X, Y and Z do not follow from {', '.join(given)}")
-    if "Z" in given:
-        down = given["Z"]
-    elif inclination is not None:
-        down = horizontal * np.tan(inclination)
-    else:
-        raise UnreadableFileError(f"{path}: X, Y and Z do not follow from {', '.join(given)}")
     return horizontal * np.cos(declination), horizontal * np.sin(declination), down
 
 

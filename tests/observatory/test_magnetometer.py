@@ -108,7 +108,10 @@ def test_h_and_d_become_north_and_east_with_the_baseline_of_variations(tmp_path:
 def test_declination_inclination_and_force_are_enough(tmp_path: Path) -> None:
     row = line("00:00", 0.0, 3600.0, 50_000.0, 50_000.0)
     found = read_iaga2002(file_of(tmp_path, row, letters="DIFG"))
-    np.testing.assert_allclose(found.xyz_nt, [[25_000.0, 0.0, 50_000.0 * np.sin(np.radians(60.0))]])
+    right = [[25_000.0, 0.0, 50_000.0 * np.sin(np.radians(60.0))]]
+    np.testing.assert_allclose(found.xyz_nt, right)
+    of_h = read_iaga2002(file_of(tmp_path, line("00:00", 0.0, 3600.0, 25_000.0), letters="DIH"))
+    np.testing.assert_allclose(of_h.xyz_nt, right)
 
 
 def test_gaps_and_components_that_are_not_measured_are_nan(tmp_path: Path) -> None:
@@ -182,7 +185,7 @@ def test_a_whole_last_line_needs_no_line_feed(tmp_path: Path) -> None:
         (["2026-11-20 00:00:00.000 324   1.0 2.0 three 4.0"], "XYZF", "line 3"),
         (["2026-13-20 00:00:00.000 324   1.0 2.0 3.0 4.0"], "XYZF", "line 3"),
         (["2026-11-20 00:00:00.000 324   1.0 nan 3.0 4.0"], "XYZF", "no number"),
-        ([], "XZFG", "do not follow"),
+        *[([], letters, "do not follow") for letters in ("XZFG", "HZFG", "DZFG", "DHFG", "DIGE")],
         ([], "XXZF", "same component"),
     ],
 )
