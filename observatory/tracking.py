@@ -316,7 +316,7 @@ class _Link:
     @property
     def overlap(self) -> float:
         """Share of the smaller of the two."""
-        return min(1.0, max(self.share_of_track, self.share_of_region))
+        return max(self.share_of_track, self.share_of_region)
 
 
 def _links(known: Sequence[_Candidate], tracked: Sequence[Cells], regions: Sequence[Cells]) -> list[_Link]:
