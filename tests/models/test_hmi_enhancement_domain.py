@@ -180,7 +180,9 @@ class _Zoomed(HmiTelescope):
 def test_real_patches_are_taken(model: HmiEnhancement, real_frames: Path) -> None:
     random = np.random.default_rng(0)
     for pattern in ("enhance_samples/*", "sharp_377/*continuum*", "sharp_377/*magnetogram*"):
-        for path in sorted((real_frames / "hmi").glob(pattern)):
+        files = sorted((real_frames / "hmi").glob(pattern))
+        assert files, pattern
+        for path in files:
             frame = read_file(path, Limits()).frame()
             model.enhance(frame)
             for _ in range(6):

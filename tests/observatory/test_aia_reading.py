@@ -142,7 +142,9 @@ def test_a_red_disk_without_a_corona_may_be_halpha_too():
 
 
 def test_real_pictures_whose_names_lack_the_channel_are_recognised(real_frames: Path):
-    for path in sorted((real_frames / "aia/png").glob("*.png")):
+    files = sorted((real_frames / "aia/png").glob("*.png"))
+    assert files
+    for path in files:
         expected = "suvi-171" if "suvi" in path.name else "aia-171" if "_ar_" in path.name else "aia-193"
         assert open_bytes(path.read_bytes(), path.name, Limits()).instrument == expected
         assert open_bytes(path.read_bytes(), "x.png", Limits()).instrument == expected

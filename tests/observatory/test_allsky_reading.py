@@ -420,7 +420,9 @@ def test_real_files_give_all_their_frames_with_time_and_site(real_frames: Path, 
 
 
 def test_real_all_sky_files_are_read_when_the_instrument_is_named(real_frames: Path):
-    for path in sorted((real_frames / "allsky").rglob("*")):
+    files = sorted((real_frames / "allsky").rglob("*"))
+    assert files
+    for path in files:
         if path.is_dir() or path.suffix in (".csv", ".dat", ".sav", ".bz2"):
             continue
         if path.parent.name == "kho_20131204" and not path.stem.endswith("01"):

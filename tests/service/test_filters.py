@@ -34,8 +34,27 @@ def test_a_cursor_comes_back_as_it_was(moment: datetime, frame_id: int, order: s
 
 
 @given(st.text())
-def test_any_other_word_is_refused_as_a_cursor(word: str) -> None:
+def test_no_word_breaks_the_reading_of_cursors(word: str) -> None:
     with contextlib.suppress(ParameterError):
+        read_cursor(word, "asc")
+
+
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "",
+        "newest",
+        "é",
+        write_cursor(NEW_YEAR, 7, "desc"),
+        write_cursor(NEW_YEAR, -1, "asc"),
+        write_cursor(NEW_YEAR, MAX_ID + 1, "asc"),
+    ],
+)
+def test_what_is_no_cursor_of_this_order_is_refused(word: str) -> None:
+    with pytest.raises(ParameterError):
         read_cursor(word, "asc")
 
 
