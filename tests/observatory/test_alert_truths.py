@@ -122,6 +122,16 @@ def test_nothing_is_known_of_frames_before_one_came_and_of_one_that_nothing_judg
     assert condition.ask(replace(VIEW, memory=Memory(frame=frame(0, None)))).truth is None
 
 
+def test_late_frames_are_not_among_those_in_a_row():
+    late = [replace(frame(20 + n, 0.1), date_obs=NOON + n * MINUTE) for n in range(4)]
+    assert run(BAD + "  for_frames: 3\n", [frame(9), frame(10, 0.1), *late, frame(26, 0.1)]) == []
+
+
+def test_an_alert_may_end_by_time_alone():
+    text = BAD + "  clear_when: {silent_for: 10m}\n"
+    assert spans(run(text, [frame(0, 0.1), frame(1)])) == [("Bad", 0, 10)]
+
+
 # -- what ends at one moment, and what is kept quiet --------------------------------------------
 
 
@@ -175,6 +185,15 @@ def test_only_an_alert_that_fires_keeps_another_quiet():
     text = BAD + "  inhibited_by: Slow\n" + BAD.replace("Bad", "Slow") + "  for: 10m\n"
     (told,) = told_of(text, [frame(0, 0.1)], minutes=5)
     assert (told.rule, told.is_announced) == ("Bad", True)
+
+
+def test_what_happens_at_another_instrument_keeps_nothing_quiet():
+    facts: list[Fact] = [GapTold("bbso-halpha", NOON, NOON), frame(1, 0.1)]
+    told = told_of(BAD + "  inhibited_by: Gap\n" + GAP, facts)
+    assert [(t.rule, t.is_announced, t.inhibited_by) for t in told] == [
+        ("Gap", True, None),
+        ("Bad", True, None),
+    ]
 
 
 def test_rules_by_which_one_alert_begins_to_keep_another_quiet_say_so():
@@ -276,3 +295,10 @@ def test_a_clock_that_jumps_does_not_move_the_end_of_an_alert_that_is_about_to_c
     jump = timedelta(hours=-3)
     _, told = engine.step(read_rules(text), moved(watch, jump), [], NOON + jump + 20 * MINUTE)
     assert [(t.kind, t.at) for t in told] == [(Kind.RESOLVED, NOON + jump + 11 * MINUTE)]
+
+
+def test_what_is_told_holds_numbers_of_the_frame_and_of_its_sky():
+    text = "- alert: Cloudy\n  when: {cloud_cover: {gt: 0.5}}\n"
+    text += "  annotations: {summary: '{cloud_cover:.2f} {quality:.1f} {disturbance_nt} {latency_s:.0f} s'}\n"
+    (told,) = told_of(text, [frame(0, 0.3, sky={"cloud_cover": 0.75}, latency_s=2.0)])
+    assert told.annotations["summary"] == "0.75 0.3 unknown 2 s"

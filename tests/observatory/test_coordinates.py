@@ -155,6 +155,22 @@ def test_rotating_forward_and_back_ends_where_it_began(longitude: float, latitud
     assert (seen - longitude + 180) % 360 - 180 == pytest.approx(0, abs=1e-9)
 
 
+def test_longitudes_stay_within_their_turn():
+    assert [float(to_stonyhurst(*pair)) for pair in ((10, 350), (350, 10), (190, 10), (10, 190))] == [
+        20.0,
+        -20.0,
+        -180.0,
+        -180.0,
+    ]
+    assert [float(to_carrington(longitude, 350.0)) for longitude in (20.0, -20.0, 10.0)] == [10.0, 330.0, 0.0]
+    drift = float(rotation_deg_per_day(0.0, frame="carrington"))
+    assert 0.0 < drift < 1.0
+    assert float(rotate_carrington(360.0 - drift / 2, 0.0, 1.0)) == pytest.approx(drift / 2)
+    assert float(rotate_stonyhurst(175.0, 0.0, 1.0)) == pytest.approx(
+        175.0 + rotation_deg_per_day(0.0) - 360.0
+    )
+
+
 def test_carrington_and_stonyhurst_rotation_tell_the_same():
     start, later = (SunView(datetime(2015, 3, 1, tzinfo=UTC) + timedelta(days=d)) for d in (0, 4))
     carrington = to_carrington(12.0, start.l0_deg)
