@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_LONGEST = {"_s": 1e9, "_days": 36_500.0}  # 30 and 100 years: sums with them stay inside Python's calendar
+_LONGEST = {"_s": 1e9, "_days": 36_525.0}  # 30 and 100 years: sums with them stay inside Python's calendar
 
 
 def walk(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

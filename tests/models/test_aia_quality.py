@@ -295,7 +295,7 @@ def test_frames_that_cannot_be_used_are_left_out_of_a_measurement_and_named(tmp_
 
 def test_a_folder_without_frames_is_said(tmp_path: Path):
     for verb in ("evaluate", "export"):
-        with pytest.raises(ModelError, match="1 files or folders"):
+        with pytest.raises(ModelError, match="files or folders of no use: 1"):
             action_of("aia_quality", verb)(options_of("aia_quality", verb)(data=tmp_path / "none"))
 
 

@@ -156,6 +156,7 @@ def test_a_film_of_nothing_but_such_pages_and_one_of_too_many_are_refused() -> N
         open_container(by_tifffile(stack("u1")), Limits(max_images=4))
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"bigtiff": True}], ids=str)
 def test_damaged_films_are_read_or_refused(options: dict[str, Any]) -> None:
     whole, random = by_tifffile(stack("u2"), **options), np.random.default_rng(8)
