@@ -45,7 +45,7 @@ def open_page(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
 
     def visit(path: str = "/", **options: Any) -> Any:
         context = browser.new_context(**options)
-        context.set_default_timeout(8_000)
+        context.set_default_timeout(30_000)  # a browser beside other tests on two cores
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: message.type == "error" and complaints.append(message.text))
