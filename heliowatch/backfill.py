@@ -34,7 +34,7 @@ from observatory.words import counted
 from workers.app import make_app
 from workers.archive import ArchiveIngester, ArchiveRoom, Taken, count_files
 from workers.publisher import Publisher
-from workers.watching import WatchFolder
+from workers.watching import WatchFolder, check_readable
 from workers.worker import EmbeddedWorker
 
 log = structlog.get_logger(__name__)
@@ -61,6 +61,9 @@ def run_backfill(
     with_rejected : bool
         Whether files that were refused before are looked at again.
     """
+    span = _span(since, until)
+    watched = folders_of(settings, folders, instrument)
+    check_readable(watched)
     if settings.is_embedded:
         upgrade(settings)
         if workers is not None:
@@ -68,8 +71,6 @@ def run_backfill(
                 update={"worker": settings.worker.model_copy(update={"processes": workers})}
             )
     app = make_app(settings)
-    span = _span(since, until)
-    watched = folders_of(settings, folders, instrument)
     with ExitStack() as stack:
         if settings.is_embedded:
             worker = EmbeddedWorker(settings, app)

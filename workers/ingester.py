@@ -27,7 +27,6 @@ from observatory.errors import (
     DefectError,
     HeliowatchError,
     OtherInstrumentError,
-    SettingsError,
     TransientError,
     UnreadableFileError,
     UnusableInputError,
@@ -43,7 +42,7 @@ from observatory.storage.session import Database
 from observatory.storage.texts import path_text, plain_text, text_path
 from workers import metrics
 from workers.publisher import Publisher
-from workers.watching import Sign, Signature, Watch, WatchFolder, target_of, walk
+from workers.watching import Sign, Signature, Watch, WatchFolder, check_readable, target_of, walk
 
 log = structlog.get_logger(__name__)
 
@@ -86,15 +85,7 @@ class Ingester:
         span: tuple[datetime | None, datetime | None] = (None, None),
     ) -> None:
         """Parameters beyond the obvious: ``span`` leaves out frames of other times (a backfill's)."""
-        for folder in folders:
-            if not folder.path.is_dir():
-                raise SettingsError(
-                    f"the watch folder {folder.path} is not there, or is no folder: create it first"
-                )
-            if not os.access(folder.path, os.R_OK | os.X_OK):
-                raise SettingsError(
-                    f"the watch folder {folder.path} may not be read by this user: change its permissions"
-                )
+        check_readable(folders)
         self._settings, self._db, self._publisher = settings, db, publisher
         self._folders, self._priority, self._span = folders, priority, span
         self._places = list(dict.fromkeys(folder.path for folder in folders))

@@ -28,7 +28,7 @@ from watchdog.observers.api import BaseObserver
 from watchdog.observers.inotify import InotifyEmitter
 from watchdog.observers.polling import PollingObserver
 
-from observatory.errors import UnusableInputError
+from observatory.errors import SettingsError, UnusableInputError
 from observatory.settings import IngestSettings, Settings
 
 log = structlog.get_logger(__name__)
@@ -49,6 +49,25 @@ class WatchFolder:
         return not any(fnmatch.fnmatch(name, pattern) for pattern in temporary) and any(
             fnmatch.fnmatch(name, pattern) for pattern in self.patterns
         )
+
+
+def check_readable(folders: Iterable[WatchFolder]) -> None:
+    """Refuse folders that cannot be watched.
+
+    Raises
+    ------
+    SettingsError
+        Which names the first that is missing, is no folder, or may not be read.
+    """
+    for folder in folders:
+        if not folder.path.is_dir():
+            raise SettingsError(
+                f"the watch folder {folder.path} is not there, or is no folder: create it first"
+            )
+        if not os.access(folder.path, os.R_OK | os.X_OK):
+            raise SettingsError(
+                f"the watch folder {folder.path} may not be read by this user: change its permissions"
+            )
 
 
 def watch_folders(settings: Settings) -> list[WatchFolder]:

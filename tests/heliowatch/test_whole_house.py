@@ -99,6 +99,15 @@ def test_a_backfill_of_a_time_that_ends_before_it_begins_is_refused(tmp_path: Pa
     assert (wrong.returncode, "is not after --since" in wrong.stderr) == (2, True)
 
 
+def test_a_backfill_of_a_folder_that_is_not_there_leaves_no_database_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HELIOWATCH_DATA_DIR", str(tmp_path / "data"))
+    wrong = shell("backfill", tmp_path / "nowhere")
+    assert (wrong.returncode, "create it first" in wrong.stderr) == (2, True)
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_backfill_neither_counts_nor_waits_for_live_frames(tmp_path: Path):
     archive = tmp_path / "archive"
     archive.mkdir()
