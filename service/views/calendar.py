@@ -18,6 +18,7 @@ from fastapi.responses import Response
 
 from observatory import completeness
 from observatory.ledger import Count
+from observatory.storage import catalogue
 from observatory.words import counted
 from service import coverage
 from service.context import Context, Here
@@ -152,7 +153,7 @@ _kept = _Kept()
 
 @router.get("/calendar")
 def page(request: Request, here: Here, instrument: str = "", month: str = "") -> Response:
-    """The page. An address that makes no sense shows the last twelve months of the first instrument."""
+    """The page. An address that makes no sense shows the first instrument and the newest twelve months."""
     shown = _page(here, instrument, month)
     base = base_of(request)
 
@@ -172,7 +173,7 @@ def _page(here: Context, instrument: str, month: str) -> Page:
     now = utc_now()
     names = completeness.instruments(here.db, here.settings)
     name = instrument if instrument in names else next(iter(names), None)
-    last = days.parse(f"{month}-01") or now.date().replace(day=1)
+    last = days.parse(f"{month}-01") or _last_of(here, name, now)
     firsts = [_months_before(last, back) for back in range(_MONTHS)]
     months: list[Month] = []
     left = _FRAMES
@@ -193,6 +194,15 @@ def _page(here: Context, instrument: str, month: str) -> Page:
         following=_months_before(last, -_MONTHS) if following <= now.date() else None,
         is_cut=any(one.is_left_out for one in months),
     )
+
+
+def _last_of(here: Context, name: str | None, now: datetime) -> dt.date:
+    """The month of now, or of the newest frame where that is a year old and more, as in an archive."""
+    this = now.date().replace(day=1)
+    newest = catalogue.newest_moments(here.db, [name], now).get(name) if name is not None else None
+    if newest is None or newest.date() >= _months_before(this, _MONTHS - 1):
+        return this
+    return newest.date().replace(day=1)
 
 
 def _months_before(first: dt.date, back: int) -> dt.date:

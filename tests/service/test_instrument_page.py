@@ -97,6 +97,17 @@ def test_days_without_a_cadence_say_how_many_frames_came(client: TestClient, tel
     assert client.get("/calendar?month=9999-99&instrument=nobody").status_code == 200
 
 
+def test_the_calendar_of_an_archive_opens_at_its_newest_year(
+    client: TestClient, telescope: Telescope
+) -> None:
+    telescope.observe(0.97, date_obs=datetime(2014, 3, 5, tzinfo=UTC))
+    page = client.get("/calendar").text
+    assert "Wednesday 5 March 2014: 1 frame, none expected" in page
+    assert page.count('class="ledger month"') == 12 and "April 2013" in page
+    telescope.observe(0.97, date_obs=datetime.now(UTC) - timedelta(days=200))
+    assert "March 2014" not in client.get("/calendar").text
+
+
 def test_an_empty_calendar_says_so(client: TestClient) -> None:
     assert "Nothing has arrived yet" in client.get("/calendar").text
 
