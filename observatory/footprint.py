@@ -6,6 +6,7 @@ latitude and longitude, as the corner grids of skymaps give them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -179,14 +180,14 @@ def polygons(ring: Ring) -> list[list[tuple[float, float]]]:
     turn = points[0][0] - points[-1][0]
     if abs(turn) > 180.0:  # unwrapped, its ends lie a whole turn apart
         pole = 90.0 if np.mean(ring[:, 1]) > 0.0 else -90.0
-        after = (points[0][0] - np.copysign(360.0, turn), points[0][1])
+        after = (points[0][0] - math.copysign(360.0, turn), points[0][1])
         points += [after, (after[0], pole), (points[0][0], pole)]
     pieces = []
     for shift in (-360.0, 0.0, 360.0):
         moved = [(x + shift, y) for x, y in points]
         piece = _cut(_cut(moved, -180.0, is_lower=True), 180.0, is_lower=False)
-        if len(piece) >= 3:
-            rounded = [(round(x, 4), round(y, 4)) for x, y in piece]
+        rounded = [(round(x, 4), round(y, 4)) for x, y in piece]
+        if len({x for x, _ in rounded}) > 1:  # else it but touches the meridian
             pieces.append([*rounded, rounded[0]])
     return pieces
 

@@ -99,13 +99,15 @@ def test_a_ring_across_the_date_line_is_cut_in_two() -> None:
 
 
 @pytest.mark.parametrize("latitude", [-90.0, -89.5, 89.5, 90.0])
-def test_a_ring_around_a_pole_runs_to_the_pole(latitude: float) -> None:
-    pieces = polygons(footprint(Site(latitude, -30.0)))
+@pytest.mark.parametrize("longitude", [-180.0, -30.0, 0.0, 180.0])
+def test_a_ring_around_a_pole_runs_to_the_pole(latitude: float, longitude: float) -> None:
+    pieces = polygons(footprint(Site(latitude, longitude)))
     points = [point for piece in pieces for point in piece]
     assert np.copysign(90.0, latitude) in [y for _, y in points]
     assert min(x for x, _ in points) == -180.0
     assert max(x for x, _ in points) == 180.0
-    area = sum(abs(sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(piece))) / 2.0 for piece in pieces)
-    assert area == pytest.approx(
-        360.0 * (90.0 - np.abs(footprint(Site(latitude, -30.0))[:, 1]).mean()), rel=0.02
+    areas = [sum(a[0] * b[1] - b[0] * a[1] for a, b in pairwise(piece)) / 2.0 for piece in pieces]
+    assert min(areas) > 0.0  # anticlockwise, and no sliver along 180 degrees
+    assert sum(areas) == pytest.approx(
+        360.0 * (90.0 - np.abs(footprint(Site(latitude, longitude))[:, 1]).mean()), rel=0.02
     )

@@ -12,6 +12,7 @@ from astropy.table import Table
 from fastapi.testclient import TestClient
 
 from observatory.analysis import SkyClass
+from observatory.sky import Site
 from observatory.storage import results
 from observatory.storage.session import Database
 from service.columns import BINNED_SKIES, SKIES
@@ -214,6 +215,19 @@ def test_a_footprint_is_a_geojson_polygon_around_the_site(client: TestClient, db
     assert feature["properties"]["is_oriented"] is LENS.is_oriented
     higher = client.get(f"/api/v1/frames/{frame_id}/footprint", params={"altitude_km": 250}).json()
     assert max(y for _, y in higher["geometry"]["coordinates"][0]) > max(y for _, y in ring)
+
+
+@on_sqlite
+@pytest.mark.parametrize(("site", "altitude_km"), [(Site(-89.99, -44.7), 110), (Site(78.2, 16.0), 1000)])
+def test_a_footprint_around_a_pole_is_told_too(
+    client: TestClient, db: Database, site: Site, altitude_km: float
+) -> None:
+    frame_id = stored(db, 1, sky(SkyClass.ARC), site=site)
+    answer = client.get(f"/api/v1/frames/{frame_id}/footprint", params={"altitude_km": altitude_km})
+    assert answer.status_code == 200
+    geometry = answer.json()["geometry"]
+    pieces = geometry["coordinates"] if geometry["type"] == "MultiPolygon" else [geometry["coordinates"]]
+    assert max(abs(latitude) for piece in pieces for ring in piece for _, latitude in ring) == 90.0
 
 
 @on_sqlite
