@@ -43,14 +43,17 @@ def test_points_lie_where_the_skymap_of_a_real_camera_has_them(real_frames: Path
     assert km_between(found, expected).max() < 0.5
 
 
-@given(st.floats(-89.9, 89.9), st.floats(-180, 180), st.floats(0, 89), st.floats(0, 360), st.floats(50, 500))
+@given(
+    st.floats(-89.9, 89.9), st.floats(-180, 180), st.floats(0, 5000), st.floats(0, 89), st.floats(0, 360),
+    st.floats(50, 500),
+)  # fmt: skip
 def test_the_emission_stands_at_its_altitude_over_the_point(
-    latitude: float, longitude: float, zenith: float, azimuth: float, altitude: float
+    latitude: float, longitude: float, height: float, zenith: float, azimuth: float, altitude: float
 ) -> None:
-    site = Site(latitude, longitude, 0.0)
+    site = Site(latitude, longitude, height)
     ((x, y),) = points_below(site, np.array([zenith]), np.array([azimuth]), altitude)
     above = EarthLocation.from_geodetic(x, y, altitude * units.km)
-    here = EarthLocation.from_geodetic(longitude, latitude, 0.0)
+    here = EarthLocation.from_geodetic(longitude, latitude, height)
     line = np.array([(getattr(above, c) - getattr(here, c)).to_value("km") for c in "xyz"])
     lat, lon = np.radians([latitude, longitude])
     up = np.array([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)])
@@ -81,6 +84,23 @@ def test_the_edges_of_the_picture_cut_the_field_of_an_oriented_camera() -> None:
     assert np.ptp(cut[:, 1]) < 0.6 * np.ptp(whole[:, 1])
     unoriented = footprint(GAKONA, Fisheye(127.5, 127.5, 200.0), (256, 256))
     np.testing.assert_allclose(unoriented, whole)
+
+
+def test_an_oblong_picture_is_cut_at_each_of_its_edges() -> None:
+    lens = Fisheye(100.0, 60.0, 180.0, is_oriented=True)  # 2 pixels a degree, east to the left
+    ring = footprint(GAKONA, lens, (120, 300))
+    here = points_below(GAKONA, np.zeros(4), np.zeros(4), 110.0)
+    reach = np.array([30.25, 80.0, 29.75, 50.25])  # north, west, south, east
+    azimuth = np.array([0.0, 270.0, 180.0, 90.0])
+    most = km_between(points_below(GAKONA, reach, azimuth, 110.0), here)
+    least = km_between(points_below(GAKONA, reach - 80.0 / 180.0, azimuth, 110.0), here)
+    found = km_between(ring[[0, 45, 90, 135]], here)
+    assert (least < found).all() and (found <= most + 1e-6).all()
+
+
+def test_the_field_ends_where_the_lens_does() -> None:
+    narrow = footprint(GAKONA, Fisheye(127.5, 127.5, 120.0, max_zenith_deg=60.0))
+    np.testing.assert_allclose(narrow, footprint(GAKONA, elevation_min_deg=30.0))
 
 
 def test_a_zenith_outside_the_picture_is_said_to_be_so() -> None:
