@@ -94,7 +94,7 @@ def read_iaga2002(path: Path) -> MagneticSeries:
     lines = _lines(path)
     facts, letters, start = _header(path, lines)
     times, values = _values(path, lines, start, len(letters))
-    values[values >= _LEAST_GAP] = np.nan
+    values[np.abs(values) >= _LEAST_GAP] = np.nan
     # Stations send a minute again when it was wrong: the later line of one time is the better one.
     order = np.argsort(times, kind="stable")
     is_last = np.append(np.diff(times[order]) > 0, True) if times.size else np.zeros(0, bool)
@@ -215,7 +215,11 @@ def _lines(path: Path) -> list[str]:
     size = path.stat().st_size
     if size > _MOST_BYTES:
         raise UnreadableFileError(f"{path}: {size:,} bytes are too many for IAGA-2002; split it by days")
-    text = path.read_bytes().removeprefix(codecs.BOM_UTF8).decode("latin-1")
+    content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:  # the standard knows ASCII alone; stations' names do not keep to it
+        text = content.decode("latin-1")
     lines = text.splitlines()
     if lines and not text.endswith(("\n", "\r")):
         lines[-1] = lines[-1] + "\0"  # so that its end is known to be missing
@@ -279,7 +283,7 @@ def _values(path: Path, lines: Sequence[str], start: int, columns: int) -> tuple
                 raise ValueError("too few or too many columns")
             if is_cut and words[-1][-3:-2] != ".":
                 continue  # being written: its last number may lack digits
-            whens.append(datetime.fromisoformat(f"{words[0]}T{words[1]}+00:00").timestamp())
+            whens.append(_posix_s(words[0], words[1]))
             values.append([float(word) for word in words[3:]])
         except ValueError as error:
             if is_cut:
@@ -291,6 +295,13 @@ def _values(path: Path, lines: Sequence[str], start: int, columns: int) -> tuple
     if not np.isfinite(found).all():
         raise UnreadableFileError(f"{path}: a value is no number; IAGA-2002 marks gaps by 99999")
     return np.asarray(whens, np.float64), found
+
+
+def _posix_s(date: str, clock: str) -> float:
+    """POSIX seconds, in which a leap second has the time of the midnight after it."""
+    is_leap = clock.startswith("23:59:60")
+    moment = datetime.fromisoformat(f"{date}T{clock.replace(':60', ':59') if is_leap else clock}+00:00")
+    return moment.timestamp() + is_leap
 
 
 def _geographic(

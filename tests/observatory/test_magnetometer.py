@@ -121,6 +121,28 @@ def test_gaps_and_components_that_are_not_measured_are_nan(tmp_path: Path) -> No
     assert np.isfinite(disturbance(found).z_nt).tolist() == [True, False]
 
 
+def test_no_field_is_as_strong_as_a_gap_with_the_wrong_sign(tmp_path: Path) -> None:
+    found = read_iaga2002(file_of(tmp_path, line("00:00", -99999.0, -88886.0, -60_000.0, -88888.0)))
+    np.testing.assert_array_equal(found.xyz_nt, [[np.nan, -88_886.0, -60_000.0]])
+
+
+def test_a_leap_second_gives_way_to_the_midnight_after_it(tmp_path: Path) -> None:
+    clocks = ("2016-12-31 23:59:59.000 366", "2016-12-31 23:59:60.000 366", "2017-01-01 00:00:00.000 001")
+    rows = [f"{clock}  {level}.00  2.00  3.00  4.00" for level, clock in enumerate(clocks)]
+    whole = read_iaga2002(file_of(tmp_path, *rows))
+    assert whole.times_s.tolist() == [1_483_228_799.0, 1_483_228_800.0]
+    assert whole.x_nt.tolist() == [0.0, 2.0]
+    until = read_iaga2002(file_of(tmp_path, *rows[:2]))
+    assert until.times_s.tolist() == whole.times_s.tolist() and until.x_nt.tolist() == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_a_station_is_named_as_its_country_writes_it(tmp_path: Path, encoding: str) -> None:
+    path = file_of(tmp_path, line("00:00", 1, 2, 3, 4), head=" Station Name           Ny-Ålesund\n")
+    path.write_bytes(path.read_text("latin-1").encode(encoding))
+    assert read_iaga2002(path).name == "Ny-Ålesund"
+
+
 def test_a_corrected_minute_replaces_the_first_and_order_does_not_matter(tmp_path: Path) -> None:
     rows = [line("00:02", 3, 0, 0, 0), line("00:01", 1, 0, 0, 0), line("00:01", 2, 0, 0, 0)]
     assert read_iaga2002(file_of(tmp_path, *rows)).x_nt.tolist() == [2.0, 3.0]
@@ -184,6 +206,7 @@ def test_a_whole_last_line_needs_no_line_feed(tmp_path: Path) -> None:
         (["2026-11-20 00:00:00.000 324   1.0 2.0"], "XYZF", "line 3"),
         (["2026-11-20 00:00:00.000 324   1.0 2.0 three 4.0"], "XYZF", "line 3"),
         (["2026-13-20 00:00:00.000 324   1.0 2.0 3.0 4.0"], "XYZF", "line 3"),
+        (["2026-11-20 12:00:60.000 324   1.0 2.0 3.0 4.0"], "XYZF", "line 3"),
         (["2026-11-20 00:00:00.000 324   1.0 nan 3.0 4.0"], "XYZF", "no number"),
         *[([], letters, "do not follow") for letters in ("XZFG", "HZFG", "DZFG", "DHFG", "DIGE")],
         ([], "XXZF", "same component"),
