@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -66,11 +66,6 @@ class Skymap:
         """Height and width of the pictures that it describes."""
         return int(self.elevation_deg.shape[0]), int(self.elevation_deg.shape[1])
 
-    @property
-    def sky_mask(self) -> NDArray[np.bool_]:
-        """True where the camera looks above the horizon."""
-        return np.nan_to_num(self.elevation_deg, nan=-1.0) > 0.0
-
     def corners(self, altitude_km: float) -> tuple[FloatArray, FloatArray]:
         """Latitude and longitude of the pixels' corners for a height of the aurora.
 
@@ -105,16 +100,6 @@ class Skymap:
             When too few pixels look at the sky.
         """
         return _nearest_fisheye(self)
-
-    def turned(self) -> Skymap:
-        """The same for pictures that are stored upside down and left to right (turned by 180 degrees)."""
-        return replace(
-            self,
-            elevation_deg=self.elevation_deg[::-1, ::-1],
-            azimuth_deg=self.azimuth_deg[::-1, ::-1],
-            latitude_deg=self.latitude_deg[:, ::-1, ::-1],
-            longitude_deg=self.longitude_deg[:, ::-1, ::-1],
-        )
 
 
 def load_skymap(path: Path) -> Skymap:
