@@ -84,14 +84,22 @@ def for_analysis(frame: Frame) -> Frame:
 
 
 def shrunk(frame: Frame, pixels: np.ndarray) -> Frame:
-    """A frame that holds the same picture at a smaller size, with its geometry and mask."""
-    factor = pixels.shape[1] / frame.width
+    """A frame that holds the same picture a whole number of times smaller, with its geometry and mask."""
     mask = frame.sky_mask
     if mask is not None:
         size = (pixels.shape[1], pixels.shape[0])
         mask = cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST).view(np.bool_)
-    circle = None if frame.fisheye is None else frame.fisheye.scaled(factor)
+    circle = None if frame.fisheye is None else frame.fisheye.scaled(1.0 / reduction(frame, pixels))
     return replace(frame, pixels=pixels, sky_mask=mask, fisheye=circle)
+
+
+def reduction(frame: Frame, pixels: np.ndarray) -> int:
+    """How many times smaller a picture of a frame is, 1 where it is as large.
+
+    A whole number, though the widths may have another ratio: a last column that fills no square of pixels is
+    left out, or makes one of its own.
+    """
+    return round(frame.width / pixels.shape[1])
 
 
 def _plain(pixels: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 from observatory.fisheye import Fisheye
 from observatory.frame import Frame, RowOrder
 from observatory.orientation import preview_affine
-from observatory.sky_view import as_seen, circle_of, for_analysis, picture_axes
+from observatory.sky_view import as_seen, circle_of, for_analysis, halvings, picture_axes
 from workers.products.preview import orient
 
 
@@ -73,6 +73,24 @@ def test_large_frames_are_analysed_smaller(shape: tuple[int, ...], expected: tup
     assert small.fisheye.center_x_px == pytest.approx(expected[1] / 2 - 0.5, abs=1.0)
 
 
+@pytest.mark.parametrize("width", [2463, 2465, 2466])
+def test_what_is_left_out_at_an_edge_moves_no_direction(width: int) -> None:
+    circle = Fisheye(1231.0, 820.0, 1200.0, up_azimuth_deg=20.0, is_oriented=True)
+    rows, columns = np.mgrid[:1641, :width]
+    x, y = circle.pixel(np.float64(70.0), np.float64(285.0))
+    spot = 200.0 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 400.0)
+    small = for_analysis(Frame(spot.astype(np.float32), "allsky", RowOrder.TOP, fisheye=circle))
+    assert small.width == width // 4 and small.fisheye is not None
+    rows, columns = np.indices(small.pixels.shape)
+    seen = [float((axis * small.pixels).sum() / small.pixels.sum()) for axis in (columns, rows)]
+    assert seen == pytest.approx(small.fisheye.pixel(np.float64(70.0), np.float64(285.0)), abs=0.02)
+
+
+@pytest.mark.parametrize(("side", "times"), [(639, 0), (640, 1), (1279, 1), (1280, 2), (5000, 2)])
+def test_a_picture_is_halved_while_it_stays_large_enough(side: int, times: int) -> None:
+    assert halvings((side, side + 200)) == halvings((side + 200, side, 3)) == times
+
+
 def test_the_geometry_that_is_known_goes_before_what_the_picture_shows() -> None:
     rows, columns = np.mgrid[:240, :320]
     pixels = np.where(np.hypot(columns - 160, rows - 120) < 100, 120, 4).astype(np.uint8)
@@ -86,6 +104,12 @@ def test_the_geometry_that_is_known_goes_before_what_the_picture_shows() -> None
 def test_a_camera_with_known_azimuths_is_seen_as_it_is() -> None:
     oriented = Fisheye(1.0, 1.0, 1.0, up_azimuth_deg=77.0, is_oriented=True)
     assert as_seen(oriented, RowOrder.BOTTOM) is oriented
+
+
+def test_pictures_of_two_levels_become_black_and_white() -> None:
+    pixels = np.eye(64, dtype=bool)
+    plain = for_analysis(Frame(pixels, "allsky", RowOrder.TOP)).pixels
+    assert plain.dtype == np.uint8 and (plain == np.where(pixels, 255, 0)).all()
 
 
 @pytest.mark.parametrize("dtype", ["i4", "u4", ">u2", "f8", ">f4", "u1", "i1"])

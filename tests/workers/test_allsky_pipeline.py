@@ -97,6 +97,16 @@ def test_extents_are_in_pixels_of_the_frame_that_came(pipeline: AllSkyPipeline) 
     assert outcome.findings[1].payload["circle"]["radius_px"] == pytest.approx(0.46 * 1040, rel=0.01)
 
 
+def test_the_circle_of_a_frame_that_is_not_halved_evenly_is_told_as_it_was_given(
+    pipeline: AllSkyPipeline,
+) -> None:
+    frame = half_cloudy((1283, 1387))
+    assert frame.fisheye is not None
+    told = run(pipeline, frame).findings[1].payload["circle"]
+    given = frame.fisheye.center_x_px, frame.fisheye.center_y_px, frame.fisheye.radius_px
+    assert (told["center_x_px"], told["center_y_px"], told["radius_px"]) == pytest.approx(given, abs=0.01)
+
+
 def test_a_camera_that_sends_the_same_sky_again_is_frozen_but_a_frame_that_comes_again_is_not(
     pipeline: AllSkyPipeline,
 ) -> None:

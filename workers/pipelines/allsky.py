@@ -19,7 +19,7 @@ from observatory.fisheye import Fisheye
 from observatory.frame import Frame
 from observatory.keogram import SkySlices, slices_of
 from observatory.sky_facts import facts_of
-from observatory.sky_view import circle_of, for_analysis
+from observatory.sky_view import circle_of, for_analysis, reduction
 from observatory.storage.results import quality_payload
 from observatory.storage.skies import ANALYSIS, DISTURBANCE_ANALYSIS, disturbance_payload, sky_payload
 from workers.pipelines.base import Finding, Outcome, Pipeline, Stopwatch
@@ -158,7 +158,7 @@ def _in_pixels_of(frame: Frame, small: Frame, quality: Quality) -> Quality:
     """The same, its map laid on the frame instead of the smaller one that was analysed."""
     if quality.region_extent_px is None or small is frame:
         return quality
-    factor = frame.width / small.width
+    factor = reduction(frame, small.pixels)
     x0, y0, x1, y1 = ((edge + 0.5) * factor - 0.5 for edge in quality.region_extent_px)
     return replace(quality, region_extent_px=(x0, y0, x1, y1))
 
@@ -172,7 +172,7 @@ def _circle_payload(frame: Frame, found: Analysis) -> dict[str, Any]:
     circle = found.circle
     if circle is None:
         return {"circle": None}
-    whole = circle.scaled(frame.width / found.small.width)
+    whole = circle.scaled(reduction(frame, found.small.pixels))
     return {
         "circle": {
             "center_x_px": round(float(whole.center_x_px), 2),
