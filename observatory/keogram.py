@@ -81,9 +81,8 @@ def slices_of(frame: Frame, circle: Fisheye) -> SkySlices:
 def dark_level(pixels: np.ndarray, circle: Fisheye) -> float:
     """Counts that a camera gives where no light falls: the median outside its circle, 0 if none is there."""
     outside = pixels[_outside(circle, pixels.shape[:2])]
-    if outside.size < _LEAST_OUTSIDE:
-        return 0.0
-    return float(np.nan_to_num(np.median(outside)))
+    outside = outside[np.isfinite(outside)]
+    return float(np.median(outside)) if outside.size >= _LEAST_OUTSIDE else 0.0
 
 
 def _brightness(lines: FloatArray, dark: float, dtype: np.dtype[Any]) -> FloatArray:

@@ -70,13 +70,14 @@ def test_the_top_of_the_picture_stands_for_north_where_nothing_tells_it(order: R
 def test_a_line_is_three_degrees_wide(up_azimuth_deg: float, aside: float, is_seen: bool) -> None:
     circle = Fisheye(950.0, 950.0, 900.0, up_azimuth_deg=up_azimuth_deg, is_oriented=True)
     rows, columns = np.mgrid[:1900, :1900]
-    for azimuth_deg in (0.0, 90.0):
+    for azimuth_deg, zenith_deg in ((0.0, 40), (90.0, 40), (0.0, 0), (90.0, 0)):
         (x,), (y,) = circle.pixel(np.array([40.0]), np.array([azimuth_deg]))
         right, down = (x - 950.0) / 400.0, (y - 950.0) / 400.0  # along the line
+        x, y = 950.0 + right * 10.0 * zenith_deg, 950.0 + down * 10.0 * zenith_deg
         is_lit = np.hypot(columns - x + down * aside, rows - y - right * aside) < 4.0
         lines = slices_of(Frame(np.where(is_lit, 200, 0).astype(np.uint8), "allsky", RowOrder.TOP), circle)
         line = lines.east_west if azimuth_deg else lines.north_south
-        assert line[MIDDLE - 40, 0] == (40 if is_seen else 0)  # one of five samples across
+        assert line[MIDDLE - zenith_deg, 0] == (40 if is_seen else 0)  # one of five samples across
 
 
 @pytest.mark.parametrize(
@@ -108,6 +109,23 @@ def test_counts_are_shown_on_one_scale_above_the_dark_corners() -> None:
     assert dark_level(same.pixels, circle) == 3000
     levels = [int(slices_of(each, circle).north_south[MIDDLE, 0]) for each in (faint, same, bright)]
     assert levels[0] == levels[1] < levels[2] - 20
+
+
+def test_a_pixel_without_a_value_changes_neither_the_dark_level_nor_the_other_points() -> None:
+    circle = Fisheye(120.0, 100.0, 90.0)
+    rows, columns = np.mgrid[:200, :240]
+    pixels = np.where(np.hypot(columns - 120, rows - 100) < 90, 2400, 2000).astype(np.float32)
+    plain = slices_of(Frame(pixels, "allsky", RowOrder.TOP), circle)
+    spoilt = pixels.copy()
+    spoilt[0, :3] = np.nan, np.inf, -np.inf
+    spoilt[60, 120] = np.nan
+    assert dark_level(spoilt, circle) == 2000.0
+    found = slices_of(Frame(spoilt, "allsky", RowOrder.TOP), circle)
+    assert (found.east_west == plain.east_west).all()
+    assert (
+        np.abs(np.flatnonzero(found.north_south[:, 0] != plain.north_south[:, 0]) - (MIDDLE - 40)).max() <= 1
+    )
+    assert dark_level(np.full((200, 240), np.nan, np.float32), circle) == 0.0
 
 
 def test_what_the_mask_hides_is_black_and_colours_stay() -> None:
