@@ -78,8 +78,34 @@ def test_what_is_written_is_read_again_and_says_that_it_is_simulated(tmp_path: P
     assert not read_iaga2002(path).is_simulated
 
 
-def test_seconds_are_read_as_minutes_are(tmp_path: Path) -> None:
-    path, given = tmp_path / "sim.sec", series(90, step_s=1.0)
+def test_what_is_written_keeps_to_the_columns_of_the_standard(tmp_path: Path) -> None:
+    path, site = tmp_path / "bou.min", Site(-40.137, -105.236, 1682.4)
+    plain = replace(
+        series(2), station="BOU", name="Boulder", site=site, is_simulated=False, kind="definitive"
+    )
+    plain.x_nt[1] = np.nan
+    write_iaga2002(path, plain, source="United States Geological Survey (USGS)")
+    written = path.read_text().splitlines()
+    assert [row[24:69].rstrip() for row in written[:12]] == [
+        "IAGA-2002", "United States Geological Survey (USGS)", "Boulder", "BOU", "-40.137", "254.764", "1682",
+        "XYZF", "XYZF", "", "", "definitive",
+    ]  # fmt: skip
+    assert written[12:] == [  # as in the sample of the standard and the files of the USGS
+        "DATE       TIME         DOY     BOUX      BOUY      BOUZ      BOUF   |",
+        "2025-11-20 23:59:00.000 324      7400.00    900.00  53800.00  54313.99",
+        "2025-11-21 00:00:00.000 325     99999.00    901.00  53801.00  99999.00",
+    ]
+
+
+def test_station_and_kind_are_as_the_header_has_them(tmp_path: Path) -> None:
+    head = " IAGA CODE              bou\n Data Type              Definitive\n"
+    found = read_iaga2002(file_of(tmp_path, line("00:00", 1, 2, 3, 4), head=head))
+    assert (found.station, found.kind) == ("BOU", "definitive")
+
+
+@pytest.mark.parametrize("step_s", [1.0, 0.125])
+def test_seconds_are_read_as_minutes_are(tmp_path: Path, step_s: float) -> None:
+    path, given = tmp_path / "sim.sec", series(90, step_s=step_s)
     write_iaga2002(path, given)
     np.testing.assert_array_equal(read_iaga2002(path).times_s, given.times_s)
 
