@@ -48,6 +48,12 @@ def test_a_time_without_a_zone_is_utc_wherever_the_computer_stands(
     assert found.times_s.tolist() == [60.0]
 
 
+def test_of_several_columns_that_would_do_the_plainest_name_counts(tmp_path: Path) -> None:
+    text = "date,cbh,time,cloud_base_m\n1970-01-03,100,1970-01-02,3000\n"
+    series = read_ceilometer(written(tmp_path, text))
+    assert (series.times_s.tolist(), series.cloud_base_m.tolist()) == ([86_400.0], [3000.0])
+
+
 def test_rows_are_put_in_order_and_zones_are_converted(tmp_path: Path) -> None:
     text = "time\tcbh\n2026-11-20T12:00:00+01:00\t100\n2026-11-20T10:30:00\t200\n"
     series = read_ceilometer(written(tmp_path, text))

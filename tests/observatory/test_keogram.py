@@ -99,6 +99,23 @@ def test_light_above_the_dark_corners_is_shown_by_asinh_up_to_the_fullest_count(
     assert dark_level(np.full((200, 240), 700, dtype), Fisheye(120.0, 100.0, 200.0)) == 0.0
 
 
+def test_the_dark_level_is_taken_beyond_the_glow_around_the_circle() -> None:
+    rows, columns = np.mgrid[:200, :200]
+    distance = np.hypot(columns - 99.5, rows - 99.5)
+    pixels = np.select([distance < 100, distance < 111], [9000, 5000], 100).astype(np.uint16)
+    assert (
+        dark_level(pixels, Fisheye(99.5, 99.5, 100.0)) == 100.0
+    )  # though the glow is larger than the corners
+
+
+def test_the_dark_level_is_taken_outside_of_an_oblong_circle() -> None:
+    rows, columns = np.mgrid[:200, :240]
+    is_sky = np.hypot((columns - 119.5) / 115, (rows - 99.5) / 50) < 1.0
+    is_near = np.hypot(columns - 119.5, rows - 99.5) < 115
+    pixels = np.select([is_sky, is_near], [9000, 100], 700).astype(np.uint16)
+    assert dark_level(pixels, Fisheye(119.5, 99.5, 115.0, 50.0)) == 100.0
+
+
 def test_counts_are_shown_on_one_scale_above_the_dark_corners() -> None:
     circle = Fisheye(120.0, 100.0, 90.0)
     rows, columns = np.mgrid[:200, :240]
