@@ -50,8 +50,7 @@ def ledger(
     cells = _Cells(line, edges)
     holes = _holes(plan, came, row, begin_s, until_s)
     lost, gaps = cells.spread(holes)
-    filled, frames = cells.fill(came, row)
-    counts = _counts(cells, lost, filled, frames, edges)
+    counts = _counts(cells, lost, cells.fill(came, row), _frames(came, edges), edges)
     inside = (came.times_s >= start_s) & (came.times_s < end_s)
     told = row.cadence_s[inside] if inside.any() else row.cadence_s
     return Ledger(
@@ -158,17 +157,17 @@ class _Cells:
         """Cell of each time; -1 or the number of cells outside."""
         return np.searchsorted(self.edges, times_s, side="right") - 1
 
-    def fill(self, came: Came, row: cadence.Row) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Filled slots by cell and worth, shape (cells, 4), and frames by cell."""
+    def fill(self, came: Came, row: cadence.Row) -> NDArray[np.int64]:
+        """Filled slots by cell and worth, shape (cells, 4)."""
         inside = (came.times_s >= self.edges[0]) & (came.times_s < self.edges[-1])
         slots, times, worth = row.slots[inside], came.times_s[inside], came.worth[inside]
         table = np.zeros((len(self), len(Worth)), np.int64)
         if not len(slots):
-            return table, np.zeros(len(self), np.int64)
+            return table
         first = np.concatenate([[0], np.flatnonzero(np.diff(slots)) + 1])
         best = np.maximum.reduceat(worth, first)
         np.add.at(table, (self.place(times[first]), best), 1)
-        return table, np.bincount(self.place(times), minlength=len(self))
+        return table
 
     def spread(self, holes: _Holes) -> tuple[NDArray[np.int64], Gaps]:
         """Lost slots by cell, and the gaps."""
@@ -253,6 +252,11 @@ class _Found:
         return Gaps(start, end, lost.astype(np.int64), state.astype(np.int8), open_from_s)
 
 
+def _frames(came: Came, edges: Seconds) -> NDArray[np.int64]:
+    """All frames by bin, expected or not; one on an edge is of the bin that begins there."""
+    return np.diff(np.searchsorted(came.times_s, edges))
+
+
 def _counts(
     cells: _Cells,
     lost: NDArray[np.int64],
@@ -271,7 +275,6 @@ def _counts(
     missing = by_bin(lost, is_due)
     received = by_bin(filled.sum(axis=1), is_due)
     extra = by_bin(filled.sum(axis=1), ~is_due)
-    all_frames = by_bin(frames, np.ones(len(cells), bool))
     excused = {state: by_bin(lost, cells.state == state) for state in EXCUSES}
     return [
         Count(
@@ -286,7 +289,7 @@ def _counts(
             missing=missing[place],
             excused={state.word: values[place] for state, values in excused.items()},
             extra=extra[place],
-            frames=all_frames[place],
+            frames=int(frames[place]),
         )
         for place in range(number)
     ]
@@ -303,10 +306,9 @@ def _empty(
 ) -> Ledger:
     """The ledger of a span in which nothing can be expected; what came nevertheless is counted."""
     nothing = {state.word: 0 for state in EXCUSES}
-    frames = np.histogram(came.times_s, edges)[0]
     counts = [
         Count(moment(begin), moment(end), excused=nothing, frames=int(number))
-        for begin, end, number in zip(edges[:-1], edges[1:], frames, strict=True)
+        for begin, end, number in zip(edges[:-1], edges[1:], _frames(came, edges), strict=True)
     ]
     told = float(np.median(row.cadence_s)) if row is not None and len(row.cadence_s) else None
     none = np.array([])

@@ -177,6 +177,16 @@ def test_a_frame_at_the_very_end_of_a_span_is_of_the_next_one() -> None:
     assert missing(one) == []
 
 
+@pytest.mark.parametrize("bin_s", [None, 6 * 3600.0])
+def test_all_frames_of_a_span_are_counted_and_no_other(bin_s: float | None) -> None:
+    few = written(START_S + np.array([0.0, 50.0, DAY_S]), cadence_s=None, bin_s=bin_s)
+    assert few.total.frames == 2, "the one at its end is of the next span"
+    noon = Plan(cadence_s=60, since=START + timedelta(hours=12))
+    one = written(regular(days=1.1), plan=noon, bin_s=bin_s)
+    assert (one.total.frames, one.total.received) == (1440, 720), "those before any was expected, too"
+    assert [count.frames for count in one.bins] == ([360] * 4 if bin_s else [])
+
+
 def test_frames_that_are_not_due_yet_are_not_missing() -> None:
     now = START_S + 43200
     times = regular()[:720]
