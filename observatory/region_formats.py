@@ -96,6 +96,8 @@ def _polygons(region: Json, coordinates: Coordinates) -> list[list[np.ndarray]]:
         if (signed_area(points) < 0) is not is_hole:
             points = points[::-1]
         if is_hole:
+            if coordinates == "carrington":
+                points = _turned_into(points, polygons[-1][0])
             polygons[-1].append(points)
         else:
             polygons.append([points])
@@ -113,6 +115,12 @@ def _unwrapped(points: np.ndarray) -> np.ndarray:
     pole = 90.0 if points[:, 1].mean() > 0 else -90.0
     last = longitude[0] + turned
     return np.concatenate([ring, [[last, points[0, 1]], [last, pole], [longitude[0], pole]]])
+
+
+def _turned_into(hole: np.ndarray, outer: np.ndarray) -> np.ndarray:
+    """A hole by whole turns about the Sun to where its outer ring, unwrapped by itself, has come to lie."""
+    apart = outer[:, 0].min() + outer[:, 0].max() - hole[:, 0].min() - hole[:, 0].max()
+    return hole + np.array([360.0 * np.rint(apart / 720.0), 0.0])
 
 
 def ds9_regions(

@@ -95,6 +95,21 @@ def test_an_outline_across_the_prime_meridian_does_not_jump():
     assert np.ptp(points[:, 0]) == pytest.approx(10.0, abs=1e-3)
 
 
+@pytest.mark.parametrize("outer_start", [0, 1], ids=["outline from west", "outline from east"])
+@pytest.mark.parametrize("hole_start", [0, 2], ids=["hole from west", "hole from east"])
+def test_a_hole_across_the_prime_meridian_lies_inside_its_outline(outer_start: int, hole_start: int):
+    outer, hole = [[354, -6], [6, -6], [6, 6], [354, 6]], [[358, -2], [358, 2], [2, 2], [2, -2]]
+    raw = region(ring(0, 0, 50))
+    raw["rings_px"] = [[[0, 0], [9, 0], [9, 9], [0, 9]], [[3, 3], [3, 6], [6, 6], [6, 3]]]
+    raw["rings_carrington_deg"] = [
+        one[start:] + one[:start] for one, start in ((outer, outer_start), (hole, hole_start))
+    ]
+    (feature,) = feature_collection([raw], "carrington")["features"]
+    around, inside = (np.array(one) for one in feature["geometry"]["coordinates"][0])
+    np.testing.assert_allclose(inside.min(axis=0) - around.min(axis=0), 4)
+    np.testing.assert_allclose(around.max(axis=0) - inside.max(axis=0), 4)
+
+
 def test_an_outline_about_the_pole_encloses_it():
     # In September the north pole is in sight.
     angle = np.linspace(0, 360, 72, endpoint=False)
