@@ -20,6 +20,7 @@ from service.described import list_answers, one_answer, problems, refusals
 from service.filters import FORMAT_WORDS, MAX_ID, InstrumentName, TableFormat, TimeRange, TimeRangeText
 from service.formats import chosen_format
 from service.gate import note
+from service.numbers import RowNumber
 from service.paging import base_of, link_header, list_response, next_address
 from service.problems import NotFoundError, ProblemError
 from service.shapes import API, json_response
@@ -27,7 +28,7 @@ from service.tables import Rows, Table, pages, table_response
 
 router = APIRouter(tags=["alerts"])
 
-AlertId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of an alert")]
+AlertId = Annotated[RowNumber, Path(description="number of an alert")]
 _Word = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[^\x00-\x1f]+$")]
 _PAGE = 100
 _PIECE = 1000  # rows of a table that are in memory at once

@@ -14,9 +14,10 @@ from observatory.storage.frame_keys import Key
 from service import columns, examples, listing
 from service.context import Context, Here
 from service.described import file_answers, list_answers, one_answer, redirect_answers
-from service.filters import MAX_ID, CompositeQuery, LookName, TimeRange
+from service.filters import CompositeQuery, LookName, TimeRange
 from service.formats import chosen_format
 from service.newest import newest_composite
+from service.numbers import RowNumber
 from service.paging import base_of, list_response
 from service.problems import NotFoundError
 from service.routes.products import bytes_of
@@ -135,8 +136,8 @@ def _cells(row: dict[str, Any], base: str) -> list[Any]:
     return [*plain, members, base + picture_path(picture), picture["width"], picture["height"]]
 
 
-CompositeId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a composite")]
-PictureId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a composite's picture")]
+CompositeId = Annotated[RowNumber, Path(description="number of a composite")]
+PictureId = Annotated[RowNumber, Path(description="number of a composite's picture")]
 Look = Annotated[LookName | None, Query(description="name of a look; any when left out")]
 Size = Annotated[int, Query(ge=1, le=16384, description="wanted width in pixels; the nearest one is given")]
 

@@ -24,6 +24,7 @@ from service.context import Context, Here
 from service.described import Answers, file_answers, one_answer, problems, refusals
 from service.filters import MAX_ID
 from service.gate import note
+from service.numbers import RowNumber
 from service.paging import base_of
 from service.problems import NotFoundError, ParameterError, ProblemError
 from service.routes.products import bytes_of
@@ -114,7 +115,7 @@ class CutoutShape(BaseModel):
     links: dict[str, str]
 
 
-CutoutId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a cut-out")]
+CutoutId = Annotated[RowNumber, Path(description="number of a cut-out")]
 Writer = Annotated[Identity, Depends(requires(Scope.WRITE))]
 Prefer = Annotated[
     str | None,

@@ -12,8 +12,9 @@ from observatory.storage.frame_keys import Key
 from service import columns, examples, listing
 from service.context import Context, Here
 from service.described import list_answers, one_answer
-from service.filters import MAX_ID, AsOfQuery, FrameQuery
+from service.filters import AsOfQuery, FrameQuery
 from service.formats import chosen_format
+from service.numbers import RowNumber
 from service.paging import base_of, list_response
 from service.problems import NotFoundError, ParameterError
 from service.shapes import (
@@ -28,7 +29,7 @@ from service.tables import Rows
 
 router = APIRouter(tags=["frames"])
 
-FrameId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a frame")]
+FrameId = Annotated[RowNumber, Path(description="number of a frame")]
 _PAGE = 50
 _PIECE = 2000  # rows of a table that are in memory at once
 

@@ -12,7 +12,6 @@ from observatory.storage.frame_keys import Key
 from service import listing
 from service.context import Context, Here
 from service.described import file_answers, list_answers, one_answer
-from service.filters import MAX_ID
 from service.formats import chosen_format
 from service.night_shapes import (
     COLUMNS,
@@ -24,6 +23,7 @@ from service.night_shapes import (
     cells,
     night_as_json,
 )
+from service.numbers import RowNumber
 from service.paging import base_of, list_response
 from service.problems import NotFoundError, ProblemError
 from service.ranges import RangedFile, has_it
@@ -72,7 +72,7 @@ def _table(request: Request, here: Context, query: NightQuery, form: str, base: 
     return listing.table_of(request, query, form, "keograms", COLUMNS, read, _PIECE)
 
 
-NightId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a night")]
+NightId = Annotated[RowNumber, Path(description="number of a night")]
 Kind = Annotated[
     Literal["keogram", "ewogram", "film"],
     Path(description="keogram, ewogram, or film once the night is over"),

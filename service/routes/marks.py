@@ -13,14 +13,14 @@ from observatory.storage import catalogue, marks
 from observatory.storage.marks import LONGEST_NOTE, Mark, Marked, NoSuchFrameError
 from service.auth import Identity, Scope, requires
 from service.context import Here
-from service.filters import MAX_ID
 from service.gate import note
+from service.numbers import RowNumber
 from service.problems import NotFoundError
 from service.shapes import json_response
 
 router = APIRouter(tags=["frames"])
 
-FrameId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a frame")]
+FrameId = Annotated[RowNumber, Path(description="number of a frame")]
 
 
 class MarkBody(BaseModel):

@@ -17,13 +17,13 @@ from fastapi.responses import Response
 from observatory.storage import originals
 from observatory.storage.originals import Original, Place
 from service.context import Here
-from service.filters import MAX_ID
+from service.numbers import RowNumber
 from service.problems import NotFoundError, ProblemError
 from service.ranges import RangedFile, has_it
 
 router = APIRouter(tags=["frames"])
 
-FrameId = Annotated[int, PathParameter(ge=1, le=MAX_ID, description="number of a frame")]
+FrameId = Annotated[RowNumber, PathParameter(description="number of a frame")]
 _MEDIA_TYPES = {
     ".fits": "application/fits",
     ".fts": "application/fits",

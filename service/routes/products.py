@@ -10,14 +10,14 @@ from fastapi.responses import RedirectResponse, Response
 from observatory.storage import products
 from service.context import Context, Here
 from service.described import file_answers
-from service.filters import MAX_ID
+from service.numbers import RowNumber
 from service.problems import NotFoundError, ProblemError
 from service.ranges import RangedFile, has_it
 from service.shapes import API
 
 router = APIRouter(tags=["products"])
 
-ProductId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a product")]
+ProductId = Annotated[RowNumber, Path(description="number of a product")]
 _FOREVER = "public, max-age=31536000, immutable"
 _SUFFIXES = {"image/jpeg": ".jpg", "image/png": ".png", "application/fits": ".fits"}
 _BYTES = file_answers("there is no product 8123", "image/jpeg", "image/png", "application/fits")

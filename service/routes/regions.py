@@ -15,8 +15,9 @@ from observatory.storage.frame_keys import Key
 from service import columns, examples, listing, outlines
 from service.context import Context, Here
 from service.described import list_answers, one_answer, problems
-from service.filters import MAX_ID, AreaQuery, RegionQuery, TimeRange
+from service.filters import AreaQuery, RegionQuery, TimeRange
 from service.formats import MEDIA_TYPES, chosen_format
+from service.numbers import RowNumber
 from service.paging import base_of, link_header, list_response
 from service.problems import NotFoundError, ParameterError
 from service.region_shapes import (
@@ -196,7 +197,7 @@ def _newest_of_each(rows: list[dict[str, Any]], limit: int) -> list[dict[str, An
     return kept[::-1]
 
 
-FrameId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a frame")]
+FrameId = Annotated[RowNumber, Path(description="number of a frame")]
 EventTypeChoice = Annotated[
     EventType | None, Query(description="one of CH (coronal hole), AR (active region); both when left out")
 ]
@@ -223,8 +224,8 @@ def get_outlines(here: Here, frame_id: FrameId, event_type: EventTypeChoice = No
     return Response(drawing, media_type="image/svg+xml", headers={"Cache-Control": "no-cache"})
 
 
-TrackId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a track")]
-RegionId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a region")]
+TrackId = Annotated[RowNumber, Path(description="number of a track")]
+RegionId = Annotated[RowNumber, Path(description="number of a region")]
 HistoryLimit = Annotated[int, Query(ge=1, le=5000, description="1 to 5000 sightings, the newest")]
 
 

@@ -16,8 +16,9 @@ from service import examples
 from service.auth import Identity, Scope, requires
 from service.context import Context, Here
 from service.described import one_answer
-from service.filters import MAX_ID, FrameFilters, words_of
+from service.filters import FrameFilters, words_of
 from service.gate import note
+from service.numbers import RowNumber
 from service.paging import base_of
 from service.problems import NotFoundError, ParameterError, ProblemError
 from service.shapes import API, json_response
@@ -83,7 +84,7 @@ class JobList(BaseModel):
     items: list[JobShape]
 
 
-JobId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a job")]
+JobId = Annotated[RowNumber, Path(description="number of a job")]
 Writer = Annotated[Identity, Depends(requires(Scope.WRITE))]
 _NO_JOB = "there is no job 12"
 

@@ -11,7 +11,8 @@ from observatory.storage import catalogue, provenance
 from service import examples
 from service.context import Context, Here
 from service.described import one_answer
-from service.filters import MAX_ID, AsOfQuery
+from service.filters import AsOfQuery
+from service.numbers import RowNumber
 from service.paging import base_of
 from service.problems import NotFoundError
 from service.result_shapes import ProvShape, ResultList, ResultShape, result_as_json, result_as_prov
@@ -19,8 +20,8 @@ from service.shapes import json_response
 
 router = APIRouter(tags=["results"])
 
-FrameId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a frame")]
-ResultId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a result")]
+FrameId = Annotated[RowNumber, Path(description="number of a frame")]
+ResultId = Annotated[RowNumber, Path(description="number of a result")]
 _NO_RESULT = "there is no result 9001"
 
 

@@ -24,6 +24,7 @@ from service.context import Here
 from service.described import one_answer, problems
 from service.filters import MAX_ID, MomentText
 from service.gate import note
+from service.numbers import RowNumber
 from service.paging import list_response, next_address
 from service.problems import NotFoundError, ParameterError
 from service.shapes import json_response
@@ -36,7 +37,7 @@ _MATCHER_WORDS = (
 )
 _Label = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 _Glob = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_GLOB)]
-SilenceId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a silence")]
+SilenceId = Annotated[RowNumber, Path(description="number of a silence")]
 Writer = Annotated[Identity, Depends(requires(Scope.WRITE))]
 
 

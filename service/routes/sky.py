@@ -16,8 +16,9 @@ from observatory.storage.sky_series import SkyChoice
 from service import columns, examples, listing
 from service.context import Context, Here
 from service.described import list_answers, problems
-from service.filters import MAX_ID, SkyQuery, TimeRange
+from service.filters import SkyQuery, TimeRange
 from service.formats import chosen_format
+from service.numbers import RowNumber
 from service.paging import list_response
 from service.problems import NotFoundError, ParameterError
 from service.series import bins_response
@@ -100,7 +101,7 @@ def _bins(request: Request, here: Context, query: SkyQuery, bin_s: int, form: st
     return bins_response(request, query, form, "sky", chosen, read, limit, bin_s, shown=_BIN)
 
 
-FrameId = Annotated[int, Path(ge=1, le=MAX_ID, description="number of a frame")]
+FrameId = Annotated[RowNumber, Path(description="number of a frame")]
 Altitude = Annotated[
     float,
     Query(

@@ -28,6 +28,7 @@ from service.context import Context, Here
 from service.filters import MAX_ID
 from service.gate import note
 from service.metrics import utc_now
+from service.numbers import RowNumber
 from service.paging import base_of
 from service.views.assets import templates
 
@@ -43,7 +44,7 @@ _SPANS = {1: "an hour", 4: "4 hours", 12: "12 hours", 24: "a day", 72: "3 days",
 _MATCHED = {"alertname": "Rule", "instrument": "Instrument", "severity": "Severity"}
 
 Writer = Annotated[Identity, Depends(requires(Scope.WRITE))]
-Number = Annotated[int, Path(ge=1, le=MAX_ID)]
+Number = Annotated[RowNumber, Path()]
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from observatory.storage.catalogue import FrameFilter
 from observatory.storage.marks import LONGEST_NOTE, Mark, Marked, NoSuchFrameError
 from service.auth import Identity, Scope, requires
 from service.context import Context, Here
-from service.filters import MAX_ID
 from service.gate import note
 from service.metrics import utc_now
+from service.numbers import RowNumber
 from service.paging import base_of
 from service.problems import NotFoundError, ProblemError
 from service.routes.originals import place_of
@@ -39,7 +39,7 @@ _FRESH = {"Cache-Control": "no-store"}
 _MARKS = 20
 _LONGEST_CARD = 2000
 
-Number = Annotated[int, Path(ge=1, le=MAX_ID)]
+Number = Annotated[RowNumber, Path()]
 Writer = Annotated[Identity, Depends(requires(Scope.WRITE))]
 
 

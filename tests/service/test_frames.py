@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -186,8 +187,25 @@ def test_what_is_not_there_is_a_problem(client: TestClient, path: str) -> None:
 
 
 @on_sqlite
-@pytest.mark.parametrize("frame_id", ["0", "-1", "x", str(2**63), "1.5"])
-def test_an_impossible_id_is_a_problem(client: TestClient, frame_id: str) -> None:
+def test_every_address_takes_numbers_in_digits_alone(client: TestClient) -> None:
+    described = client.get("/openapi.json").json()["paths"]
+    numbered = [
+        path
+        for path, methods in described.items()
+        for given in methods.get("get", {}).get("parameters", [])
+        if given["in"] == "path" and given["schema"].get("type") == "integer"
+    ]
+    assert f"{FRAMES}/{{frame_id}}" in numbered
+    for path in numbered:
+        assert client.get(re.sub(r"{\w+}", "1.0", path)).status_code == 422, path
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    "frame_id", ["0", "-1", "x", str(2**63), "1.5", "1.0", "+1", "0_1", "%201", "\u0661"]
+)
+def test_an_impossible_id_is_a_problem(client: TestClient, telescope: Telescope, frame_id: str) -> None:
+    telescope.observe()
     answer = client.get(f"{FRAMES}/{frame_id}")
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["parameter"] == "frame_id"
