@@ -22,6 +22,7 @@ PAGED = ("frames", "regions", "sky")
 _PAGE = 1000
 _SERIES = 10_000
 _SHOWN = 50  # rows of a table, when nobody says how many
+_TRUNCATED = "Heliowatch-Truncated"
 _NEXT = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?')
 _COMMON = {"time", "instrument"}
 _FILTERS = {
@@ -165,7 +166,7 @@ def _whole_file(server: Server, question: Question) -> None:
     with server.stream(question.resource, asked) as answer, _target(question.out) as file:
         for piece in answer.iter_bytes():
             file.write(piece)
-        if _NEXT.search(answer.headers.get("Link", "")):
+        if _TRUNCATED in answer.headers or _NEXT.search(answer.headers.get("Link", "")):
             _say_more(question)
 
 
@@ -182,9 +183,10 @@ def _csv(server: Server, question: Question) -> None:
             with server.stream(path, asked) as answer:
                 rows = _copy_csv(answer.iter_bytes(), file, None if left is None else left, is_first=is_first)
                 found = _NEXT.search(answer.headers.get("Link", ""))
+                is_cut = found is None and _TRUNCATED in answer.headers
             left = None if left is None else left - rows
             path, asked, is_first = found[1] if found else None, None, False
-            if path is not None and left is not None and left <= 0:
+            if is_cut or (path is not None and left is not None and left <= 0):
                 _say_more(question)
                 return
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from service.formats import MEDIA_TYPES
+from service.tables import TRUNCATED
 
 Answers = dict[int | str, dict[str, Any]]
 
@@ -69,8 +70,9 @@ def list_answers(
     """Answers of a list that can be had in several formats."""
     content: dict[str, Any] = {media_type: {} for media_type in media_types.values()}
     content["application/json"] = {"example": _whole(example)}
+    cut = {"description": "`true`: there is more than this table holds", "schema": {"type": "boolean"}}
     return {
-        200: {"model": model, "content": content},
+        200: {"model": model, "content": content, "headers": {TRUNCATED: cut}},
         304: {"description": _WORDS[304]},
         **problems(_406="the Accept header allows none of application/json, text/csv, …"),
     }

@@ -18,6 +18,9 @@ Rows = Sequence[Sequence[Any]]
 _Key = TypeVar("_Key")
 _Cell = Callable[[Any], Any]
 
+TRUNCATED = "Heliowatch-Truncated"
+"""Header, ``true``, of a table that ends before all that was asked for: CSV and Parquet have no place to say so."""
+
 
 @dataclass(frozen=True)
 class Column:
@@ -79,6 +82,7 @@ def table_response(table: Table, form: str, headers: Mapping[str, str] | None = 
     pieces = iter(table.pieces)
     first = list(itertools.islice(pieces, 1))
     whole = Table(table.name, table.columns, itertools.chain(first, pieces), table.is_cut)
+    cut = {TRUNCATED: "true"} if table.is_cut else {}
     disposition = (
         f'{"attachment" if form == "parquet" else "inline"}; filename="{table.name}.{_SUFFIXES[form]}"'
     )
@@ -87,7 +91,7 @@ def table_response(table: Table, form: str, headers: Mapping[str, str] | None = 
         media_type=f"{MEDIA_TYPES[form]}; charset=utf-8; header=present"
         if form == "csv"
         else MEDIA_TYPES[form],
-        headers={"Cache-Control": "no-cache", "Content-Disposition": disposition, **(headers or {})},
+        headers={"Cache-Control": "no-cache", "Content-Disposition": disposition, **cut, **(headers or {})},
     )
 
 

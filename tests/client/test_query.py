@@ -112,6 +112,20 @@ def test_quality_is_a_series(run: Run) -> None:
     assert (code, len(out.splitlines())) == (0, 15)
 
 
+@pytest.mark.parametrize("form", ["json", "csv", "votable"])
+def test_a_series_that_is_cut_is_told_to_who_named_no_limit(
+    run: Run, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    from heliowatch import query
+
+    _, _, said = run("query", "quality", "-t", DAY, "--bin", "1m", "-f", form)
+    assert said == ""
+    monkeypatch.setattr(query, "_SERIES", 2)
+    code, out, said = run("query", "quality", "-t", DAY, "--bin", "1m", "-f", form)
+    assert code == 0 and out and "there are more quality; --limit N" in said
+    assert run("query", "quality", "-t", DAY, "--bin", "1m", "-f", form, "--limit", 2)[2] == ""
+
+
 def test_regions_come_as_a_votable(run: Run, tmp_path: Path) -> None:
     from astropy.table import Table
 

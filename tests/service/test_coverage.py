@@ -74,6 +74,9 @@ def test_both_are_given_as_csv(client: TestClient, filled: None) -> None:
         csv.DictReader(io.StringIO(client.get(GAPS, params={"date": "2026-06-01", "format": "csv"}).text))
     )
     assert any(gap["frames_lost"] == "7" for gap in gaps)
+    cut = client.get(GAPS, params={"date": "2026-06-01", "format": "csv", "limit": len(gaps) - 1})
+    whole = client.get(GAPS, params={"date": "2026-06-01", "format": "csv", "limit": len(gaps)})
+    assert [answer.headers.get("heliowatch-truncated") for answer in (cut, whole)] == ["true", None]
 
 
 @on_sqlite

@@ -16,6 +16,7 @@ from observatory.storage import workers
 from observatory.storage.session import Database
 from service.main import create_app
 from service.routes import quality as routes
+from tests.service import corona
 from tests.service.telescope import DAY, Telescope, on_sqlite
 
 QUALITY = "/api/v1/quality"
@@ -68,6 +69,26 @@ def test_bins_hold_mean_extremes_and_the_degraded(client: TestClient, telescope:
     csv = client.get(QUALITY, params={"bin": "1h", "format": "csv"}).text.splitlines()
     assert csv[0] == "time,instrument,frames,score,score_min,score_max,degraded"
     assert len(csv) == 2
+
+
+@on_sqlite
+@pytest.mark.parametrize("form", ["csv", "votable", "parquet"])
+@pytest.mark.parametrize("path", ["quality?bin=1m", "quality?", "regions/series?bin=1m", "regions/series?"])
+def test_a_table_that_is_cut_says_so_in_a_header(
+    client: TestClient, telescope: Telescope, path: str, form: str
+) -> None:
+    for minute in range(3):
+        moment = DAY + timedelta(minutes=minute)
+        telescope.observe(0.9, date_obs=moment)
+        telescope.corona(corona.found(corona.CH, (corona.central(),), moment), date_obs=moment)
+
+    def told(limit: int) -> str | None:
+        answer = client.get(f"/api/v1/{path}&format={form}&limit={limit}")
+        assert answer.status_code == 200
+        header: str | None = answer.headers.get("heliowatch-truncated")
+        return header
+
+    assert told(2) == "true" and told(9) is None
 
 
 @on_sqlite
