@@ -26,6 +26,7 @@ MOST_FRAMES = 1_500_000
 MOST_DAYS = 366
 _MOST_HOURLY_DAYS = 31
 _DAY = timedelta(days=1)
+_YEARS = range(1600, 9999)  # a ledger looks over the edges of its span, and the calendar ends with 9999
 _LEDGERS_A_SCRAPE = 200
 DATE_WORDS = "a day, UTC, such as 2026-11-20"
 TIME_WORDS = (
@@ -49,22 +50,24 @@ def span_of(time: TimeRange | None, date: dt.date | None, *, is_hourly: bool = F
     Raises
     ------
     ParameterError
-        When it is open at its start, too long, or said twice.
+        When it is open at its start, too long, outside the calendar, or said twice.
     """
     if time is not None and date is not None:
         raise ParameterError("date", "is given beside time", "either date or time")
     now = utc_now()
     if time is None:
         on = date or now.date()
-        if not 1600 <= on.year <= 9998:
+        if on.year not in _YEARS:
             raise ParameterError("date", "lies outside the calendar", DATE_WORDS)
         midnight = datetime.combine(on, dt.time(), UTC)
         return Span(midnight, midnight + _DAY)
     most = _MOST_HOURLY_DAYS if is_hourly else MOST_DAYS
     start = time.start
-    if start is None or not 1600 <= start.year <= 9998:
+    if start is None or start.year not in _YEARS:
         raise ParameterError("time", "needs a START inside the calendar", TIME_WORDS)
     end = time.end or max(now, start + timedelta(seconds=1))
+    if end.year not in _YEARS:
+        raise ParameterError("time", "needs an END inside the calendar", TIME_WORDS)
     if end - start > most * _DAY:
         raise ParameterError("time", f"needs a START no more than {most} days before its END", TIME_WORDS)
     return Span(start, end)
