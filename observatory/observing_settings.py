@@ -28,7 +28,7 @@ def parse_window(word: str) -> tuple[datetime, datetime]:
     sides = [side.strip() for side in str(word).split("/")]
     try:
         start, end = (_utc(datetime.fromisoformat(side)) for side in sides)
-    except (ValueError, OverflowError) as error:
+    except ValueError as error:
         raise ValueError(f"{str(word)[:60]!r} is no span of time: {_SPAN}") from error
     if start >= end:
         raise ValueError(f"{str(word)[:60]!r}: the end is not after the start")
@@ -36,7 +36,10 @@ def parse_window(word: str) -> tuple[datetime, datetime]:
 
 
 def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("lies outside the calendar in UTC") from error
 
 
 class SiteSettings(BaseModel, extra="forbid"):

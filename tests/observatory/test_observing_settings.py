@@ -78,7 +78,9 @@ def test_known_instruments_bring_their_sites_and_orbits() -> None:
         ("    closures: [{time: 2026-01-02/2026-01-01}]", "the end is not after the start"),
         ("    closures: [{time: '2026-01-02'}]", "no span of time: write START/END"),
         ("    closures: [{time: 2026-01-02/..}]", "no span of time"),
+        ("    closures: [{time: '0001-01-01T00:00+05:00/2026-01-01'}]", "no span of time"),
         ("    since: yesterday", "since"),
+        ("    since: 0001-01-01T00:00:00+05:00", "since.*outside the calendar"),
     ],
 )
 def test_what_cannot_work_is_named(text: str, words: str) -> None:
