@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import delete, insert, update
 
 from observatory import completeness, sdo
-from observatory.ledger import Ledger
-from observatory.observing import State, Window
+from observatory.ledger import Came, Ledger
+from observatory.observing import Plan, State, Window
 from observatory.settings import InstrumentSettings, Settings
 from observatory.sky import Site, sun_elevation_deg
 from observatory.storage import coverage as storage
@@ -183,6 +183,69 @@ def test_the_same_bytes_again_are_received_but_not_usable(db: Database, settings
     one = write(db, settings, "kso-halpha", JUNE, JUNE + DAY, now=JUNE + timedelta(hours=9))
     assert (one.total.frozen, one.total.missing) == (10, 0)
     assert (one.total.received, one.total.usable) == (60, 50)
+
+
+@on_sqlite
+@pytest.mark.parametrize(("apart_s", "frozen"), [(60, 10), (540, 3), (660, 0)])
+def test_what_was_copied_long_after_a_camera_froze_is_no_frame_of_it(
+    db: Database, settings: Settings, apart_s: int, frozen: int
+) -> None:
+    times = JUNE.timestamp() + 8 * 3600 + np.arange(0.0, 1200.0, 60.0)
+    put(db, "kso-halpha", times)
+    last = float(times[-1])
+    digest = hashlib.sha256(f"kso-halpha {last}".encode()).hexdigest()
+    again = [last + apart_s * number for number in range(1, frozen + 1)]
+    copied = [last + 4 * 3600 + 60 * number for number in range(5)]
+    with db.write() as connection:
+        for number, seen in enumerate([last, *again, *copied]):
+            seen_at = datetime.fromtimestamp(seen + 2.5, UTC)
+            row = {"sha256": digest, "path": f"/{number}", "bytes": 1, "mtime_ns": number, "seen_at": seen_at}
+            connection.execute(insert(schema.arrivals), [row])
+    one = write(db, settings, "kso-halpha", JUNE, JUNE + DAY, now=JUNE + timedelta(hours=14))
+    assert (one.total.frozen, one.total.usable) == (frozen, 20)
+
+
+def test_a_frame_is_waited_for_as_long_as_nineteen_of_twenty_take_within_reason() -> None:
+    def waited(lateness_s: Sequence[float], stated_s: float | None = None) -> float:
+        came = Came(np.array([]), np.array([], np.int8), np.asarray(lateness_s, float))
+        return completeness.lateness_s(Plan(lateness_s=stated_s), came)
+
+    assert waited(range(101)) == 95
+    assert waited([]) == waited([0.1, 0.2]) == waited([-3600.0]) == 5
+    assert waited([86400.0 * 30]) == 86400
+    assert waited([86400.0 * 30], 0.0) == 0 and waited([], 1e6) == 1e6
+
+
+@on_sqlite
+def test_a_gap_of_now_is_none_of_a_camera_that_rests_or_may_still_send(
+    db: Database, settings: Settings
+) -> None:
+    start = JUNE + timedelta(hours=8)
+    put(db, "kso-halpha", start.timestamp() + np.arange(0.0, 3600.0, 60.0))
+    last = start + timedelta(minutes=59)
+
+    def found(hours: float) -> int | None:
+        now = last + timedelta(hours=hours)
+        gap, at = completeness.current_gap(db, settings, "kso-halpha", now, first_due_s=0.0)
+        assert at == last
+        return None if gap is None else gap.frames_lost
+
+    assert found(0) is None and found(90 / 3600) is None
+    assert found(1) == pytest.approx(59, abs=1)
+    assert found(13) is None, "it is night"
+    unknown = completeness.current_gap(db, settings, "nobody", last, first_due_s=0.0)
+    assert unknown == (None, None)
+
+
+@on_sqlite
+def test_what_is_owed_counts_from_before_the_first_frame_on(db: Database, settings: Settings) -> None:
+    put(db, "aia-193", JUNE.timestamp() + 6 * 3600 + np.arange(0.0, 6 * 3600.0, 60.0))
+    configured = with_station(settings, "aia-193", cadence_s=60)
+    noon = JUNE + timedelta(hours=12)
+    known = write(db, configured, "aia-193", JUNE, noon).total
+    owed = write(db, configured, "aia-193", JUNE, noon, is_owed=True).total
+    assert (known.expected, known.missing) == (360, 0)
+    assert (owed.expected, owed.missing) == (pytest.approx(720, abs=1), pytest.approx(360, abs=1))
 
 
 def test_closures_that_people_noted_excuse_and_can_be_taken_back(db: Database, settings: Settings) -> None:
