@@ -125,6 +125,27 @@ def test_an_outline_about_the_pole_encloses_it():
     assert abs(signed_area(points[:-1])) == pytest.approx(360 * 5, rel=0.01)
 
 
+def test_an_outline_about_the_south_pole_is_closed_along_it_whichever_way_it_turns():
+    raw = region(ring(0, 0, 50))
+    around = [[float(longitude), -80.0] for longitude in range(100, 460, 10)]
+    for points in (around, around[::-1]):
+        raw["rings_carrington_deg"] = [[[longitude % 360, latitude] for longitude, latitude in points]]
+        raw["rings_px"] = [ring(0, 0, 9, len(points)).tolist()]
+        (feature,) = feature_collection([raw], "carrington")["features"]
+        closed = np.array(feature["geometry"]["coordinates"][0][0])
+        assert closed[:, 1].min() == -90 and closed[:, 1].max() == -80
+        assert signed_area(closed[:-1]) == pytest.approx(360 * 10)
+
+
+def test_properties_are_facts_and_no_outlines():
+    (feature,) = feature_collection([region(*TWO_PIECES)])["features"]
+    properties = feature["properties"]
+    assert {"event_type", "event_starttime", "hpc_x", "hgc_x", "frm_name", "area_msh"} <= properties.keys()
+    assert not any(name.startswith("rings_") for name in properties)
+    assert not any(name.endswith(("_boundcc", "_bbox", "chaincode")) for name in properties)
+    assert not any(isinstance(value, list | dict) for value in properties.values())
+
+
 def test_a_ds9_file_has_every_ring_with_pixels_counted_from_one():
     text = ds9_regions([region(*TWO_PIECES)])
     assert text.startswith("# Region file format: DS9")

@@ -13,7 +13,7 @@ import pytest
 from observatory.analysis import EventType, ModelIdentity, Region, Segmentation, Threshold
 from observatory.coordinates import SunView, stonyhurst_to_hpc
 from observatory.frame import Frame, Pointing, RowOrder
-from observatory.region_outline import signed_area
+from observatory.region_outline import Patch, signed_area
 from observatory.regions import (
     MaskShapeError,
     check_same_aspect,
@@ -138,6 +138,34 @@ def test_a_hole_in_a_region_is_a_ring_that_turns_the_other_way():
     assert [np.sign(signed_area(ring)) for ring in region.rings_px] == [1, -1]
     assert region.area_px == pytest.approx(np.pi * (120**2 - 50**2), rel=0.02)
     assert mask(segmented(probability), (SIZE, SIZE))[500, 500] == 0
+
+
+def test_the_largest_outline_comes_first_and_each_is_followed_by_its_own_holes():
+    y, x = np.mgrid[:90, :200].astype(np.float32)
+
+    def disc(x0: float, y0: float, radius: float) -> np.ndarray:
+        return (radius - np.hypot(x - x0, y - y0)).astype(np.float32)
+
+    rings = ((30, 45, 20), (130, 45, 40)), ((30, 45, 6), (115, 45, 8), (150, 45, 12))
+    solid, holes = (np.maximum.reduce([disc(*one) for one in some]) for some in rings)
+    level = np.minimum(solid, -holes)
+    patch = Patch(slice(1000, 1090), slice(500, 700), level, level)
+    found = [(*one.mean(axis=0), signed_area(one)) for one in patch.rings()]
+    assert [area > 0 for _, _, area in found] == [True, False, False, True, False]
+    assert [round(abs(area) / np.pi) for _, _, area in (found[0], found[3])] == [
+        pytest.approx(1600, rel=0.01),
+        pytest.approx(400, rel=0.01),
+    ]
+    assert sorted(x for x, _, _ in found[1:3]) == [pytest.approx(615, abs=0.5), pytest.approx(650, abs=0.5)]
+    assert found[4][:2] == (pytest.approx(530, abs=0.5), pytest.approx(1045, abs=0.5))
+    assert -found[4][2] == pytest.approx(np.pi * 36, rel=0.03)
+
+
+def test_a_region_of_nothing_has_no_outline():
+    nothing = np.full((5, 5), -1.0, np.float32)
+    assert Patch(slice(0, 5), slice(0, 5), nothing, nothing).rings() == []
+    nothing[2, 2] = 1.0  # one cell alone is noise
+    assert Patch(slice(0, 5), slice(0, 5), nothing, nothing).rings() == []
 
 
 def test_near_pieces_are_one_region_and_far_ones_are_two():
