@@ -125,6 +125,41 @@ def test_a_parameter_that_cannot_be_used_is_named(
 
 
 @on_sqlite
+@pytest.mark.parametrize(
+    ("params", "start", "end"),
+    [
+        ({"date": "2024-02-29"}, "2024-02-29T00:00:00Z", "2024-03-01T00:00:00Z"),
+        ({"date": "2026-12-31"}, "2026-12-31T00:00:00Z", "2027-01-01T00:00:00Z"),
+        (
+            {"time": "2026-06-01T00:00+02:00/2026-06-01T12:00Z"},
+            "2026-05-31T22:00:00Z",
+            "2026-06-01T12:00:00Z",
+        ),
+        ({"time": "2024-01-01/2025-01-01", "bin": "1d"}, "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z"),
+        ({"time": "2026-05-01/2026-06-01", "bin": "1h"}, "2026-05-01T00:00:00Z", "2026-06-01T00:00:00Z"),
+        ({"time": "9000-01-01/.."}, "9000-01-01T00:00:00Z", "9000-01-01T00:00:01Z"),
+    ],
+)
+def test_a_span_is_the_days_that_were_asked_for(
+    client: TestClient, params: dict[str, str], start: str, end: str
+) -> None:
+    body = client.get(LEDGER, params=params).json()
+    assert (body["start"], body["end"]) == (start, end)
+
+
+@on_sqlite
+def test_bins_end_with_the_span_and_begin_at_full_hours_and_days(client: TestClient, filled: None) -> None:
+    def bins(time: str, width: str) -> list[tuple[str, int]]:
+        asked = {"time": time, "bin": width, "instrument": "aia-193"}
+        (aia,) = client.get(LEDGER, params=asked).json()["items"]
+        return [(one["start"][5:16], one["frames"]) for one in aia["bins"]]
+
+    assert bins("2026-06-01T06:30Z/2026-06-01T08:00Z", "1h") == [("06-01T06:30", 30), ("06-01T07:00", 53)]
+    assert bins("2026-06-01T11:58Z/2026-06-02T00:01Z", "1d") == [("06-01T11:58", 2), ("06-02T00:00", 0)]
+    assert bins("2026-06-01T06:59Z/2026-06-01T07:00Z", "1h") == [("06-01T06:59", 1)]
+
+
+@on_sqlite
 def test_a_day_may_be_written_without_hyphens(client: TestClient) -> None:
     assert client.get(LEDGER, params={"date": "20260601"}).json()["start"] == "2026-06-01T00:00:00Z"
 
