@@ -141,7 +141,6 @@ def _finer(table: NDArray[np.float64], typical: NDArray[np.float64]) -> NDArray[
         steps = table / typical[:, None]
         is_counted = steps < _BREAK
         slots = np.where(np.abs(steps - 1.0) < _SINGLE, 1.0, np.rint(np.where(is_counted, steps, 0.0)))
-        slots[steps <= 1.0 - _SINGLE] = 0.0
         number = np.maximum((slots * is_counted).sum(axis=1), 1.0)
         took = np.where(is_counted, table, 0.0).sum(axis=1)
         typical = np.where(took > 0, took / number, typical)

@@ -61,3 +61,20 @@ def test_a_late_frame_fills_the_slot_that_it_left_and_not_its_neighbours() -> No
         moved[30] += by_s
         row = cadence.row(moved, 60.0)
         assert row is not None and np.diff(row.slots).tolist() == [1] * 60, by_s
+
+
+def test_an_hour_at_another_cadence_has_it_and_loses_nothing() -> None:
+    steps = np.repeat([60.0, 30.0, 60.0], [640, 128, 640])
+    row = cadence.row(START_S + np.concatenate([[0.0], np.cumsum(steps)]), None)
+    assert row is not None and np.diff(row.slots).tolist() == [1] * len(steps)
+    assert row.cadence_s[700] == pytest.approx(30) and row.cadence_s[[300, 1000]] == pytest.approx(60)
+
+
+@pytest.mark.parametrize("shift", [0.2, 0.35, 0.5, -0.35])
+def test_after_a_silence_a_camera_may_go_on_at_another_phase(shift: float) -> None:
+    steps = np.ones(120)
+    steps[60] = 9.0 + shift
+    row = cadence.row(START_S + 60.0 * np.concatenate([[0.0], np.cumsum(steps)]), 60.0)
+    assert row is not None
+    jumps = np.diff(row.slots)
+    assert np.delete(jumps, 60).tolist() == [1] * 119 and jumps[60] in (9, 10)

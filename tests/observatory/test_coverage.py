@@ -7,6 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 import numpy as np
 import pytest
 
+from observatory import sdo
 from observatory.coverage import ledger
 from observatory.ledger import Came, Ledger, Worth
 from observatory.observing import Habit, Observing, Plan, State, Weekly, Window, timeline
@@ -143,6 +144,7 @@ def test_a_silent_year_is_one_gap_and_only_of_a_camera_whose_cadence_was_given()
     assert len(given.bins) == 365 and given.bins[200].missing == 1440
     learned = ledger(Plan(), came(times), START_S - 365 * DAY_S, START_S, due_s=START_S, bin_s=DAY_S)
     assert learned.total.missing == 30 * 1440
+    assert not missing(learned)[0].is_open, "nothing is expected any more"
     assert learned.bins[200].expected == 0
 
 
@@ -237,6 +239,37 @@ def test_maintenance_and_weather_excuse_and_a_reason_of_people_wins_over_the_nig
     assert one.total.excused["maintenance"] == pytest.approx(90, abs=3)
     assert one.total.excused["weather"] == pytest.approx(15 * 60, abs=3)
     assert one.total.excused["night"] < 9 * 60
+
+
+@pytest.mark.parametrize(
+    ("window_min", "lost", "excused"),
+    [
+        ((59.7, 99.7), range(60, 101), 41),  # the last one is 0.3 cadences after the end of the window
+        ((59.7, 99.3), range(60, 101), 40),
+        ((60.3, 99.7), range(60, 100), 40),
+        ((60.7, 99.7), range(60, 100), 39),
+        ((60.3, 60.6), [60], 1),
+        ((59.4, 59.7), [60], 1),
+        ((59.1, 59.4), [60], 0),
+    ],
+)
+def test_a_frame_within_half_a_cadence_of_a_closure_is_not_missed(
+    window_min: tuple[float, float], lost: list[int], excused: int
+) -> None:
+    closed = Window(*(START + minute * MINUTE for minute in window_min))
+    total = written(np.delete(regular(), lost), plan=Plan(cadence_s=60, closures=(closed,))).total
+    assert (total.excused["weather"], total.missing) == (excused, len(lost) - excused)
+
+
+def test_a_frame_right_after_an_eclipse_is_missed_since_eclipses_have_their_margin() -> None:
+    season_s = datetime(2024, 7, 20, tzinfo=UTC).timestamp()
+    begin_s, end_s = sdo.eclipses(season_s, season_s + DAY_S)[0]
+    times = end_s + 18 + 60.0 * np.arange(-300, 300)
+    seen = times[((times < begin_s) | (times > end_s)) & (times != end_s + 18)]
+    plan = Plan(Observing(is_sdo=True), cadence_s=60.0)
+    one = ledger(plan, came(seen), times[0], times[-1], due_s=times[-1])
+    assert [gap.start.timestamp() for gap in missing(one)] == [pytest.approx(end_s + 18, abs=1)]
+    assert one.total.missing == 1
 
 
 def test_a_plan_is_cut_into_states_at_the_right_minutes() -> None:
