@@ -177,6 +177,13 @@ def test_near_pieces_are_one_region_and_far_ones_are_two():
     assert [len(region.rings_px) for region in far.regions] == [1, 1]
 
 
+@pytest.mark.parametrize(("apart_px", "regions"), [(18.0, 1), (30.0, 2)])
+def test_pieces_are_bridged_over_the_stated_distance_and_not_over_twice_that(apart_px: float, regions: int):
+    two = blob((450.0, 500.0, 40.0), (530.0 + apart_px, 500.0, 40.0))
+    found = find_regions(two, EXTENT, 0.5, CH, frame(), pointing=DISK, bridge_radii=20.0 / 400.0)
+    assert len(found) == regions
+
+
 def test_the_three_thresholds_nest():
     found = segmented(blob((450.0, 500.0, 40.0), (600.0, 300.0, 70.0), (250.0, 600.0, 90.0)))
     fractions = [found.disk_fraction[t] for t in Threshold]
