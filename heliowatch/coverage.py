@@ -19,7 +19,7 @@ from heliowatch.keys import person
 from heliowatch.spans import Span, to_the_minute, to_the_second
 from observatory import completeness
 from observatory.errors import SettingsError
-from observatory.ledger import Count, Gap, Ledger
+from observatory.ledger import YEARS, Count, Gap, Ledger
 from observatory.observing import EXCUSES, Window
 from observatory.observing_settings import parse_window
 from observatory.settings import Settings
@@ -71,6 +71,13 @@ def run_coverage(settings: Settings, wanted: Wanted) -> None:
 
 
 def _span(wanted: Wanted, now: datetime) -> tuple[datetime, datetime]:
+    start, end = _stated(wanted, now)
+    if end.year > YEARS[-1]:
+        raise SettingsError(f"{wanted.time or wanted.date}: no ledger goes beyond the year {YEARS[-1]}")
+    return start, end
+
+
+def _stated(wanted: Wanted, now: datetime) -> tuple[datetime, datetime]:
     if wanted.time is not None:
         if wanted.date is not None:
             raise SettingsError("give either --date or --time")

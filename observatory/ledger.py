@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from observatory.observing import EXCUSES, State
 from observatory.sky import Seconds
 
+YEARS = range(1600, 9999)
+"""That spans of ledgers may lie in: a ledger looks over the edges of its span, and the calendar ends with 9999."""
+
 
 class Worth(IntEnum):
     """What a frame is good for; of several in one slot the best counts."""

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from observatory import completeness
-from observatory.ledger import Count, Gap, Ledger
+from observatory.ledger import YEARS, Count, Gap, Ledger
 from observatory.observing import EXCUSES, State
 from observatory.settings import Settings
 from observatory.storage import coverage as storage
@@ -26,7 +26,6 @@ MOST_FRAMES = 1_500_000
 MOST_DAYS = 366
 _MOST_HOURLY_DAYS = 31
 _DAY = timedelta(days=1)
-_YEARS = range(1600, 9999)  # a ledger looks over the edges of its span, and the calendar ends with 9999
 _LEDGERS_A_SCRAPE = 200
 DATE_WORDS = "a day, UTC, such as 2026-11-20"
 TIME_WORDS = (
@@ -57,16 +56,16 @@ def span_of(time: TimeRange | None, date: dt.date | None, *, is_hourly: bool = F
     now = utc_now()
     if time is None:
         on = date or now.date()
-        if on.year not in _YEARS:
+        if on.year not in YEARS:
             raise ParameterError("date", "lies outside the calendar", DATE_WORDS)
         midnight = datetime.combine(on, dt.time(), UTC)
         return Span(midnight, midnight + _DAY)
     most = _MOST_HOURLY_DAYS if is_hourly else MOST_DAYS
     start = time.start
-    if start is None or start.year not in _YEARS:
+    if start is None or start.year not in YEARS:
         raise ParameterError("time", "needs a START inside the calendar", TIME_WORDS)
     end = time.end or max(now, start + timedelta(seconds=1))
-    if end.year not in _YEARS:
+    if end.year not in YEARS:
         raise ParameterError("time", "needs an END inside the calendar", TIME_WORDS)
     if end - start > most * _DAY:
         raise ParameterError("time", f"needs a START no more than {most} days before its END", TIME_WORDS)

@@ -21,7 +21,7 @@ from models.aurora.labelled import frames_of
 from observatory.fisheye import Fisheye
 from observatory.frame import Frame
 from observatory.sky_facts import facts_of
-from observatory.sky_view import circle_of, for_analysis
+from observatory.sky_view import circle_of, for_analysis, reduction
 
 FloatArray = NDArray[np.floating]
 
@@ -57,7 +57,7 @@ def of_flags(model: AuroraModel, flags: Path) -> dict[str, Any]:
         small = for_analysis(frame)
         circle = circle_of(small)
         look = model.look(small, circle, facts_of(frame))
-        agrees = _agreement(look.cloud, circle, frame, small.width, flagged)
+        agrees = _agreement(look.cloud, circle, frame, reduction(frame, small.pixels), flagged)
         right.append(agrees)
         true, cover = float(flagged.mean()), look.sky.cloud_cover
         rows.append(
@@ -86,14 +86,14 @@ def _agreement(
     cloud: FloatArray | None,
     circle: Fisheye | None,
     frame: Frame,
-    small_width: int,
+    factor: int,
     flagged: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
     """Whether each sector that is seen is rightly cloudy or not."""
     is_ours = (frame.height, frame.width) == SHAPE and flagged.size == COUNT
     if cloud is None or circle is None or not is_ours:
         return np.zeros(0, bool)
-    said = by_flagged_sector(cloud, circle, frame.width / small_width)
+    said = by_flagged_sector(cloud, circle, factor)
     is_seen = np.isfinite(said)
     return np.asarray((said >= _CLOUDY)[is_seen] == flagged[is_seen])
 

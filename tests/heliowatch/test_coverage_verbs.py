@@ -82,6 +82,7 @@ def test_a_closure_is_noted_counts_and_is_taken_back(db: Database) -> None:
         (("coverage", "--date", "2026-06-01", "--time", "2026-06-01/.."), "either"),
         (("coverage", "--time", "../2026-06-01"), "needs a start"),
         (("coverage", "--time", "2020-01-01/2026-06-01"), "366 days"),
+        (("coverage", "--time", "9998-12-31/9999-12-31T23:59:59Z"), "beyond the year 9998"),
         (("coverage", "--instrument", "soho"), "aia-193"),
         (("closures", "add", "tomorrow"), "write START/END"),
         (("closures", "add", "2026-06-01/2026-06-02", "-i", "soho"), "soho"),
