@@ -90,6 +90,9 @@ def run_backfill(
     typer.echo(", ".join(f"{count} {status}" for status, count in new.items()))
     if taken.known:
         typer.echo(f"heliowatch: {counted(taken.known, 'file')} taken in before", err=True)
+    if taken.repeated:
+        frames = counted(taken.repeated, "frame")
+        typer.echo(f"heliowatch: {frames} known already: the same bytes were taken in before", err=True)
     if taken.left:
         typer.echo(f"heliowatch: {counted(taken.left, 'file')} could not be read now: run it again", err=True)
     return 1 if new["rejected"] or new["failed"] or taken.left else 0

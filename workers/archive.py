@@ -18,6 +18,7 @@ from typing import TypeVar
 import structlog
 
 from observatory.storage import sightings
+from observatory.storage.frames import Status
 from observatory.storage.texts import path_text
 from workers.ingester import Candidate, Ingester, Look
 from workers.station import IngestRoom
@@ -45,12 +46,15 @@ class Taken:
         Files that could not be read now: another run looks at them again.
     refused_before : int
         Frames among the new ones that an earlier run refused, whatever became of them now.
+    repeated : int
+        Frames whose very bytes are in the database already, from another file.
     """
 
     known: int = 0
     new: int = 0
     left: int = 0
     refused_before: int = 0
+    repeated: int = 0
 
     @property
     def files(self) -> int:
@@ -77,7 +81,7 @@ class ArchiveIngester(Ingester):
         self._refused_before: set[int] = set()
         for piece in _pieces(self._found(), _PIECE):
             new = self._unknown(piece, with_rejected=with_rejected)
-            done = Taken(done.known + len(piece) - len(new), done.new, done.left)
+            done = replace(done, known=done.known + len(piece) - len(new))
             told(done)
             done = self._take_piece(new, done, told)
             # What this process remembers of a file it has settled is of no use any more.
@@ -113,17 +117,22 @@ class ArchiveIngester(Ingester):
                 is_calm = done.new <= 2 * self._settings.ingest.batch
                 rows = [row for _, look in batch for row in look.new]
                 self._refused_before |= sightings.refused_before(self._db, rows, self._began)
-                self._write([look for _, look in batch], is_calm=is_calm)
+                written = self._write([look for _, look in batch], is_calm=is_calm)
+                offered = sum(row.status is Status.RECEIVED for row in rows)
                 for path, _ in batch:
                     del new[path]
                 settled += len(batch)
-                done = Taken(done.known, done.new + len(batch), done.left)
+                done = replace(
+                    done,
+                    new=done.new + len(batch),
+                    repeated=done.repeated + offered - written[Status.RECEIVED],
+                )
                 told(done)
                 if self.is_stopped:
                     return done
             if new and time.monotonic() > deadline:
                 log.warning("files_left", count=len(new), first=next(iter(new)))
-                return Taken(done.known, done.new, done.left + len(new))
+                return replace(done, left=done.left + len(new))
             if new and not settled:
                 self._stop.wait(0.05)
         return done

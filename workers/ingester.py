@@ -363,18 +363,22 @@ class Ingester:
             del self._pending[path]
         return len(settled)
 
-    def _write(self, batch: list[Look], *, is_calm: bool) -> None:
+    def _write(self, batch: list[Look], *, is_calm: bool) -> Counter[Status]:
+        """Write what was seen, and publish it; return the frames that are new, by status."""
         batch = [look for look in batch if look.new or look.arrival]
+        written: Counter[Status] = Counter()
         if not batch:
-            return
+            return written
         tasks = self._register(batch, datetime.now(UTC) if is_calm else None)
         for (instrument, status), count in tasks.counts.items():
+            written[status] += count
             metrics.frames_ingested.labels(instrument or "unknown").inc(count)
             if status is Status.REJECTED:
                 metrics.frames_processed.labels(instrument or "unknown", "rejected").inc(count)
         if is_calm:
             self._publisher.publish(tasks)
         # In a burst the sweeper publishes: rows first, nothing may wait behind the broker.
+        return written
 
     def _register(self, batch: list[Look], published_at: datetime | None) -> Registered:
         """Write a batch's rows; one file that the database will not take does not hold up the others."""

@@ -73,10 +73,15 @@ def test_a_backfill_takes_an_archive_once_and_goes_on_where_it_ended(tmp_path: P
         kso_frame(archive, number)
     first = shell("backfill", tmp_path / "archive", "--workers", 1)
     assert (first.returncode, first.stdout.strip()) == (0, "3 done, 0 rejected, 0 failed")
-    kso_frame(archive, 3)
+    last = kso_frame(archive, 3)
     (archive / "broken.fits").write_bytes(b"SIMPLE  =")
     second = shell("backfill", tmp_path / "archive")
     assert (second.returncode, second.stdout.strip()) == (1, "1 done, 1 rejected, 0 failed")
+    assert "3 files taken in before" in second.stderr and "known already" not in second.stderr
+    (archive / f"again_{last.name}").write_bytes(last.read_bytes())
+    third = shell("backfill", tmp_path / "archive")
+    assert (third.returncode, third.stdout.strip()) == (0, "0 done, 0 rejected, 0 failed")
+    assert "1 frame known already: the same bytes were taken in before" in third.stderr
 
 
 def test_a_backfill_that_looks_again_at_refused_files_counts_what_becomes_of_them_now(tmp_path: Path):
