@@ -61,25 +61,23 @@ def _start(path: Path) -> bytes:
 def join(left: pa.Table, right: pa.Table, tolerance_s: float, *, keeps_all: bool = False) -> pa.Table:
     """To every row of one table the nearest in time of the other.
 
-    The other's columns come behind; those of a name that is taken already, as ``time``, begin with ``other_``.
-    ``offset_s`` is how much later the other's time is. Rows without a partner are left out, or stay with
-    empty cells.
+    The other's columns come behind, and last ``offset_s``, how much later the other's time is; those of a name
+    that is taken already, as ``time``, begin with ``other_``. Rows without a partner are left out, or stay
+    with empty cells.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     found = nearest(_seconds(left), _seconds(right), tolerance_s)
     if not keeps_all:
         left, found = left.filter(pa.array(found >= 0)), found[found >= 0]
     partners = right.take(pa.array(found, mask=found < 0))
-    for name in right.column_names:
+    offset = pa.array(_seconds(partners) - _seconds(left), from_pandas=True)  # NaN is an empty cell
+    for name, column in [*zip(partners.column_names, partners.columns, strict=True), ("offset_s", offset)]:
         free = name
         while free in left.column_names:
             free = f"other_{free}"
-        left = left.append_column(free, partners[name])
-    offset = np.full(len(found), np.nan)
-    offset[found >= 0] = (_seconds(right)[found] - _seconds(left))[found >= 0]
-    return left.append_column("offset_s", pc.if_else(pa.array(found >= 0), pa.array(offset), None))
+        left = left.append_column(free, column)
+    return left
 
 
 def write_table(path: Path, table: pa.Table) -> None:
@@ -121,6 +119,11 @@ def _in_words(times: pa.ChunkedArray) -> pa.Array:
 def _with_time(path: Path, table: pa.Table) -> pa.Table:
     import pyarrow as pa
 
+    repeated = next((name for name in table.column_names if table.column_names.count(name) > 1), None)
+    if repeated is not None:
+        raise UnreadableFileError(
+            f"{path}: several columns are named {repeated!r}: give each a name of its own"
+        )
     name = next((name for name in _TIMES if name in table.column_names), None)
     if name is None:
         known = ", ".join(table.column_names)[:200]
@@ -128,14 +131,18 @@ def _with_time(path: Path, table: pa.Table) -> pa.Table:
             f"{path}: no column named time (or {', '.join(_TIMES[1:])}); it has {known}"
         )
     wanted = pa.timestamp("us", tz="UTC")
+    column = table[name]
+    if pa.types.is_integer(column.type):
+        raise UnreadableFileError(
+            f"{path}: column {name} holds whole numbers, whose unit and zero nobody tells: write times"
+        )
     try:
-        column = table[name]
         if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             column = pa.array([_moment(word) for word in column.to_pylist()], pa.int64())
         elif pa.types.is_timestamp(column.type) and column.type.tz is None:
             column = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64())
         times = column.cast(wanted, safe=False)
-    except (ValueError, NotImplementedError) as error:  # pyarrow's own are both
+    except (ValueError, OverflowError, NotImplementedError) as error:  # pyarrow's own are the outer two
         raise UnreadableFileError(f"{path}: column {name} holds no times: {error}") from error
     return table.remove_column(table.column_names.index(name)).add_column(0, TIME, times)
 

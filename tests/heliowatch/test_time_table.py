@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from heliowatch.feature_store import Row, StoreFormat, gathered, write_months
 from heliowatch.time_table import join, read_table, write_table
@@ -94,6 +96,29 @@ def test_rows_without_a_partner_are_left_out_or_kept_with_empty_cells(tmp_path: 
     assert len(join(left, right, 86_400.0)) == 10
 
 
+def test_nothing_is_near_to_a_table_without_rows(tmp_path: Path) -> None:
+    path = tmp_path / "none.csv"
+    path.write_text("time,cloud_base_m\n")
+    left, empty = read_table(stored(tmp_path / "features")), read_table(path)
+    assert len(join(left, empty, 60.0)) == 0
+    kept = join(left, empty, 60.0, keeps_all=True)
+    assert kept["offset_s"].to_pylist() == kept["cloud_base_m"].to_pylist() == [None] * 10
+    assert len(join(empty, left, 60.0, keeps_all=True)) == 0
+
+
+def test_what_was_joined_is_joined_again_and_each_column_keeps_a_name_of_its_own(tmp_path: Path) -> None:
+    marks = tmp_path / "marks.csv"
+    marks.write_text("time,mark\n2026-11-30T23:55:10,1\n")
+    once = join(read_table(stored(tmp_path / "features")), read_table(marks), 15.0)
+    write_table(tmp_path / "once.csv", once)
+    twice = join(read_table(tmp_path / "once.csv"), read_table(marks), 15.0)
+    assert twice.column_names[-4:] == ["offset_s", "other_other_time", "other_mark", "other_offset_s"]
+    write_table(tmp_path / "twice.csv", twice)
+    turned = join(read_table(marks), read_table(tmp_path / "twice.csv"), 15.0)
+    assert len(set(turned.column_names)) == len(turned.column_names)
+    assert turned.columns[-1].to_pylist() == [-10.0]
+
+
 @pytest.mark.parametrize("name", ["joined.csv", "joined.parquet"])
 def test_what_is_written_is_a_table_again(tmp_path: Path, name: str) -> None:
     table = read_table(stored(tmp_path / "features"))
@@ -119,7 +144,9 @@ def test_zones_are_converted_and_rows_without_a_time_have_no_partner(tmp_path: P
         (b"a,b\n1,2\n", "no column named time"),
         (b"", "no CSV"),
         (b"time,x\nnow,2\n", "holds no times"),
+        (b"time,x\n0001-01-01T00:00:00+01:00,2\n", "holds no times"),
         (b"time,x\n2026-01-01,2,3\n", "no CSV"),
+        (b"time,x,,\n2026-01-01,2,,\n", "several columns are named ''"),
         (b"PAR1 and then nothing", "no whole Parquet"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "no text"),
     ],
@@ -128,6 +155,13 @@ def test_what_is_no_series_is_refused_in_words(tmp_path: Path, content: bytes, s
     path = tmp_path / "given.csv"
     path.write_bytes(content)
     with pytest.raises(UnreadableFileError, match=said):
+        read_table(path)
+
+
+def test_whole_numbers_are_no_times_for_nobody_tells_their_unit(tmp_path: Path) -> None:
+    path = tmp_path / "seconds.parquet"
+    parquet.write_table(pa.table({"time": [1_796_000_000], "x": [1.0]}), path)
+    with pytest.raises(UnreadableFileError, match="whole numbers"):
         read_table(path)
 
 
