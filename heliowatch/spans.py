@@ -51,9 +51,9 @@ def _moment(side: str, word: str) -> datetime | None:
         return None
     try:
         moment = datetime.fromisoformat(side)
-    except ValueError as error:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # beyond the calendar in UTC
         raise SettingsError(_SAID.format(word)) from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def to_the_minute(moment: datetime) -> str:
