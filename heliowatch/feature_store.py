@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -116,16 +117,20 @@ def joined(parts: Sequence[Features]) -> Features:
     """
     first = parts[0]
     for part in parts:
-        if part.model_sha256 != first.model_sha256:
-            raise SettingsError(
-                f"features of {part.model} ({part.model_sha256[:12]}…) and of {first.model} "
-                f"({first.model_sha256[:12]}…) do not mix: keep them in folders of their own"
-            )
+        _check_network(first, part.model, part.model_sha256)
     columns: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _ROWS}
     together = replace(first, **columns)
     keys = zip(together.time_us.tolist(), together.instrument.tolist(), together.frame.tolist(), strict=True)
     rows = np.asarray(list({key: row for row, key in enumerate(keys)}.values()), np.intp)
     return together.at(rows[np.lexsort((rows, together.time_us[rows]))])
+
+
+def _check_network(rows: Features, model: str, model_sha256: str) -> None:
+    if model_sha256 != rows.model_sha256:
+        raise SettingsError(
+            f"features of {model} ({model_sha256[:12]}…) and of {rows.model} "
+            f"({rows.model_sha256[:12]}…) do not mix: keep them in folders of their own"
+        )
 
 
 def write_months(folder: Path, rows: Features, form: StoreFormat) -> list[Path]:
@@ -136,12 +141,14 @@ def write_months(folder: Path, rows: Features, form: StoreFormat) -> list[Path]:
     Raises
     ------
     SettingsError
-        When a file there holds features of another network.
+        When a file there, of whatever month, holds features of another network; then nothing is written.
     UnreadableFileError
         When a file there is not ours or damaged.
     """
     if not len(rows):
         return []
+    for path in _months_in(folder):
+        _check_network(rows, *_network_of(path))
     months = rows.time_us.astype("datetime64[us]").astype("datetime64[M]")
     written = []
     for month in np.unique(months):
@@ -156,7 +163,7 @@ def write_months(folder: Path, rows: Features, form: StoreFormat) -> list[Path]:
 
 
 def read_features(path: Path) -> Features:
-    """Read a file, or all months of a folder.
+    """Read a file, or all months of a folder, in the order of time.
 
     Raises
     ------
@@ -166,13 +173,17 @@ def read_features(path: Path) -> Features:
         When months are of several networks.
     """
     if not path.is_dir():
-        return read_file(path)
-    found = sorted(item for item in path.iterdir() if _MONTH.fullmatch(item.name))
+        return joined([read_file(path)])
+    found = _months_in(path)
     if not found:
         raise UnreadableFileError(
             f"{path} holds no features (YYYYMM.parquet or YYYYMM.h5): `heliowatch sky features` writes them"
         )
     return joined([read_file(item) for item in found])
+
+
+def _months_in(folder: Path) -> list[Path]:
+    return sorted(item for item in folder.iterdir() if _MONTH.fullmatch(item.name))
 
 
 def read_file(path: Path) -> Features:
@@ -187,10 +198,35 @@ def read_file(path: Path) -> Features:
         raise UnreadableFileError(
             f"{path} does not exist: name a file or folder of `heliowatch sky features`"
         )
+    with _if_ours(path):
+        return _read_hdf(path) if _is_hdf(path) else _read_parquet(path)
+
+
+@contextmanager
+def _if_ours(path: Path) -> Iterator[None]:
     try:
-        return _read_hdf(path) if path.suffix in (".h5", ".hdf", ".hdf5") else _read_parquet(path)
+        yield
     except (OSError, KeyError, ValueError, TypeError, IndexError) as error:  # pyarrow's own are ValueErrors
         raise UnreadableFileError(f"{path} holds no features of ours, or is damaged: {error}") from error
+
+
+def _is_hdf(path: Path) -> bool:
+    return path.suffix in (".h5", ".hdf", ".hdf5")
+
+
+def _network_of(path: Path) -> tuple[str, str]:
+    """Name and checksum of the network of a file, whose rows are not read."""
+    with _if_ours(path):
+        if _is_hdf(path):
+            import h5py  # type: ignore[import-untyped]
+
+            with h5py.File(path, "r") as file:
+                return str(file.attrs["model"]), str(file.attrs["model_sha256"])
+        from pyarrow import parquet
+
+        with path.open("rb") as content:
+            facts = parquet.read_schema(content).metadata or {}
+        return facts[b"model"].decode(), facts[b"model_sha256"].decode()
 
 
 def as_table(rows: Features) -> pa.Table:
@@ -222,7 +258,9 @@ def _read_parquet(path: Path) -> Features:
     with path.open("rb") as content:  # pyarrow would take a name with odd bytes for something else
         table = parquet.read_table(content)
     facts = table.schema.metadata or {}
-    names = [name for name in table.column_names if name.startswith(_FEATURE)]
+    # By name: a program that changed the file may have put its columns in another order.
+    count = sum(name.startswith(_FEATURE) for name in table.column_names)
+    names = [f"{_FEATURE}{column:03d}" for column in range(count)]
     given = {name: _column(table[name], name) for name in _COLUMNS[1:]}
     return Features(
         time_us=table["time"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_numpy(),
@@ -241,7 +279,7 @@ def _column(column: Any, name: str) -> NDArray[Any]:
 
 
 def _write_hdf(path: Path, rows: Features) -> None:
-    import h5py  # type: ignore[import-untyped]
+    import h5py
 
     with h5py.File(path, "w") as file:
         file.attrs.update(

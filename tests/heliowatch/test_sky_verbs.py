@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 from typer.testing import CliRunner
 
 from heliowatch import sky_disturbance
@@ -238,6 +239,31 @@ def test_features_of_two_networks_do_not_come_into_one_file(store: Path) -> None
     mine = row(2, SkyClass.ARC, np.random.default_rng(1))
     with pytest.raises(SettingsError, match="do not mix"):
         gathered([other, mine])
+
+
+@pytest.mark.parametrize("form", list(StoreFormat))
+def test_nor_into_another_month_of_one_folder_which_could_not_be_read_as_a_whole(
+    store: Path, form: StoreFormat
+) -> None:
+    before = len(read_features(store))
+    later = row(20_000, SkyClass.ARC, np.random.default_rng(1), model="aurora 2", model_sha256="cd" * 32)
+    with pytest.raises(SettingsError, match="do not mix"):
+        write_months(store, gathered([later]), form)
+    assert len(read_features(store)) == before
+
+
+def test_columns_and_rows_of_a_file_may_stand_in_any_order(store: Path) -> None:
+    path = store / "202611.parquet"
+    before = read_features(path)
+    table = parquet.read_table(path)
+    turned = table.select(table.column_names[::-1]).take(np.arange(len(table))[::-1])
+    parquet.write_table(turned, path)
+    after = read_features(path)
+    np.testing.assert_array_equal(after.features, before.features)
+    np.testing.assert_array_equal(after.time_us, before.time_us)
+    parquet.write_table(turned.drop_columns(["feature_003"]), path)
+    with pytest.raises(UnreadableFileError, match="feature_003"):
+        read_features(path)
 
 
 @pytest.mark.parametrize("form", list(StoreFormat))
