@@ -69,7 +69,7 @@ def draw_clusters(path: Path, plane: FloatArray, cluster: NDArray[np.integer], c
             *points.T,
             s=9,
             color=_colour(number),
-            marker=_MARKERS[number % len(_MARKERS)],
+            marker=_marker(number),
             label=f"{number} ({len(points)})",
             alpha=0.7,
             linewidths=0,
@@ -185,6 +185,11 @@ def _rocs(axis: Axes, rocs: Mapping[str, Roc], title: str) -> None:
 
 def _colour(number: int) -> str:
     return COLOURS[int(number) % len(COLOURS)]
+
+
+def _marker(number: int) -> str:
+    """Another one for each colour, and in each round of the colours: 64 pairs differ."""
+    return _MARKERS[int(number + number // len(COLOURS)) % len(_MARKERS)]
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -14,7 +14,7 @@ import pytest
 from pyarrow import parquet
 from typer.testing import CliRunner
 
-from heliowatch import sky_disturbance
+from heliowatch import sky_disturbance, sky_figures
 from heliowatch.cli import app
 from heliowatch.feature_store import Row, StoreFormat, gathered, read_features, write_months
 from models.disturbance.inference import load_disturbance
@@ -111,6 +111,11 @@ def test_clusters_of_three_kinds_of_sky_are_those_kinds(store: Path, tmp_path: P
     assert len(table(tmp_path / "c" / "clusters.csv")) == 720
     assert (tmp_path / "c" / "clusters.png").read_bytes().startswith(PNG)
     failing(SettingsError, "ask for fewer", "sky", "cluster", store, "-k", 90, "-t", "../2026-11-29T18:30Z")
+
+
+def test_no_two_clusters_of_a_figure_look_the_same() -> None:
+    looks = {(sky_figures._colour(number), sky_figures._marker(number)) for number in range(64)}
+    assert len(looks) == 64
 
 
 def test_clouds_are_summed_by_day_and_held_against_a_ceilometer(store: Path, tmp_path: Path) -> None:
