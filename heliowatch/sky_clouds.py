@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from heliowatch.feature_store import Features
 from heliowatch.folders import make_folder
+from heliowatch.sky_features import check_one_camera
 from heliowatch.sky_figures import draw_clouds, draw_rocs, needing_train
 from models.disturbance.scores import Roc, roc
 from observatory.analysis import SkyClass
@@ -30,10 +31,12 @@ def run_clouds(rows: Features, out: Path, ceilometers: Sequence[Path], tolerance
     Raises
     ------
     SettingsError
-        When no frame has a cloud cover, or none is near to a measurement of the ceilometer.
+        When frames are of several cameras, none has a cloud cover, or none is near to a measurement of the
+        ceilometer.
     UnreadableFileError
         When a ceilometer's file is none.
     """
+    check_one_camera(rows)
     rows = rows.at(np.isfinite(rows.cloud_cover))
     if not len(rows):
         raise SettingsError("no frame has a cloud cover: their skies could not be judged")

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import typer
 
-from heliowatch.feature_store import Features, read_features
+from heliowatch.feature_store import Features
 from heliowatch.folders import make_folder
-from heliowatch.sky_features import frame_name, reports_of
+from heliowatch.sky_features import Wanted, frame_name, load, reports_of
 from heliowatch.sky_figures import draw_confusion, needing_train
 from observatory.analysis import AURORAL, SkyClass
 from observatory.errors import SettingsError, UnreadableFileError
@@ -53,11 +53,12 @@ def said_of(
 ) -> Iterator[Said]:
     """What the network says of frames in files, or said of those in stores of features.
 
+    The instrument says what the files are, and which camera's frames of the stores count; None is all.
     Files that cannot be used are told on stderr and added to ``failed``.
     """
     stores = [source for source in sources if source.is_dir() or source.suffix in (".parquet", ".h5")]
     for store in stores:
-        yield from said_by(read_features(store))
+        yield from said_by(load(settings, Wanted(store, instrument)))
     files = [source for source in sources if source not in stores]
     if not files:
         return
@@ -84,7 +85,7 @@ def said_by(rows: Features) -> list[Said]:
 def read_labels(path: Path) -> list[Label]:
     """Read a CSV file with columns ``file`` and ``label`` (or ``visual_label``, ``sky_class``).
 
-    Labels come in small letters, however they are written.
+    Labels come in small letters, however they are written. A line whose label is empty says nothing.
 
     Raises
     ------
@@ -101,7 +102,8 @@ def read_labels(path: Path) -> list[Label]:
         raise UnreadableFileError(
             f"{path}: columns `file` and `label` (or {', '.join(_LABELS[1:])}) are wanted"
         )
-    return [Label(row["file"].strip(), (row[column] or "").strip().lower()) for row in rows if row["file"]]
+    labels = [Label((row["file"] or "").strip(), (row[column] or "").strip().lower()) for row in rows]
+    return [item for item in labels if item.pattern and item.label]
 
 
 def run_confusion(said: Iterable[Said], labels: Sequence[Label], out: Path) -> dict[str, Any]:

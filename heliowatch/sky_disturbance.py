@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from heliowatch.feature_store import Features, time_of
 from heliowatch.folders import make_folder
+from heliowatch.sky_features import check_one_camera
 from heliowatch.sky_figures import draw_disturbance, needing_train
 from models.disturbance import station
 from models.disturbance.ridge import best_alpha, blocks, cross_validated, fit
@@ -206,9 +207,7 @@ def paired(rows: Features, magnetometer: Sequence[Path], limits: Limits) -> Pair
     SettingsError
         When they are of several cameras, or too few.
     """
-    cameras = sorted(set(rows.instrument.tolist()))
-    if len(cameras) > 1:
-        raise SettingsError(f"the frames are of {', '.join(cameras)}: name one camera (--instrument)")
+    check_one_camera(rows)
     series = read_many(magnetometer)
     change = disturbance(series)
     values = change.xyz_nt

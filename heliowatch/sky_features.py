@@ -74,6 +74,18 @@ def load(settings: Settings, wanted: Wanted) -> Features:
     return rows.at(is_wanted)
 
 
+def check_one_camera(rows: Features) -> None:
+    """Refuse frames of several cameras where they would be taken for those of one place.
+
+    Raises
+    ------
+    SettingsError
+    """
+    cameras = sorted(set(rows.instrument.tolist()))
+    if len(cameras) > 1:
+        raise SettingsError(f"the frames are of {', '.join(cameras)}: name one camera (--instrument)")
+
+
 def run_features(
     settings: Settings, files: Sequence[Path], wanted: Wanted, out: Path, form: StoreFormat
 ) -> int:

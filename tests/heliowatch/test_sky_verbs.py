@@ -161,16 +161,35 @@ def test_confusion_counts_labels_by_pattern_and_sums_two_classes(store: Path, tm
     labels.write_text("file,label\n0001.png,Arc\n0013.png,Aurora (weak)\n")
     capitals = told("sky", "confusion", store, "--labels", labels, "--out", tmp_path / "c")
     assert (capitals["aurora_found"], capitals["others_told"]) == (0.5, None)
+    labels.write_text("file,label\n0001.png,arc\n0013.png,\n0025.png\n")
+    begun = told("sky", "confusion", store, "--labels", labels, "--out", tmp_path / "c")
+    assert (begun["frames"], begun["others_told"]) == (1, None)  # what has no label yet is no other sky
     labels.write_text("file,label\nnone.png,arc\n")
     failing(SettingsError, "no label fits", "sky", "confusion", store, "-l", labels)
     labels.write_text("name,what\nnone.png,arc\n")
     failing(UnreadableFileError, "are wanted", "sky", "confusion", store, "-l", labels)
 
 
-def test_confusion_ends_with_1_when_a_file_cannot_be_used(store: Path, tmp_path: Path) -> None:
+def test_confusion_and_clouds_are_of_the_camera_that_is_named(store: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(4)
+    second = gathered([row(n, SkyClass.CLOUD, random, instrument="yxu") for n in range(5)])
+    write_months(store, second, StoreFormat.PARQUET)
+    (tmp_path / "labels.csv").write_text("file,label\n*,cloud\n")
+    words = ["sky", "confusion", store, "-l", tmp_path / "labels.csv", "--out", tmp_path / "c"]
+    assert (told(*words)["frames"], told(*words, "-i", "yxu")["frames"]) == (725, 5)
+    failing(SettingsError, "it has kho, yxu", *words, "-i", "gill")
+    words = ["sky", "clouds", store, "--out", tmp_path / "d"]
+    failing(SettingsError, "name one camera", *words)
+    assert told(*words, "-i", "yxu")["cloudy_share"] == 1.0
+
+
+def test_confusion_ends_with_1_when_a_file_cannot_be_used(settings: object, tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"no picture")
     (tmp_path / "labels.csv").write_text("file,label\n*,clear\n")
-    words = ["sky", "confusion", store, tmp_path / "broken.png", "-l", tmp_path / "labels.csv"]
+    (tmp_path / "own").mkdir()
+    mine = gathered([row(0, SkyClass.CLEAR, np.random.default_rng(4), instrument="allsky")])
+    write_months(tmp_path / "own", mine, StoreFormat.PARQUET)
+    words = ["sky", "confusion", tmp_path / "own", tmp_path / "broken.png", "-l", tmp_path / "labels.csv"]
     ended = CliRunner().invoke(app, [*map(str, words), "-i", "allsky", "-o", str(tmp_path / "c")])
     assert (ended.exit_code, "broken.png: the format" in ended.stderr) == (1, True)
 
