@@ -116,7 +116,8 @@ def run_train(
     )
     make_folder(out)
     manifest = station.write(out, model)
-    _write(out, pairs, predicted, limits, "each block of time told by a model of the others")
+    how = "each block of time told by a model of the others"
+    _write(out, pairs, predicted, limits, how, is_simulated=pairs.is_simulated)
     return {
         "model": str(manifest),
         "is_simulated": pairs.is_simulated,
@@ -155,13 +156,13 @@ def run_evaluate(
     own = replace(limits, aurora_min=model.aurora_min, cloud_max=model.cloud_max)
     pairs = paired(rows.at(is_new), magnetometer, own)
     predicted = model.ridge.predict(pairs.rows.features)
+    is_simulated = pairs.is_simulated or model.sources.is_simulated
     make_folder(out)
-    _write(
-        out, pairs, predicted, own, f"told by the model “{model.name}” of frames that it was not trained on"
-    )
+    how = f"told by the model “{model.name}” of frames that it was not trained on"
+    _write(out, pairs, predicted, own, how, is_simulated=is_simulated)
     return {
         "model": f"{model.name} {model.version}",
-        "is_simulated": pairs.is_simulated or model.sources.is_simulated,
+        "is_simulated": is_simulated,
         "left_out": int(np.count_nonzero(~is_new)),
         **scores(predicted, pairs.measured, pairs.before, limits.threshold_nt),
     }
@@ -228,7 +229,9 @@ def paired(rows: Features, magnetometer: Sequence[Path], limits: Limits) -> Pair
     return Pairs(clear, values[found], before, series)
 
 
-def _write(out: Path, pairs: Pairs, predicted: FloatArray, limits: Limits, how: str) -> None:
+def _write(
+    out: Path, pairs: Pairs, predicted: FloatArray, limits: Limits, how: str, *, is_simulated: bool
+) -> None:
     """Figure, and every frame's prediction."""
     is_storm = np.linalg.norm(pairs.measured, axis=1) > limits.threshold_nt
     with needing_train("the figure"):
@@ -240,10 +243,10 @@ def _write(out: Path, pairs: Pairs, predicted: FloatArray, limits: Limits, how: 
             roc(np.linalg.norm(predicted, axis=1), is_storm),
             limits.threshold_nt,
             how,
-            is_simulated=pairs.is_simulated,
+            is_simulated=is_simulated,
         )
     with (out / "disturbance.csv").open("w", newline="", encoding="utf-8") as file:
-        if pairs.is_simulated:
+        if is_simulated:
             file.write("# SIMULATED station\r\n")
         writer = csv.writer(file)
         names = [f"{name}_{kind}_nt" for kind in ("told", "measured") for name in COMPONENTS]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from heliowatch.feature_store import Row, StoreFormat, gathered, read_features, 
 from models.disturbance.inference import load_disturbance
 from observatory.analysis import ModelIdentity, Sky, SkyClass, SkyFacts
 from observatory.errors import HeliowatchError, ModelError, SettingsError, UnreadableFileError
-from observatory.magnetometer import MagneticSeries, write_iaga2002
+from observatory.magnetometer import MagneticSeries, read_many, write_iaga2002
 from observatory.settings import Settings
 from observatory.storage.session import Database
 from tests.embedded import lay_out
@@ -242,6 +243,21 @@ def test_a_station_is_trained_judged_and_installed_and_is_simulated_wherever_it_
     assert told(*place_words)["installed"] == installed["installed"]  # again
     (out / "sim.npz").write_bytes(b"x")
     failing(ModelError, "altered", *place_words)
+
+
+def test_what_a_simulated_stations_model_tells_of_true_frames_is_called_simulated(
+    store: Path, station: Path, tmp_path: Path
+) -> None:
+    out, early = tmp_path / "d", "../2026-12-01T06:00Z"
+    run("sky", "disturbance", "train", store, "-m", station, "--out", out, "--name", "sim", "-t", early)
+    measured = replace(read_many([station]), is_simulated=False)
+    write_iaga2002(tmp_path / "true.min", measured)
+    (tmp_path / "true").mkdir()
+    frames = replace(read_features(store), is_simulated=np.zeros(720, bool))
+    write_months(tmp_path / "true", frames, StoreFormat.PARQUET)
+    words = ["sky", "disturbance", "evaluate", out / "sim.toml", tmp_path / "true"]
+    assert told(*words, "-m", tmp_path / "true.min", "--out", tmp_path / "e")["is_simulated"] is True
+    assert (tmp_path / "e" / "disturbance.csv").read_text().startswith("# SIMULATED")
 
 
 def test_what_a_station_cannot_be_trained_on_is_said(store: Path, station: Path, tmp_path: Path) -> None:
