@@ -15,6 +15,7 @@ from observatory.errors import ModelError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.dates import DateLocator
     from matplotlib.figure import Figure
 
 FloatArray = NDArray[np.floating]
@@ -60,9 +61,10 @@ def draw_confusion(
 
 def draw_clusters(path: Path, plane: FloatArray, cluster: NDArray[np.integer], classes: NDArray[Any]) -> None:
     """Two main axes of the features, by cluster; and how many frames of each class a cluster holds."""
-    figure = _figure(11.0, 4.6)
-    left, right = figure.subplots(1, 2)
     numbers = np.unique(cluster)
+    columns = -(-numbers.size // 20)  # of the legend, beside the points: it would hide them
+    figure = _figure(11.0 + 1.1 * columns, 4.6)
+    left, right = figure.subplots(1, 2)
     for number in numbers:
         points = plane[cluster == number]
         left.scatter(
@@ -74,7 +76,9 @@ def draw_clusters(path: Path, plane: FloatArray, cluster: NDArray[np.integer], c
             alpha=0.7,
             linewidths=0,
         )
-    left.legend(title="cluster (frames)", fontsize=8)
+    left.legend(
+        title="cluster (frames)", fontsize=8, ncols=columns, loc="upper left", bbox_to_anchor=(1.0, 1.0)
+    )
     left.set_xlabel("first main axis of the features")
     left.set_ylabel("second main axis")
     foot = np.zeros(numbers.size)
@@ -97,7 +101,7 @@ def draw_clusters(path: Path, plane: FloatArray, cluster: NDArray[np.integer], c
 
 def draw_clouds(path: Path, days: NDArray[Any], cover: FloatArray, measured: FloatArray | None) -> None:
     """Cloud cover of each day, beside a ceilometer's where there is one."""
-    from matplotlib.dates import HOURLY, AutoDateLocator, DateFormatter
+    from matplotlib.dates import DateFormatter
 
     figure = _figure(10.0, 3.6)
     axis = figure.subplots()
@@ -109,18 +113,26 @@ def draw_clouds(path: Path, days: NDArray[Any], cover: FloatArray, measured: Flo
             color=COLOURS[5],
             marker="D",
             linestyle="none",
-            label="ceilometer: share of time with cloud below 2000 m",
+            clip_on=False,
+            label="ceilometer: share of these frames with cloud below 2000 m",
         )
     axis.set_ylim(0, 100)
     axis.set_ylabel("%")
     axis.set_title("Cloud cover by day (UTC)", fontsize=10)
     axis.legend(fontsize=8)
-    locator = AutoDateLocator(minticks=2, maxticks=10, interval_multiples=False)
-    locator.intervald[HOURLY] = [24]  # bars are of whole days
-    axis.xaxis.set_major_locator(locator)
+    axis.xaxis.set_major_locator(_at_days(days))
     axis.tick_params(axis="x", rotation=20)
     axis.xaxis.set_major_formatter(DateFormatter("%Y-%m-%d"))
     figure.savefig(path, dpi=120)
+
+
+def _at_days(days: NDArray[Any]) -> DateLocator:
+    """Ticks at midnight, where the bars of days stand."""
+    from matplotlib.dates import AutoDateLocator, DayLocator
+
+    if days[-1] - days[0] < np.timedelta64(10, "D"):
+        return DayLocator()
+    return AutoDateLocator(minticks=2, maxticks=10, interval_multiples=False)
 
 
 def draw_rocs(path: Path, rocs: Mapping[str, Roc], title: str) -> None:
@@ -173,9 +185,8 @@ def draw_disturbance(
 
 def _rocs(axis: Axes, rocs: Mapping[str, Roc], title: str) -> None:
     for place, (name, curve) in enumerate(rocs.items()):
-        axis.plot(
-            curve.false_rate, curve.true_rate, color=_colour(place), label=f"{name}: area {curve.area:.3f}"
-        )
+        area = "not known" if np.isnan(curve.area) else f"{curve.area:.3f}"
+        axis.plot(curve.false_rate, curve.true_rate, color=_colour(place), label=f"{name}: area {area}")
     axis.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle=":")
     axis.set_xlabel("false alarms (share)")
     axis.set_ylabel("hits (share)")

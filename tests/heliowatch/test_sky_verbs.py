@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -117,6 +118,30 @@ def test_clusters_of_three_kinds_of_sky_are_those_kinds(store: Path, tmp_path: P
 def test_no_two_clusters_of_a_figure_look_the_same() -> None:
     looks = {(sky_figures._colour(number), sky_figures._marker(number)) for number in range(64)}
     assert len(looks) == 64
+
+
+def test_a_figure_of_a_hundred_clusters_has_room_for_all_their_names(tmp_path: Path) -> None:
+    cluster = np.arange(300) % 100
+    plane = np.random.default_rng(4).normal(size=(300, 2))
+    with warnings.catch_warnings(action="error"):  # matplotlib's, that nothing is left for the axes
+        sky_figures.draw_clusters(tmp_path / "c.png", plane, cluster, np.full(300, "arc"))
+    assert (tmp_path / "c.png").read_bytes().startswith(PNG)
+
+
+@pytest.mark.parametrize("count", [1, 2, 9, 40])
+def test_dates_of_a_figure_stand_below_the_bars_of_their_days(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = sky_figures._figure(4.0, 3.0)
+    monkeypatch.setattr(sky_figures, "_figure", lambda *size: drawn)
+    days = np.datetime64("2026-11-29") + np.arange(count)
+    sky_figures.draw_clouds(tmp_path / "c.png", days, np.full(count, 0.5), None)
+    axis = drawn.axes[0]
+    middles = {bar.get_x() + bar.get_width() / 2 for bar in axis.containers[0]}
+    low, high = axis.get_xlim()
+    ticks = {tick for tick in axis.get_xticks() if low <= tick <= high}
+    assert ticks
+    assert ticks <= middles
 
 
 def test_clouds_are_summed_by_day_and_held_against_a_ceilometer(store: Path, tmp_path: Path) -> None:
