@@ -182,6 +182,19 @@ def read_features(path: Path) -> Features:
     return joined([read_file(item) for item in found])
 
 
+def is_store(path: Path) -> bool:
+    """Whether a path is a folder or a file of features, not a frame; films of cameras are HDF, too."""
+    if path.is_dir() or path.suffix == ".parquet":
+        return True
+    import h5py  # type: ignore[import-untyped]
+
+    try:
+        with h5py.File(path, "r") as file:
+            return "features" in file
+    except OSError:  # no HDF, missing or damaged: whoever reads frames says so
+        return False
+
+
 def _months_in(folder: Path) -> list[Path]:
     return sorted(item for item in folder.iterdir() if _MONTH.fullmatch(item.name))
 
@@ -218,7 +231,7 @@ def _network_of(path: Path) -> tuple[str, str]:
     """Name and checksum of the network of a file, whose rows are not read."""
     with _if_ours(path):
         if _is_hdf(path):
-            import h5py  # type: ignore[import-untyped]
+            import h5py
 
             with h5py.File(path, "r") as file:
                 return str(file.attrs["model"]), str(file.attrs["model_sha256"])

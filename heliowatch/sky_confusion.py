@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import typer
 
-from heliowatch.feature_store import Features
+from heliowatch.feature_store import Features, is_store
 from heliowatch.folders import make_folder
 from heliowatch.sky_features import Wanted, frame_name, load, reports_of
 from heliowatch.sky_figures import draw_confusion, needing_train
@@ -56,7 +56,7 @@ def said_of(
     The instrument says what the files are, and which camera's frames of the stores count; None is all.
     Files that cannot be used are told on stderr and added to ``failed``.
     """
-    stores = [source for source in sources if source.is_dir() or source.suffix in (".parquet", ".h5")]
+    stores = [source for source in sources if is_store(source)]
     for store in stores:
         yield from said_by(load(settings, Wanted(store, instrument)))
     files = [source for source in sources if source not in stores]

@@ -26,6 +26,7 @@ from observatory.magnetometer import MagneticSeries, read_many, write_iaga2002
 from observatory.settings import Settings
 from observatory.storage.session import Database
 from tests.embedded import lay_out
+from tests.skies import hdf5_bytes, sky_picture
 from tests.stored_skies import sky, stored
 
 START = datetime(2026, 11, 29, 18, tzinfo=UTC)
@@ -207,6 +208,19 @@ def test_confusion_and_clouds_are_of_the_camera_that_is_named(store: Path, tmp_p
     words = ["sky", "clouds", store, "--out", tmp_path / "d"]
     failing(SettingsError, "name one camera", *words)
     assert told(*words, "-i", "yxu")["cloudy_share"] == 1.0
+
+
+def test_confusion_takes_films_and_stores_that_both_are_hdf(settings: object, tmp_path: Path) -> None:
+    images = np.stack(
+        [np.stack([sky_picture(96, 96, seed=n, depth=8)] * 3, axis=2) for n in range(2)], axis=3
+    )
+    film = tmp_path / "20230224_0615_gill_rgb-09_full.h5"
+    film.write_bytes(hdf5_bytes(images, [f"2023-02-24 06:15:{3 * n:02d}.500000 UTC" for n in range(2)]))
+    rows = gathered([row(n, SkyClass.CLEAR, np.random.default_rng(4)) for n in range(5)])
+    [months] = write_months(tmp_path, rows, StoreFormat.HDF)
+    (tmp_path / "labels.csv").write_text("file,label\n*,clear\n")
+    words = ["-l", tmp_path / "labels.csv", "--out", tmp_path / "c"]
+    assert told("sky", "confusion", film, months, *words)["frames"] == 7
 
 
 def test_confusion_ends_with_1_when_a_file_cannot_be_used(settings: object, tmp_path: Path) -> None:
