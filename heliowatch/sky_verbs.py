@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -294,6 +295,6 @@ def _print(told: dict[str, Any], output: TableFormat) -> None:
 
 
 def _word(value: object) -> str:
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return "not known"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -163,6 +163,9 @@ def test_clouds_are_summed_by_day_and_held_against_a_ceilometer(store: Path, tmp
     assert float(days[1]["cloud_cover"]) == pytest.approx(0.1 + 0.8 / 3, abs=0.01)
     for name in ("clouds.png", "ceilometer-roc.png"):
         assert (tmp_path / "c" / name).read_bytes().startswith(PNG)
+    heights.write_text("time,cbh\n2026-11-29T18:00,300\n")
+    one_kind = run("sky", "clouds", store, "-c", heights, "--out", tmp_path / "c")
+    assert "roc_area_cloud_cover: not known" in one_kind
     heights.write_text("time,cbh\n2020-01-01,300\n")
     failing(SettingsError, "check both times", "sky", "clouds", store, "-c", heights)
 
