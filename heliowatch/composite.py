@@ -87,8 +87,7 @@ def run_composite(
     if wanted.crop is not None:
         view = view.cropped(Crop.parse(wanted.crop))
     make_folder(wanted.out)
-    within = wanted.out if wanted.out.resolve() not in [source.resolve() for source in sources] else None
-    listed, refused = list_frames(settings, sources, instrument, without=within)
+    listed, refused = list_frames(settings, sources, instrument, without=wanted.out)
     reports = [Report(one.file, error=one.error) for one in refused]
     frames, others = _of_look(listed, look, wanted.look)
     reports += others

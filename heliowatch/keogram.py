@@ -83,6 +83,11 @@ def run_keogram(settings: Settings, files: Sequence[Path], request: Request, for
     """Make the pictures; 1 if a file could not be used or no night was found, else 0."""
     if not files and request.instrument is None and request.span == Span():
         raise SettingsError("say of what: name files, or --instrument or --time of what is stored")
+    if request.out.resolve() in [file.resolve() for file in files]:
+        raise SettingsError(
+            f"--out {request.out}: the frames lie there, and the next call would take the pictures for frames: "
+            "name another folder"
+        )
     make_folder(request.out)
     report = Report()
     found = _of_files(settings, files, request, report) if files else _stored(settings, request)

@@ -81,7 +81,8 @@ def list_frames(
     otherwise : str | None
         What those files are that do not tell it themselves.
     without : Path | None
-        Folder whose files are none of the frames: where pictures of an earlier call lie.
+        Folder below one of the sources whose files are none of the frames: where pictures of an earlier
+        call lie. A folder that is a source itself, or holds one, hides nothing.
 
     Raises
     ------
@@ -93,12 +94,7 @@ def list_frames(
     for name in (instrument, otherwise):
         if name is not None and name not in settings.stations:
             kind_of(name, settings.stations)
-    files = [
-        (path, is_named)
-        for source in sources
-        for path, is_named in _files(settings, source)
-        if is_named or without is None or without.resolve() not in path.resolve().parents
-    ]
+    files = [found for source in sources for found in _files(settings, source, without)]
     listed: list[Listed] = []
     refused: list[Refused] = []
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
@@ -126,7 +122,7 @@ def read_listed(settings: Settings, listed: Listed) -> Frame:
     return opened.frame(listed.index)
 
 
-def _files(settings: Settings, source: Path) -> Iterator[tuple[Path, bool]]:
+def _files(settings: Settings, source: Path, without: Path | None) -> Iterator[tuple[Path, bool]]:
     if not source.is_dir():
         yield source, True
         return
@@ -139,6 +135,9 @@ def _files(settings: Settings, source: Path) -> Iterator[tuple[Path, bool]]:
         raise SettingsError(
             f"there is no FITS, JPEG 2000, JPEG, PNG, TIFF, PGM, npz, CDF, HDF5 or tar file in {source} or below"
         )
+    hidden = None if without is None else without.resolve()
+    if hidden is not None and source.resolve() in hidden.parents:
+        found = [path for path in found if hidden not in path.resolve().parents]
     yield from ((path, False) for path in found)
 
 

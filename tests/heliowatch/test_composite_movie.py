@@ -487,6 +487,11 @@ def test_a_second_call_does_not_take_the_first_ones_pictures_for_frames(run: Run
     assert again == [0, 0]
 
 
+def test_pictures_may_be_laid_above_their_frames(run: Run, folder: Path):
+    sets(folder, 1)
+    assert run("composite", folder, "--out", folder.parent, "--size", 256).code == 0
+
+
 @needs_ffmpeg
 def test_a_films_report_can_be_csv(run: Run, folder: Path, tmp_path: Path):
     kso_frame(folder)

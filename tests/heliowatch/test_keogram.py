@@ -76,6 +76,15 @@ def test_a_span_narrows_and_an_empty_one_says_so(run: Run, frames: Path):
     assert code == 1 and "times of its frames" in said[0]["error"]
 
 
+def test_a_folder_of_pictures_that_holds_the_frames_hides_none_of_them(
+    run: Run, settings: Settings, frames: Path, tmp_path: Path
+):
+    (tmp_path / "out").symlink_to(frames.parent)
+    assert [one["frames"] for one in run([frames], "allsky")[1] if "date" in one] == [3, 1]
+    with pytest.raises(SettingsError, match="name another folder"):
+        run_keogram(settings, [frames], Request("allsky", Span(), frames), "json")
+
+
 def test_frames_of_the_sun_are_no_night(run: Run, frames: Path):
     sun = Path(__file__).parents[2] / "heliowatch" / "samples" / "bbso_halph_fl_20150801_174814.jpg"
     code, said = run([sun])
