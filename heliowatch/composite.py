@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import uuid
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,7 +18,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from heliowatch.folders import make_folder
+from heliowatch.folders import make_folder, write_whole
 from heliowatch.progress import progress_bars
 from heliowatch.series import Listed, Refused, list_frames, read_listed
 from observatory.errors import SettingsError, UnusableInputError
@@ -236,7 +235,7 @@ class _Bench:
         picture = composite.encoded(
             composite.marked(rgb, missing), "composite", self._settings.composites.jpeg_quality
         )
-        _write_whole(path, picture.data)
+        write_whole(path, picture.data)
         facts = {
             "look": self._wanted.look,
             "date_obs": _iso(one),
@@ -270,18 +269,6 @@ class _Bench:
         with self._lock:
             self._levels = self._levels.filled(channels, self._look)
             return self._levels
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write by a temporary name and rename: under its own name a picture is whole or not there."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex}.part")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _set_of(pairing: Pairing[Listed], reference: Path) -> TimedSet[Listed]:

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import orjson
 
-from heliowatch.folders import make_folder
+from heliowatch.folders import make_folder, write_whole
 from models.registry import sha256_of
 from models.runtime import Runtime
 from observatory.analysis import CauseProbability, Quality, Sky, Threshold
@@ -374,7 +374,7 @@ def _beside(start: Path, ending: str) -> Path:
 
 
 def _save(path: Path, data: bytes) -> Path:
-    path.write_bytes(data)
+    write_whole(path, data)
     return path
 
 

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from heliowatch.asked import check_instrument
-from heliowatch.folders import make_folder
+from heliowatch.folders import make_folder, write_whole
 from heliowatch.progress import progress_bars
 from heliowatch.series import Listed, list_frames
 from heliowatch.sources import open_database
@@ -290,7 +290,7 @@ def _write(night: Found, out: Path) -> dict[str, Any]:
     }
     for picture in pictures_of(night.series, summary, found, title):
         path = out / f"{picture.kind}-{stem}{picture.suffix}"
-        path.write_bytes(picture.data)
+        write_whole(path, picture.data)
         said[picture.kind] = str(path)
     return said
 

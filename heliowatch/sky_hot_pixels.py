@@ -12,7 +12,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from heliowatch.folders import make_folder
+from heliowatch.folders import make_folder, write_whole
 from heliowatch.progress import progress_bars
 from observatory.errors import SettingsError, UnusableInputError
 from observatory.fisheye import Fisheye
@@ -66,7 +66,7 @@ def run_hot_pixels(settings: Settings, files: Sequence[Path], instrument: str, o
                 typer.echo(f"{file}: {error}", err=True)
     is_hot = found.hot()
     make_folder(out.parent)
-    out.write_bytes(png(np.where(is_hot, np.uint8(255), np.uint8(0))))
+    write_whole(out, png(np.where(is_hot, np.uint8(255), np.uint8(0))))
     return {
         "map": str(out),
         "frames": found.frames,

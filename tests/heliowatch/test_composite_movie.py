@@ -6,7 +6,6 @@ import csv
 import hashlib
 import io
 import random
-import resource
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from heliowatch.composite import _write_whole
 from heliowatch.shots import look_title
 from observatory.analysis import (
     Cause,
@@ -82,22 +80,6 @@ def test_files_are_paired_by_time_and_named_by_it(run: Run, folder: Path, out: P
         assert Image.open(line["file"]).size == (256, 256)
     assert ended.lines[0]["levels"] == ended.lines[2]["levels"]  # the first one's, for all
     assert "composites" in ended.err  # the bar
-
-
-def test_a_disk_that_is_full_leaves_the_picture_of_before(out: Path):
-    """A limit on the size of files stands for the disk."""
-    out.mkdir(exist_ok=True)
-    path = out / "picture.jpg"
-    path.write_bytes(b"of yesterday")
-    least, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, most))
-    try:
-        with pytest.raises(OSError, match=r"picture\.jpg'$"):
-            _write_whole(path, bytes(8192))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (least, most))
-    assert [item.name for item in out.iterdir()] == ["picture.jpg"]
-    assert path.read_bytes() == b"of yesterday"
 
 
 @pytest.mark.parametrize(
