@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,7 @@ AIA_CHANNELS = (304, 171, 193)
 _CHANNEL_STEP_S = 4.0  # AIA takes its channels within twelve seconds (Lemen et al. 2012, section 2)
 _MISHAPS = (Cause.ECLIPSE, Cause.MISSING_DATA, Cause.OFF_CENTRE, Cause.SPIKES)
 _HMI_CADENCE_S = 45.0  # its files are named by the slots of 45 s
+_FIRST_YEAR = 1970  # noise is drawn by POSIX seconds
 _NAMES_STEP_S = 1.0  # those of the others by whole seconds
 
 
@@ -305,7 +306,8 @@ def run_simulation(
     Raises
     ------
     SettingsError
-        When the step is less than that, or a magnetometer is asked of what has none.
+        When the step is less than that, the times leave the calendar, or a magnetometer is asked of what
+        has none.
     """
     least_s = _HMI_CADENCE_S if what == "hmi" else _NAMES_STEP_S
     if step_s is not None and step_s < least_s:
@@ -314,6 +316,9 @@ def run_simulation(
         )
     if magnetometer is not None and what != "allsky":
         raise SettingsError("--magnetometer: only an allsky station has one (-i allsky)")
+    first = _moment(start)
+    step_s = step_s or max(cadence_s or 6.0, least_s)
+    _check_last(first, frames, step_s)
     make_folder(folder)
     expose: Callable[[int, datetime], list[Exposure]]
     if what == "aia":
@@ -329,8 +334,6 @@ def run_simulation(
     else:
         telescope = SimulatedObservatory(seed, size, degraded)
         expose = lambda n, at: [telescope.expose(folder, n, at, telescope.weather(n))]  # noqa: E731
-    first = _moment(start)
-    step_s = step_s or max(cadence_s or 6.0, least_s)
     began = time.monotonic()
     number = 0
     try:
@@ -351,6 +354,23 @@ def _moment(word: str | None) -> datetime:
         return datetime.now(UTC).replace(microsecond=0)
     try:
         moment = datetime.fromisoformat(word)
-    except ValueError as error:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise UnusableInputError(f"--start {word!r} is not a time; write 2026-11-20T10:00:00Z") from error
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    if moment.year < _FIRST_YEAR:
+        raise SettingsError(
+            f"--start {word!r}: simulated skies and Suns begin in {_FIRST_YEAR}; take a later time"
+        )
+    return moment
+
+
+def _check_last(first: datetime, frames: int | None, step_s: float) -> None:
+    """Refuse runs that leave the calendar; of those without an end, with their second frame."""
+    try:
+        is_within = (first + timedelta(seconds=((frames or 2) - 1) * step_s)).year < MAXYEAR
+    except OverflowError:
+        is_within = False
+    if not is_within:
+        raise SettingsError(
+            f"frames would lie beyond the year {MAXYEAR - 1}: take an earlier --start, or a smaller --step"
+        )

@@ -214,10 +214,23 @@ def test_frames_faster_than_their_names_are_told_apart_by_the_simulated_clock(ru
     assert len(list((tmp_path / "frames").iterdir())) == 3
 
 
-def test_a_start_that_is_no_time_is_said(run: Run, tmp_path: Path):
-    ended = run("simulate", tmp_path, "--frames", 1, "--start", "noon")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--start", "noon"), "'noon' is not a time"),
+        (("--start", "0001-01-01T00:00:00+05:00"), "is not a time"),
+        (("--start", "1850-01-01"), "begin in 1970"),
+        (("--start", "9999-12-31T23:59:59"), "beyond the year 9998: take an earlier --start"),
+        (("--step", "1e12"), "or a smaller --step"),
+    ],
+)
+def test_a_start_that_is_no_time_of_the_simulation_is_said(
+    run: Run, tmp_path: Path, words: tuple[str, ...], said: str
+):
+    ended = run("simulate", tmp_path / "frames", "--frames", 2, "--cadence", 0, "--size", 128, *words)
     assert ended.code in (1, 2)
-    assert "'noon' is not a time" in ended.err
+    assert said in ended.err
+    assert not (tmp_path / "frames").exists()
 
 
 def test_the_schema_is_brought_up_to_date_and_told(run: Run):

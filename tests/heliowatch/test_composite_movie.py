@@ -305,6 +305,7 @@ def test_what_cannot_become_a_film_is_one_line(run: Run, folder: Path, tmp_path:
         ((folder, "-i", "aia-193", "--time", "2024-05-09/2024-05-08"), 2, "the end is not after the start"),
         ((folder, "-i", "aia-193", "--time", "0001-01-01T00:00+01:00/.."), 2, "write START/END"),
         ((folder, "-i", "aia-193", "--time", "yesterday"), 2, "write START/END"),
+        ((folder, "-i", "aia-193", "--time", "0001-01-01T00:00+05:00/.."), 2, "write START/END"),
         ((folder, "-i", "aia-193", "--time", "2025-01-01/.."), 1, "no frames of aia-193 in 2025-01-01"),
         ((folder, "-i", "aia-94"), 1, "there are no frames of aia-94"),
         ((folder, "-i", "aia-95"), 2, "there is no instrument aia-95"),
