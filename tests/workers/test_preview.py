@@ -156,15 +156,27 @@ def test_a_region_map_that_covers_the_frame_exactly_is_itself():
 
 
 def test_a_region_map_lies_where_its_extent_says():
-    # Four cells of 10 x 10 pixels with edges from 19.5 to 39.5 on a frame of 100.
-    level = np.array([[1.0, 0.0], [0.0, 0.0]])
+    # Sixteen cells of 10 x 10 pixels with edges from 9.5 to 49.5 on a frame of 100.
+    level = np.zeros((4, 4))
+    level[1, 1] = 1.0
     found = region_picture(
-        frame(np.zeros((100, 100), np.uint8)), quality(level, (19.5, 19.5, 39.5, 39.5)), (100, 100)
+        frame(np.zeros((100, 100), np.uint8)), quality(level, (9.5, 9.5, 49.5, 49.5)), (100, 100)
     )
     assert found[24:26, 24:26].min() > 225  # the middle of the spoilt cell: pixels 20 to 29
     assert found[:15].max() == found[45:].max() == found[:, :15].max() == found[:, 45:].max() == 0
     rows, columns = np.average(np.indices(found.shape).reshape(2, -1), axis=1, weights=found.ravel())
     assert (columns, rows) == pytest.approx((24.5, 24.5), abs=0.2)
+
+
+@pytest.mark.parametrize("side", [32, 64, 96, 100])
+def test_what_is_spoilt_to_the_edge_is_shown_so_and_nothing_beyond_it(side: int):
+    spoilt = frame(np.zeros((64, 64), np.uint8))
+    everywhere = region_picture(spoilt, quality(np.ones((4, 4)), (-0.5, -0.5, 63.5, 63.5)), (side, side))
+    assert everywhere.min() == 255
+    part = region_picture(spoilt, quality(np.ones((4, 4)), (15.5, -0.5, 47.5, 31.5)), (side, side))
+    expected = np.zeros((side, side), np.uint8)
+    expected[: side // 2, side // 4 : 3 * side // 4] = 255
+    np.testing.assert_array_equal(part, expected)
 
 
 @settings(max_examples=30, deadline=None)

@@ -110,7 +110,17 @@ def region_picture(frame: Frame, quality: Quality, size: tuple[int, int]) -> Byt
     start_y = (y0 + 0.5) * scale_y + step_y / 2 - 0.5
     to_picture = np.array([[step_x, 0, start_x], [0, step_y, start_y]], np.float64)
     level = (np.clip(quality.region_map, 0, 1) * 255).astype(np.uint8)
-    return np.asarray(cv2.warpAffine(level, to_picture, size, flags=cv2.INTER_LINEAR), np.uint8)
+    # The outer cells reach to their own edges at full strength; beyond there is nothing.
+    laid = cv2.warpAffine(level, to_picture, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    laid[:, ~_is_within(size[0], scale_x, x0, x1)] = 0
+    laid[~_is_within(size[1], scale_y, y0, y1)] = 0
+    return np.asarray(laid, np.uint8)
+
+
+def _is_within(count: int, scale: float, first: float, last: float) -> NDArray[np.bool_]:
+    """Pixels along a side of the picture whose centres lie between two edges in pixels of the frame."""
+    places = (np.arange(count) + 0.5) / scale - 0.5
+    return (places >= first) & (places < last)
 
 
 def reduced(pixels: np.ndarray, side_px: int) -> np.ndarray:
