@@ -228,10 +228,10 @@ class _Bench:
             ]
         try:
             levels = self._levels_of(channels)
+            rgb = composite.compose(channels, self._look, levels, self._view, threads=self._threads)
         except UnusableInputError as error:
             return [*reports, Report(str(path), error=str(error))]
         missing = composite.missing_channels(channels, self._look)
-        rgb = composite.compose(channels, self._look, levels, self._view, threads=self._threads)
         picture = composite.encoded(
             composite.marked(rgb, missing), "composite", self._settings.composites.jpeg_quality
         )

@@ -180,6 +180,19 @@ def test_a_broken_file_is_an_error_and_the_other_sets_are_made(run: Run, folder:
     assert errors == {half.name, "aia_20240508T120900_171.fits"}
 
 
+def test_a_set_that_the_crop_does_not_show_is_an_error_and_the_others_are_made(
+    run: Run, folder: Path, out: Path
+):
+    sets(folder, 2)
+    for channel in CHANNELS:
+        aia_file(folder, channel, 24, CRVAL1=3000.0)  # a window beside the Sun
+    ended = run("composite", folder, "--out", out, "--size", 256, "--crop", "0,0,800,800", "--format", "json")
+    assert (ended.code, len(composites(ended))) == (1, 2)
+    (error,) = [line for line in ended.lines if "error" in line]
+    assert Path(error["file"]).name == "20240508T120024_aia.jpg"
+    assert "take another crop" in error["error"]
+
+
 def test_an_empty_folder_and_one_of_other_things_are_said(run: Run, folder: Path, out: Path):
     ended = run("composite", folder, "--out", out)
     assert (ended.code, "there is no FITS" in ended.err) == (2, True)
