@@ -223,9 +223,9 @@ def movie(
         Overlay | None, typer.Option(help="outlines of coronal holes and active regions")
     ] = None,
     skip_degraded: Annotated[
-        bool, typer.Option("--skip-degraded", help="leave degraded frames out; default: mark them")
+        bool, typer.Option("--skip-degraded", help="of stored frames: leave degraded out; default: mark them")
     ] = False,
-    look: Annotated[str, typer.Option(help="of composites: aia, corona, or one of the settings")] = "aia",
+    look: Annotated[str | None, typer.Option(help="of composites: aia, corona, or of the settings")] = None,
     tolerance: Annotated[
         float | None, typer.Option(min=0.1, help="of composites: longest span of a set in seconds")
     ] = None,

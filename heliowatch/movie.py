@@ -23,7 +23,7 @@ from heliowatch.folders import make_folder
 from heliowatch.progress import progress_bars
 from heliowatch.shots import CompositeShots, FrameShots, Painted, Shot, Shots
 from heliowatch.sources import Request
-from observatory.errors import UnusableInputError
+from observatory.errors import SettingsError, UnusableInputError
 from observatory.settings import Settings
 from observatory.words import counted
 from workers.products.film import FilmWriter, find_ffmpeg, form_of
@@ -66,6 +66,7 @@ def run_movie(
     settings: Settings, sources: Sequence[Path], request: Request, wanted: Wanted, form: str
 ) -> int:
     """Make a film; 1 if a frame could not be read or there is none, else 3 if one is degraded, else 0."""
+    _refuse_unused(request, are_files=bool(sources))
     find_ffmpeg(settings.films)
     form_of(wanted.out)
     make_folder(wanted.out.parent)
@@ -79,9 +80,21 @@ def run_movie(
     return 3 if made.degraded or made.incomplete else 0
 
 
+def _refuse_unused(request: Request, *, are_files: bool) -> None:
+    """Refuse options that would change nothing."""
+    if request.instrument != COMPOSITE:
+        for option, value in (("--look", request.look), ("--tolerance", request.tolerance_s)):
+            if value is not None:
+                raise SettingsError(f"{option} is of composites: add --instrument composite, or leave it out")
+    if are_files and request.is_degraded_skipped:
+        raise SettingsError(
+            "--skip-degraded: files are shown without being judged; leave it out, or film what is stored"
+        )
+
+
 def _shots(settings: Settings, sources: Sequence[Path], request: Request) -> Shots:
     if request.instrument == COMPOSITE:
-        return CompositeShots(settings, sources, request, look_named(settings, request.look))
+        return CompositeShots(settings, sources, request, look_named(settings, request.look or "aia"))
     return FrameShots(settings, sources, request)
 
 

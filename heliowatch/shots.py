@@ -123,6 +123,11 @@ class FrameShots(Shots):
             raise UnusableInputError(_none_said(request, gathered))
         self.title = _spoken(name)
         self._family = kind_of(self.listed[0].sources[0].channel).family
+        if request.has_outlines and self._family != "aia":
+            raise SettingsError(
+                f"--overlay regions: frames of {name} have no regions (coronal holes and active regions are "
+                "found on AIA and SUVI): leave it out"
+            )
         station = settings.instruments.get(name)
         self.cadence_s = station.cadence_s if station else None
         self._painter: FramePainter | None = None

@@ -67,13 +67,15 @@ class Request:
     ----------
     instrument : str | None
         None: what the files are.
+    look : str | None
+        Of composites; None: ``aia``.
     reference : str | None
         Name of the file that sets brightness and place for the whole film; None: the first good one.
     """
 
     instrument: str | None = None
     span: Span = field(default_factory=Span)
-    look: str = "aia"
+    look: str | None = None
     has_outlines: bool = False
     is_degraded_skipped: bool = False
     tolerance_s: float | None = None

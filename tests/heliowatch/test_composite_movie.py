@@ -314,6 +314,7 @@ def test_what_cannot_become_a_film_is_one_line(run: Run, folder: Path, tmp_path:
     film = tmp_path / "film.mp4"
     assert "there is no FITS" in run("movie", folder, "-o", film).err
     sets(folder, 2)
+    sun = kso_frame(tmp_path / "sun.fts.gz")
     for words, code, said in (
         ((folder, "-i", "aia-193", "--time", "2024-05-09/2024-05-08"), 2, "the end is not after the start"),
         ((folder, "-i", "aia-193", "--time", "0001-01-01T00:00+01:00/.."), 2, "write START/END"),
@@ -326,6 +327,10 @@ def test_what_cannot_become_a_film_is_one_line(run: Run, folder: Path, tmp_path:
         ((folder, "-i", "aia-193", "--pad", "wide"), 2, "--pad"),
         ((folder, "-i", "composite", "--tolerance", "0.5"), 1, "widen --tolerance"),
         ((folder, "-i", "aia-193", "--reference", "x.fits"), 2, "not one of the frames"),
+        ((folder, "-i", "aia-193", "--look", "aia"), 2, "--look is of composites: add --instrument"),
+        ((folder, "-i", "aia-193", "--tolerance", "5"), 2, "--tolerance is of composites"),
+        ((folder, "-i", "aia-193", "--skip-degraded"), 2, "without being judged"),
+        ((sun, "--overlay", "regions"), 2, "frames of kso-halpha have no regions"),
         (("-i", "aia-193"), 2, "nothing is stored yet"),
         ((), 2, "say of what"),
     ):
@@ -477,15 +482,12 @@ def test_stored_channels_make_a_film_of_composites_and_moved_files_are_said(
     assert "could not be opened" in said["errors"][0]["error"]
 
 
-def test_a_second_call_does_not_take_the_first_ones_pictures_for_frames(run: Run, folder: Path):
+def test_pictures_above_their_frames_hide_none_and_those_below_are_not_taken_for_frames(
+    run: Run, folder: Path
+):
     sets(folder, 1)
-    again = [run("composite", folder, "--out", folder / "made", "--size", 256).code for _ in range(2)]
-    assert again == [0, 0]
-
-
-def test_pictures_may_be_laid_above_their_frames(run: Run, folder: Path):
-    sets(folder, 1)
-    assert run("composite", folder, "--out", folder.parent, "--size", 256).code == 0
+    for out in (folder.parent, folder / "made", folder / "made"):
+        assert run("composite", folder, "--out", out, "--size", 256).code == 0
 
 
 @needs_ffmpeg
