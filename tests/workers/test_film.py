@@ -224,7 +224,19 @@ def test_a_crop_in_arcseconds_needs_a_sun_and_one_in_pixels_does_not():
     painter = FramePainter.of(sky, "allsky", 200, Crop(50, 50, 40, 20, is_arcsec=False))
     assert painter.paint(sky).shape == (200, 400, 3)
     with pytest.raises(SettingsError, match="outside"):
-        FramePainter.of(sky, "allsky", 200, Crop(500, 50, 40, 20, is_arcsec=False)).paint(sky)
+        FramePainter.of(sky, "allsky", 200, Crop(500, 50, 40, 20, is_arcsec=False))
+
+
+def test_a_crop_in_pixels_shows_the_same_part_of_frames_of_another_size():
+    def sky(times: int) -> Frame:
+        pixels = np.kron(np.arange(0, 240, 10).reshape(4, 6), np.ones((10 * times, 10 * times)))
+        return Frame(pixels.astype(np.uint8), "allsky", RowOrder.TOP)
+
+    painter = FramePainter.of(sky(4), "allsky", 100, Crop(180, 120, 80, 80, is_arcsec=False))
+    expected = painter.paint(sky(4)).astype(int)
+    for times in (1, 2, 8):
+        # What is enlarged more has softer edges.
+        assert np.median(np.abs(painter.paint(sky(times)).astype(int) - expected)) <= 1
 
 
 def test_outlines_lie_on_what_they_outline():

@@ -73,7 +73,7 @@ class FramePainter:
         Raises
         ------
         SettingsError
-            When a crop in arcseconds is asked for and the frame has no Sun.
+            When a crop in arcseconds is asked for and the frame has no Sun, or one in pixels lies outside it.
         """
         tone = Tone.of(frame)
         pointing = pointing_of(frame) if family in _SOLAR else None
@@ -85,8 +85,14 @@ class FramePainter:
             raise SettingsError(
                 "no solar disk is found in the first frame: crop in pixels (512,512,300,200px)"
             )
+        shape = frame.pixels.shape[:2]
+        if crop is not None:
+            try:
+                _cut(frame.pixels, crop, shape)
+            except UnusableInputError as error:
+                raise SettingsError(str(error)) from error
         width, height = (crop.width, crop.height) if crop else (frame.width, frame.height)
-        return cls(tone, max(1, round(width * height_px / height)), height_px, crop_px=crop)
+        return cls(tone, max(1, round(width * height_px / height)), height_px, shape=shape, crop_px=crop)
 
     def paint(self, frame: Frame, outlines: Iterable[Outline] = ()) -> Bytes8:
         """Paint one frame, (height, width, 3)."""
@@ -116,7 +122,7 @@ class FramePainter:
             pixels = pixels.astype(np.float32)
         upright = orient(frame, pixels)
         if self.crop_px is not None:
-            upright = _cut(upright, self.crop_px)
+            upright = _cut(upright, self.crop_px, self.shape)
         scale = min(self.height_px / upright.shape[0], self.width_px / upright.shape[1])
         size = (max(1, round(upright.shape[1] * scale)), max(1, round(upright.shape[0] * scale)))
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
@@ -128,13 +134,16 @@ class FramePainter:
         return canvas
 
 
-def _cut(pixels: np.ndarray, crop: Crop) -> np.ndarray:
-    x0, y0 = round(crop.center_x - crop.width / 2), round(crop.center_y - crop.height / 2)
-    x1, y1 = x0 + max(1, round(crop.width)), y0 + max(1, round(crop.height))
+def _cut(pixels: np.ndarray, crop: Crop, shape: tuple[int, ...]) -> np.ndarray:
+    """Cut out what a crop names in a frame of some shape; of a frame of another size the same share."""
+    across, down = pixels.shape[1] / shape[1], pixels.shape[0] / shape[0]
+    width, height = crop.width * across, crop.height * down
+    x0, y0 = round(crop.center_x * across - width / 2), round(crop.center_y * down - height / 2)
+    x1, y1 = x0 + max(1, round(width)), y0 + max(1, round(height))
     part = pixels[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)]
     if part.size == 0:
-        raise SettingsError(
-            f"the crop lies outside the frame of {pixels.shape[1]} x {pixels.shape[0]} pixels"
+        raise UnusableInputError(
+            f"the crop lies outside the frame of {pixels.shape[1]} x {pixels.shape[0]} pixels: take another"
         )
     return part
 
