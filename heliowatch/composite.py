@@ -239,7 +239,7 @@ class _Bench:
         facts = {
             "look": self._wanted.look,
             "date_obs": _iso(one),
-            "date_obs_source": sorted({frame.date_obs_source.value for frame in one.members.values()})[0],
+            "date_obs_source": _least_sure(frame.date_obs_source for frame in one.members.values()).value,
             "span_s": round(one.span_s, 3),
             "missing": list(missing),
             "channels": {name: frame.label for name, frame in one.members.items()},
@@ -269,6 +269,11 @@ class _Bench:
         with self._lock:
             self._levels = self._levels.filled(channels, self._look)
             return self._levels
+
+
+def _least_sure(sources: Iterable[DateSource]) -> DateSource:
+    """What is known least surely decides whether the pairs can be trusted."""
+    return max(sources, key=list(DateSource).index)
 
 
 def _set_of(pairing: Pairing[Listed], reference: Path) -> TimedSet[Listed]:
