@@ -35,6 +35,20 @@ def logging_ends_with_its_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None
             logging.root.removeHandler(handler)
 
 
+@pytest.fixture
+def installed_iers() -> Iterator[None]:
+    """Astropy takes the Earth's rotation from its installed tables, whatever their age: without this
+    it tries to download newer ones, and refuses those that are older than a month."""
+    from astropy.utils import iers
+
+    with (
+        iers.conf.set_temp("auto_download", False),
+        iers.conf.set_temp("auto_max_age", None),
+        iers.conf.set_temp("iers_degraded_accuracy", "ignore"),
+    ):
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
     server = PostgresServer()

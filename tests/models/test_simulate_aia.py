@@ -162,11 +162,9 @@ def test_a_file_is_read_back_as_the_frame_that_it_is(tmp_path: Path, sun: AiaSun
     assert opened.facts().is_simulated
 
 
-def test_sunpy_takes_the_file_for_an_aia_map(tmp_path: Path, sun: AiaSun, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.usefixtures("installed_iers")
+def test_sunpy_takes_the_file_for_an_aia_map(tmp_path: Path, sun: AiaSun):
     sunpy_map = pytest.importorskip("sunpy.map")
-    from astropy.utils import iers
-
-    monkeypatch.setattr(iers.conf, "auto_download", False)  # no waiting for tables of the Earth's rotation
     simulated = sun.frame(MOMENT, AiaTelescope(128, 193))
     theirs = sunpy_map.Map(str(write_aia_fits(tmp_path, simulated)))
     assert type(theirs).__name__ == "AIAMap"

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from astropy.coordinates import AltAz, EarthLocation, SkyCoord
 from astropy.time import Time
-from astropy.utils import iers
 
 from models.simulate.allsky import SimulatedSky, _light, photograph
 from models.simulate.allsky_cameras import STATION_KIND, TESTING_KINDS, TRAINING_KINDS, Camera
@@ -62,13 +61,13 @@ def brightest(picture: SimulatedSky, around: tuple[float, float], reach: int) ->
     return x - reach + int(column), y - reach + int(row)
 
 
+@pytest.mark.usefixtures("installed_iers")
 @pytest.mark.parametrize("site", [Site(78.15, 16.04), Site(-69.0, 39.58)])
 def test_bright_stars_stand_where_astropy_puts_them(site: Site) -> None:
     moment = Time("2014-01-17T21:40:00")
     ra, dec, _ = bright_stars()
     place = EarthLocation.from_geodetic(site.longitude_deg, site.latitude_deg)
-    with iers.conf.set_temp("auto_download", False), iers.conf.set_temp("iers_degraded_accuracy", "ignore"):
-        there = SkyCoord(ra * u.deg, dec * u.deg).transform_to(AltAz(obstime=moment, location=place))
+    there = SkyCoord(ra * u.deg, dec * u.deg).transform_to(AltAz(obstime=moment, location=place))
     theirs = np.stack(
         [np.cos(there.alt) * np.sin(there.az), np.cos(there.alt) * np.cos(there.az), np.sin(there.alt)], -1
     )

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from astropy.coordinates import AltAz, EarthLocation, get_body
 from astropy.time import Time
-from astropy.utils import iers
 
 from observatory.moon import horizontal, moon_illuminated, moon_position
 from observatory.sky import Site, sun_azimuth_deg, sun_elevation_deg
@@ -24,15 +23,15 @@ def times_s() -> np.ndarray:
 
 
 @pytest.mark.filterwarnings("ignore:ERFA function")
+@pytest.mark.usefixtures("installed_iers")
 @pytest.mark.parametrize("site", SITES)
 @pytest.mark.parametrize(("body", "most_deg", "usual_deg"), [("moon", 0.05, 0.012), ("sun", 0.015, 0.0035)])
 def test_bodies_stand_where_astropy_puts_them(
     site: Site, body: str, most_deg: float, usual_deg: float, times_s: np.ndarray
 ) -> None:
     place = EarthLocation.from_geodetic(site.longitude_deg, site.latitude_deg, site.height_m)
-    with iers.conf.set_temp("auto_download", False), iers.conf.set_temp("iers_degraded_accuracy", "ignore"):
-        times = Time(times_s, format="unix")
-        there = get_body(body, times, place).transform_to(AltAz(obstime=times, location=place))
+    times = Time(times_s, format="unix")
+    there = get_body(body, times, place).transform_to(AltAz(obstime=times, location=place))
     if body == "moon":
         elevation, azimuth = moon_position(times_s, site)
     else:

@@ -9,7 +9,6 @@ import pytest
 from astropy import units as u
 from astropy.coordinates import AltAz, EarthLocation, get_sun
 from astropy.time import Time
-from astropy.utils import iers
 
 from observatory import sdo
 from observatory.sky import Site, spans_above, sun_above, sun_azimuth_deg, sun_elevation_deg
@@ -18,16 +17,16 @@ KANZELHOEHE = Site(46.678, 13.902, 1526)
 SITES = [KANZELHOEHE, Site(34.258, -116.921, 2067), Site(-31.27, 149.06, 1165), Site(78.92, 11.93, 10)]
 
 
+@pytest.mark.usefixtures("installed_iers")
 @pytest.mark.parametrize("site", SITES, ids=["Kanzelhöhe", "Big Bear", "Siding Spring", "Ny-Ålesund"])
 def test_the_suns_place_is_astropys_within_a_fiftieth_of_a_degree(site: Site) -> None:
     start = datetime(2010, 1, 1, tzinfo=UTC)
     times = np.array([(start + timedelta(hours=131.7 * step)).timestamp() for step in range(1200)])
-    with iers.conf.set_temp("auto_download", False), iers.conf.set_temp("iers_degraded_accuracy", "ignore"):
-        when = Time(times, format="unix")
-        place = EarthLocation.from_geodetic(
-            site.longitude_deg * u.deg, site.latitude_deg * u.deg, site.height_m * u.m
-        )
-        right = get_sun(when).transform_to(AltAz(obstime=when, location=place))
+    when = Time(times, format="unix")
+    place = EarthLocation.from_geodetic(
+        site.longitude_deg * u.deg, site.latitude_deg * u.deg, site.height_m * u.m
+    )
+    right = get_sun(when).transform_to(AltAz(obstime=when, location=place))
     assert np.abs(sun_elevation_deg(times, site) - right.alt.deg).max() < 0.02
     turned_deg = (sun_azimuth_deg(times, site) - right.az.deg + 180.0) % 360.0 - 180.0
     assert np.abs(turned_deg * np.cos(right.alt.rad)).max() < 0.02
