@@ -85,6 +85,28 @@ def test_a_night_of_one_unjudged_frame_is_drawn():
     assert picture.width == 1600
 
 
+def test_a_long_title_ends_with_its_marks_before_what_stands_on_the_right():
+    series = night_of_frames(range(5))
+    titles = ("", "x" * 40, "x" * 300 + " · SIMULATED", "x" * 400 + " · SIMULATED")
+    bands = []
+    for title in titles:
+        data = draw(KEOGRAM, series, summarised(series), (), title=title).data
+        bands.append(np.asarray(Image.open(io.BytesIO(data)))[:50].max(axis=2).astype(int))
+    ground = bands[0].min()
+    right = np.flatnonzero((bands[0] > ground).any(axis=0))[0]
+    assert [np.array_equal(band[:, right - 10 :], bands[0][:, right - 10 :]) for band in bands] == [True] * 4
+    left = [np.flatnonzero((band[:, : right - 10] > ground).any(axis=0)) for band in bands[1:]]
+    assert [columns[0] >= 80 for columns in left] == [True] * 3
+    assert left[2][-1] > right - 40  # all the room, and the end of the words in it
+    assert np.array_equal(_from_the_end(bands[2], right), _from_the_end(bands[3], right))
+
+
+def _from_the_end(band: np.ndarray, right: int) -> np.ndarray:
+    """The last letters of a title."""
+    ink = np.flatnonzero((band[:, : right - 10] > band.min()).any(axis=0))
+    return band[:, ink[-1] - 60 : ink[-1] + 1]
+
+
 def test_colours_of_the_classes_are_apart_in_brightness_or_hue_for_red_and_green_blind():
     judged = [np.array(colour, float) for name, colour in CLASS_COLOURS.items() if name is not None]
     for number, one in enumerate(judged):

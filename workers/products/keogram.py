@@ -42,6 +42,7 @@ _MARK = (255, 122, 89)
 _TICKS_S = (300, 600, 900, 1800, 3600, 7200, 10800)
 _TICK_PX = 90
 _HATCH_PX = 9
+_APART = 24  # pixels between what stands on the left and on the right of the title's line
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,22 @@ def _sky(series: NightSeries, lines: Bytes8, axis: Axis) -> Bytes8:
 
 
 def _write_title(pen: Any, line: Line, series: NightSeries, title: str, width_px: int) -> None:
-    pen.text((_LEFT, 8), title, _INK, _font(22))
     words = line.words if series.is_oriented else f"{line.kind.capitalize()}; north is not known"
     pen.text((width_px - _RIGHT, 10), words, _SOFT, _font(18), anchor="ra")
+    room = width_px - _LEFT - _RIGHT - _font(18).getlength(words) - _APART
+    written, font = _fitted(title, room)
+    pen.text((_LEFT, 8), written, _INK, font)
+
+
+def _fitted(title: str, room: float) -> tuple[str, Any]:
+    """A title and its font: smaller letters where it is long, and then without its begin, the camera's name."""
+    for size in range(22, 13, -1):
+        font = _font(size)
+        if font.getlength(title) <= room:
+            return title, font
+    while font.getlength(f"…{title}") > room:
+        title = title[1:]
+    return f"…{title}", font
 
 
 def _write_heights(pen: Any, line: Line, is_oriented: bool, height: int) -> None:
