@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from heliowatch.sources import Gathered, Request, Source, gather
 from heliowatch.spans import Span
+from models.aia_segmentation.preparation import channel_of
 from observatory.errors import SettingsError, UnusableInputError
 from observatory.frame import Frame
 from observatory.instruments import kind_of
@@ -121,13 +122,10 @@ class FrameShots(Shots):
         )
         if not self.listed:
             raise UnusableInputError(_none_said(request, gathered))
-        self.title = _spoken(name)
+        self._name, self.title = name, _spoken(name)
         self._family = kind_of(self.listed[0].sources[0].channel).family
         if request.has_outlines and self._family != "aia":
-            raise SettingsError(
-                f"--overlay regions: frames of {name} have no regions (coronal holes and active regions are "
-                "found on AIA and SUVI): leave it out"
-            )
+            raise self._no_regions()
         station = settings.instruments.get(name)
         self.cadence_s = station.cadence_s if station else None
         self._painter: FramePainter | None = None
@@ -140,9 +138,17 @@ class FrameShots(Shots):
             except UnusableInputError as error:
                 problem = problem or error
                 continue
+            if self._request.has_outlines and channel_of(frame) is None:
+                raise self._no_regions()
             self._painter = FramePainter.of(frame, self._family, height_px, crop)
             return self._painter.width_px, self._painter.height_px
         raise problem or UnusableInputError("there is no frame")
+
+    def _no_regions(self) -> SettingsError:
+        return SettingsError(
+            f"--overlay regions: frames of {self._name} have no regions (coronal holes and active regions are "
+            "found at 193 and 171 Å of AIA, 195 and 171 Å of SUVI): leave it out"
+        )
 
     def paint(self, shot: Shot) -> Painted:
         assert self._painter is not None

@@ -331,6 +331,7 @@ def test_what_cannot_become_a_film_is_one_line(run: Run, folder: Path, tmp_path:
         ((folder, "-i", "aia-193", "--tolerance", "5"), 2, "--tolerance is of composites"),
         ((folder, "-i", "aia-193", "--skip-degraded"), 2, "without being judged"),
         ((sun, "--overlay", "regions"), 2, "frames of kso-halpha have no regions"),
+        ((folder, "-i", "aia-304", "--overlay", "regions"), 2, "frames of aia-304 have no regions"),
         (("-i", "aia-193"), 2, "nothing is stored yet"),
         ((), 2, "say of what"),
     ):
