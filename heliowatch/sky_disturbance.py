@@ -120,6 +120,7 @@ def run_train(
     _write(out, pairs, predicted, limits, how, is_simulated=pairs.is_simulated)
     return {
         "model": str(manifest),
+        "trained_at": pairs.series.station,
         "is_simulated": pairs.is_simulated,
         "alpha": alpha,
         "folds": folds,
@@ -159,9 +160,14 @@ def run_evaluate(
     is_simulated = pairs.is_simulated or model.sources.is_simulated
     make_folder(out)
     how = f"told by the model “{model.name}” of frames that it was not trained on"
+    trained_at, judged_at = model.sources.station, pairs.series.station
+    if judged_at != trained_at:
+        how += f", at {judged_at} instead of {trained_at}"
     _write(out, pairs, predicted, own, how, is_simulated=is_simulated)
     return {
         "model": f"{model.name} {model.version}",
+        "trained_at": trained_at,
+        "judged_at": judged_at,
         "is_simulated": is_simulated,
         "left_out": int(np.count_nonzero(~is_new)),
         **scores(predicted, pairs.measured, pairs.before, limits.threshold_nt),

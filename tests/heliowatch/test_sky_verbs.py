@@ -287,18 +287,20 @@ def test_a_station_is_trained_judged_and_installed_and_is_simulated_wherever_it_
     failing(ModelError, "altered", *place_words)
 
 
-def test_what_a_simulated_stations_model_tells_of_true_frames_is_called_simulated(
+def test_what_a_simulated_stations_model_tells_of_true_frames_of_another_is_called_so(
     store: Path, station: Path, tmp_path: Path
 ) -> None:
     out, early = tmp_path / "d", "../2026-12-01T06:00Z"
     run("sky", "disturbance", "train", store, "-m", station, "--out", out, "--name", "sim", "-t", early)
-    measured = replace(read_many([station]), is_simulated=False)
+    measured = replace(read_many([station]), station="TRO", is_simulated=False)
     write_iaga2002(tmp_path / "true.min", measured)
     (tmp_path / "true").mkdir()
     frames = replace(read_features(store), is_simulated=np.zeros(720, bool))
     write_months(tmp_path / "true", frames, StoreFormat.PARQUET)
     words = ["sky", "disturbance", "evaluate", out / "sim.toml", tmp_path / "true"]
-    assert told(*words, "-m", tmp_path / "true.min", "--out", tmp_path / "e")["is_simulated"] is True
+    judged = told(*words, "-m", tmp_path / "true.min", "--out", tmp_path / "e")
+    assert judged["is_simulated"] is True
+    assert (judged["trained_at"], judged["judged_at"]) == (read_many([station]).station, "TRO")
     assert (tmp_path / "e" / "disturbance.csv").read_text().startswith("# SIMULATED")
 
 
