@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -26,6 +26,8 @@ class Augmentation:
     shift_cells : float
     contrast, offset : float
         Brightness times exp(normal) and plus normal: the scale of `preparation` is not exact.
+    contrast_absolute, offset_absolute : float
+        The same for pictures whose scale is that of their archive.
     noise : float
     limb_crop_share, clip_share, caption_share, blur_share : float
         Share of pictures whose corona is covered, whose dark end is cut off (as browse pictures'
@@ -37,6 +39,8 @@ class Augmentation:
     shift_cells: float = 1.5
     contrast: float = 0.1
     offset: float = 0.06
+    contrast_absolute: float = 0.03
+    offset_absolute: float = 0.02
     noise: float = 0.03
     limb_crop_share: float = 0.2
     clip_share: float = 0.4
@@ -59,6 +63,8 @@ def augmented(
             )
         )
 
+    if sample.is_absolute:
+        how = replace(how, contrast=how.contrast_absolute, offset=how.offset_absolute)
     brightness = change_brightness(move(sample.brightness, -1.0), how, rng)
     target = np.stack([move(plane, 0.0) for plane in sample.target])
     weight = np.stack([move(plane, 0.0) for plane in sample.weight])

@@ -92,6 +92,8 @@ class Sample:
     source : str
         Where the label comes from, such as ``masks``.
     brightness : float32 ndarray (side, side)
+    is_absolute : bool
+        As `Prepared` has it.
     target, weight : float32 ndarray (2, side, side)
         In the order of `EVENT_TYPES`; weight 0 where nothing is known.
     """
@@ -101,6 +103,7 @@ class Sample:
     channel: Channel
     source: str
     brightness: FloatArray
+    is_absolute: bool
     target: FloatArray
     weight: FloatArray
 
@@ -109,7 +112,9 @@ def without_labels(frame: Frame, prepared: Prepared, name: str, source: str) -> 
     """A picture of which nothing is known yet."""
     nothing = np.zeros((len(EVENT_TYPES), *prepared.brightness.shape), np.float32)
     date_obs = frame.date_obs or time_in_name(name)
-    return Sample(name, date_obs, prepared.channel, source, prepared.brightness, nothing, nothing)
+    return Sample(
+        name, date_obs, prepared.channel, source, prepared.brightness, prepared.is_absolute, nothing, nothing
+    )
 
 
 def stem_of(path: Path) -> str:
@@ -427,6 +432,7 @@ def save(path: Path, samples: Sequence[Sample], asked: str = "") -> None:
         channel=[str(s.channel) for s in samples],
         source=[s.source for s in samples],
         brightness=np.stack([s.brightness for s in samples]).astype(np.float16),
+        is_absolute=[s.is_absolute for s in samples],
         target=np.stack([s.target for s in samples]).astype(np.float16),
         weight=np.stack([s.weight for s in samples]).astype(np.float16),
     )
@@ -443,6 +449,7 @@ def load(path: Path) -> list[Sample]:
             Channel(str(parts["channel"][n])),
             str(parts["source"][n]),
             parts["brightness"][n].astype(np.float32),
+            bool(parts["is_absolute"][n]),
             parts["target"][n].astype(np.float32),
             parts["weight"][n].astype(np.float32),
         )
@@ -451,9 +458,9 @@ def load(path: Path) -> list[Sample]:
 
 
 def asked_of(path: Path) -> str:
-    """What was asked for when samples were kept; nothing where that was not noted."""
+    """What was asked for when samples were kept; nothing where that, or part of a sample, was not kept yet."""
     with np.load(path) as kept:
-        return str(kept["asked"]) if "asked" in kept.files else ""
+        return str(kept["asked"]) if {"asked", "is_absolute"} <= set(kept.files) else ""
 
 
 def split_by_time(samples: Sequence[Sample], last_share: float) -> tuple[list[Sample], list[Sample]]:

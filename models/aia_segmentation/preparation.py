@@ -5,6 +5,10 @@ simulated frames differ in zero point, contrast and range. All are brought to a 
 at the median of the quiet disk and divided by the contrast of the quiet Sun's fine structure, which is
 nearly the same number on every quiet part of every frame; what is left is how much darker or
 brighter than the quiet Sun a place is, in units that do not depend on the source.
+
+The quiet Sun itself brightens with activity, by half and more, and coronal holes do not: what is marked as
+one depends on absolute brightness. AIA's archives show 193 Å by one fixed logarithm, so that zero and unit of
+their pictures are constants, near to what the rule above gives on average.
 """
 
 from __future__ import annotations
@@ -47,6 +51,11 @@ _QUIET_RANGE = (-0.5, 0.6)  # neither holes nor active regions, around the media
 _LEAST_SHARE = 0.02  # of the disk's median, before the logarithm of counts
 # Browse pictures of 171 show sqrt(I) = 0.2 (b + 17) in DN, fitted to a frame and its own picture.
 _SQUARE_ROOT_OFFSET = 17.0
+# Grey values of AIA's pictures of 193: zero and unit, means of the 18 pairs of 2014 to 2016; and where the quiet
+# disk lies in pictures of that scale (74 to 110 in these, 81 to 100 in 2011 since March, 98 in the JP2 of
+# 2013, 101 in 2025). Pictures until February 2011 (129 to 179) and of 2019 (45 to 50) are of others.
+_AIA_ZERO, _AIA_UNIT = 92.0, 75.0
+_AIA_QUIET = (60.0, 120.0)
 
 
 class Channel(StrEnum):
@@ -61,6 +70,7 @@ class Scale(StrEnum):
 
     COUNTS = "counts"
     LOGARITHM = "logarithm"
+    AIA_LOGARITHM = "logarithm of AIA's archives"
     SQUARE_ROOT = "square root"
 
 
@@ -68,8 +78,9 @@ def scale_of(frame: Frame, plane: euv.Plane, channel: Channel) -> Scale:
     """How a plane shows brightness: the archives show 193 and all of SUVI by a logarithm, 171 by a root."""
     if not plane.is_picture:
         return Scale.COUNTS
-    is_logarithm = channel is Channel.FE_XII or frame.instrument.startswith("suvi")
-    return Scale.LOGARITHM if is_logarithm else Scale.SQUARE_ROOT
+    if frame.instrument.startswith("suvi"):
+        return Scale.LOGARITHM
+    return Scale.AIA_LOGARITHM if channel is Channel.FE_XII else Scale.SQUARE_ROOT
 
 
 #: Which events are looked for in which band.
@@ -124,6 +135,8 @@ class Prepared:
     ----------
     brightness : float32 ndarray (side, side)
         Logarithmic, 0 on the quiet Sun; see the module.
+    is_absolute : bool
+        Whether its zero and unit are those of AIA's archives, and not the frame's own.
     channel : Channel
     pointing : Pointing
         The disk in the frame's pixels.
@@ -132,6 +145,7 @@ class Prepared:
     """
 
     brightness: FloatArray
+    is_absolute: bool
     channel: Channel
     pointing: Pointing
     extent_px: tuple[float, float, float, float]
@@ -154,14 +168,14 @@ def prepare_plane(
 ) -> Prepared:
     """The same for a frame whose colour table is undone and whose disk is known."""
     gridded = euv.on_grid(plane, pointing, side, HALF_WIDTH_RADII)
-    value = brightness(gridded.pixels, gridded.is_valid, channel, scale_of(frame, plane, channel))
-    return Prepared(value, channel, pointing, gridded.extent_px)
+    found = brightness(gridded.pixels, gridded.is_valid, channel, scale_of(frame, plane, channel))
+    return Prepared(*found, channel, pointing, gridded.extent_px)
 
 
 def brightness(
     pixels: FloatArray, is_valid: BoolArray, channel: Channel, scale: Scale
-) -> NDArray[np.float32]:
-    """Brightness on the common scale.
+) -> tuple[NDArray[np.float32], bool]:
+    """Brightness on the common scale, and whether it is absolute.
 
     Parameters
     ----------
@@ -176,6 +190,7 @@ def brightness(
     Returns
     -------
     ndarray of float32 (side, side), `DARKEST` to `BRIGHTEST`
+    bool
     """
     grid = analysis_grid(pixels.shape[0])
     known = is_valid & np.isfinite(pixels)
@@ -192,13 +207,16 @@ def brightness(
     calm = value[inner]
     calm = calm[(calm > _QUIET_RANGE[0]) & (calm < _QUIET_RANGE[1])]
     zero = float(np.median(calm[::3])) if calm.size else 0.0
-    return np.clip(value - np.float32(zero), DARKEST, BRIGHTEST)
+    is_absolute = scale is Scale.AIA_LOGARITHM and _AIA_QUIET[0] < median + unit * zero < _AIA_QUIET[1]
+    if is_absolute:
+        value, zero = (level - np.float32(_AIA_ZERO)) / np.float32(_AIA_UNIT), 0.0
+    return np.clip(value - np.float32(zero), DARKEST, BRIGHTEST), is_absolute
 
 
 def _logarithm(pixels: FloatArray, known: BoolArray, scale: Scale) -> NDArray[np.float32]:
     """Any affine function of the logarithm of brightness will do: its scale is taken out later."""
     value = pixels.astype(np.float32)
-    if scale is Scale.LOGARITHM:
+    if scale in (Scale.LOGARITHM, Scale.AIA_LOGARITHM):
         return value
     if scale is Scale.SQUARE_ROOT:
         return np.asarray(np.log10(value + np.float32(_SQUARE_ROOT_OFFSET)), np.float32)

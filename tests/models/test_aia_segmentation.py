@@ -23,9 +23,11 @@ from models.aia_segmentation.preparation import (
     brightness,
     channel_of,
     planes,
+    scale_of,
 )
 from models.registry import load
 from models.runtime import Runtime
+from observatory import euv
 from observatory.analysis import EventType, Threshold
 from observatory.errors import UnusableInputError
 from observatory.frame import Frame, Pointing, RowOrder
@@ -151,12 +153,49 @@ def test_brightness_has_one_scale_for_counts_and_pictures() -> None:
     valid = np.ones((SIDE, SIDE), bool)
     small = cv2.resize(counts, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     picture = np.clip(255 * np.log10(np.maximum(small, 1) / 8) / 2.6, 0, 255).astype(np.uint8)
-    from_counts = brightness(small, valid, Channel.FE_XII, Scale.COUNTS)
-    from_picture = brightness(picture, valid, Channel.FE_XII, Scale.LOGARITHM)
+    from_counts, of_counts = brightness(small, valid, Channel.FE_XII, Scale.COUNTS)
+    from_picture, of_picture = brightness(picture, valid, Channel.FE_XII, Scale.LOGARITHM)
+    assert (of_counts, of_picture) == (False, False)
     disk = analysis_grid(SIDE).radius < 0.9
     assert np.abs(from_counts - from_picture)[disk].mean() < 0.05
     assert from_counts.min() >= DARKEST and from_counts.max() <= BRIGHTEST
     assert np.median(from_counts[disk]) == pytest.approx(0, abs=0.1)
+
+
+def archived(quiet_grey: float) -> np.ndarray:
+    """A picture as AIA's archives show 193, on the grid, whose quiet Sun has a grey value."""
+    counts = cv2.resize(quiet_sun()[0], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return np.clip(quiet_grey + 150 * np.log10(np.maximum(counts, 1) / 150), 0, 255).astype(np.uint8)
+
+
+def test_aias_pictures_keep_how_bright_the_quiet_sun_is() -> None:
+    valid, disk = np.ones((SIDE, SIDE), bool), analysis_grid(SIDE).radius < 0.9
+    dim, bright = (
+        brightness(archived(grey), valid, Channel.FE_XII, Scale.AIA_LOGARITHM) for grey in (80, 105)
+    )
+    assert (dim[1], bright[1]) == (True, True)
+    assert np.median((bright[0] - dim[0])[disk]) == pytest.approx(25 / 75, abs=0.02)
+    assert np.median(dim[0][disk]) == pytest.approx((80 - 92) / 75, abs=0.05)
+    others = [brightness(archived(grey), valid, Channel.FE_XII, Scale.LOGARITHM)[0] for grey in (80, 105)]
+    assert np.median((others[1] - others[0])[disk]) == pytest.approx(0, abs=0.02)
+
+
+@pytest.mark.parametrize("quiet_grey", [45, 160])
+def test_aias_pictures_of_another_scale_have_their_own_zero(quiet_grey: int) -> None:
+    valid, disk = np.ones((SIDE, SIDE), bool), analysis_grid(SIDE).radius < 0.9
+    value, is_absolute = brightness(archived(quiet_grey), valid, Channel.FE_XII, Scale.AIA_LOGARITHM)
+    assert not is_absolute
+    assert np.median(value[disk]) == pytest.approx(0, abs=0.05)
+
+
+def test_the_scale_of_a_frame_is_that_of_its_archive() -> None:
+    counts, pointing = quiet_sun()
+    frame = as_frame(counts, pointing)
+    picture = replace(frame, pixels=archived(90))
+    suvi = replace(picture, instrument="suvi-195", wavelength_nm=19.5)
+    told = [scale_of(one, euv.monochrome(one), Channel.FE_XII) for one in (frame, picture, suvi)]
+    assert told == [Scale.COUNTS, Scale.AIA_LOGARITHM, Scale.LOGARITHM]
+    assert scale_of(picture, euv.monochrome(picture), Channel.FE_IX) is Scale.SQUARE_ROOT
 
 
 def test_planes_say_the_channel() -> None:

@@ -317,10 +317,22 @@ def test_augmentation_moves_picture_target_and_weight_together(folder: Path) -> 
         assert plane[0][hole].mean() < plane[0][ring].mean() - 0.4
         assert hole.sum() == pytest.approx((sample.target[data.CH] > 0.5).sum(), rel=0.15)
     still = replace(sample, channel=Channel.FE_IX)
-    none = Augmentation(False, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    none = Augmentation(False, *[0] * 11)
     plane, target, _ = augmented(still, none, np.random.default_rng(0))
     assert np.allclose(plane[0], sample.brightness, atol=1e-5) and plane[2].min() == 1.0
     assert np.allclose(target, sample.target)
+
+
+def test_the_scale_of_an_archives_pictures_is_hardly_changed(folder: Path) -> None:
+    sample = data.pairs(folder / "images", folder / "masks", EventType.CORONAL_HOLE, 64)[0]
+    how = Augmentation(False, 0, 0, contrast_absolute=0, offset_absolute=0, noise=0, limb_crop_share=0,
+                       clip_share=0, caption_share=0, blur_share=0)  # fmt: skip
+    kept, changed = (
+        augmented(replace(sample, is_absolute=is_absolute), how, np.random.default_rng(1))[0][0]
+        for is_absolute in (True, False)
+    )
+    assert np.allclose(kept, sample.brightness, atol=1e-5)
+    assert np.abs(changed - sample.brightness).max() > 0.02
 
 
 def test_the_same_seed_draws_the_same_batch(folder: Path) -> None:
