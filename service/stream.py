@@ -209,7 +209,9 @@ class EventStream:
         self.listeners += 1
         try:
             position = self._last if after is None else after
-            yield b": heliowatch\n" + format_sse_event(retry=_RETRY_MS) + (_pulse() if with_pulse else b"")
+            # The number goes at once: who is cut off before the first event must know where to go on, too.
+            begun = format_sse_event(retry=_RETRY_MS, id=None if after is not None else str(position))
+            yield b": heliowatch\n" + begun + (_pulse() if with_pulse else b"")
             if after is not None:
                 position, told = await self._reconcile(after)
                 if told:

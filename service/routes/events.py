@@ -56,7 +56,7 @@ async def stream_events(
 
     `id:` is the event's number. A client that comes back with `Last-Event-ID` (browsers do by
     themselves) gets first what it missed; when some of that is no longer kept, a `status` event
-    with `missed: true` says so. Without a number the stream begins now.
+    with `missed: true` says so. Without a number the stream begins now, and tells its number at once.
 
     A client that reads nothing for a while, or falls far behind, is told so by a `status` event with
     `dropped: true` and let go; it comes back with the last number it saw. A stream ends when its key does.

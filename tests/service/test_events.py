@@ -115,6 +115,19 @@ def test_what_was_missed_is_replayed_and_then_it_goes_on(
     assert listener.ids == list(range(seen + 1, seen + 9))
 
 
+@on_sqlite
+def test_who_is_cut_off_before_the_first_event_comes_back_to_where_the_stream_began(
+    address: str, telescope: Telescope, eventually: Wait
+) -> None:
+    telescope.observe()
+    with httpx2.stream("GET", f"{address}/api/v1/events", timeout=5) as answer:
+        begun = next(line for line in answer.iter_lines() if line.startswith("id: "))
+    missed = telescope.observe()
+    with listening(address, last_event_id=begun.removeprefix("id: ")) as listener:
+        eventually(lambda: len(listener.heard) == 2, "what was missed is not told")
+    assert [event["data"]["id"] for event in listener.heard] == [missed, missed]
+
+
 def test_none_is_lost_and_none_doubled_between_replay_and_live(
     address: str, telescope: Telescope, db: Database, eventually: Wait
 ) -> None:
