@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Header, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.auth import identify
 from service.context import Here
+from service.described import Answers, refusals
 from service.filters import MAX_ID, InstrumentName
 from service.listening import Listening
 from service.problems import ParameterError, ProblemError
@@ -18,7 +19,7 @@ router = APIRouter(tags=["events"])
 
 _RETRY_AFTER_S = 30
 
-_STREAM: dict[int | str, dict[str, Any]] = {
+_STREAM: Answers = {
     200: {
         "description": "server-sent events",
         "content": {
@@ -27,7 +28,7 @@ _STREAM: dict[int | str, dict[str, Any]] = {
             }
         },
     },
-    503: {"description": "too many streams are open; `Retry-After` says when to ask again"},
+    **refusals(_503="too many streams are open; `Retry-After` says when to ask again"),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from service import metrics, readiness
 from service.context import Here
+from service.described import Answers, refusals
 from service.problems import problem_response
 from service.shapes import json_response
 
@@ -31,19 +32,25 @@ class Readiness(BaseModel):
     checks: list[CheckShape]
 
 
-_NOT_READY: dict[int | str, dict[str, Any]] = {
+class Alive(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"]
+
+
+_READY: Answers = {
     200: {"model": Readiness},
-    503: {"description": "not ready; `detail` and `checks` name the parts that failed"},
+    **refusals(_503="not ready; `detail` and `checks` name the parts that failed"),
 }
 
 
-@router.get("/healthz", response_class=Response)
+@router.get("/healthz", responses={200: {"model": Alive}}, response_class=Response)
 async def healthz() -> Response:
     """The process answers."""
     return json_response({"status": "ok"}, headers={"Cache-Control": "no-store"})
 
 
-@router.get("/readyz", responses=_NOT_READY, response_class=Response)
+@router.get("/readyz", responses=_READY, response_class=Response)
 def readyz(here: Here) -> Response:
     """Database, queue and a worker's heartbeat."""
     checks = [

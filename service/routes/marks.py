@@ -13,6 +13,7 @@ from observatory.storage import catalogue, marks
 from observatory.storage.marks import LONGEST_NOTE, Mark, Marked, NoSuchFrameError
 from service.auth import Identity, Scope, requires
 from service.context import Here
+from service.described import problems
 from service.gate import note
 from service.numbers import RowNumber
 from service.problems import NotFoundError
@@ -51,7 +52,7 @@ class MarkList(BaseModel):
     items: list[MarkShape]
 
 
-_NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"description": "there is no such frame"}}
+_NOT_FOUND = problems(_404="there is no frame 4711")
 
 
 @router.put(

@@ -8,7 +8,7 @@ import stat
 import threading
 from collections import OrderedDict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Request
 from fastapi import Path as PathParameter
@@ -17,6 +17,7 @@ from fastapi.responses import Response
 from observatory.storage import originals
 from observatory.storage.originals import Original, Place
 from service.context import Here
+from service.described import file_answers, refusals
 from service.numbers import RowNumber
 from service.problems import NotFoundError, ProblemError
 from service.ranges import RangedFile, has_it
@@ -39,13 +40,11 @@ _MEDIA_TYPES = {
 }
 _ANY = "application/octet-stream"
 _PIECE = 1 << 20
-_BYTES: dict[int | str, dict[str, Any]] = {
-    200: {"content": {media: {} for media in sorted({*_MEDIA_TYPES.values(), _ANY})}},
-    206: {"description": "the part that `Range` asked for"},
-    304: {"description": "the client has it already (`If-None-Match`)"},
-    403: {"description": "this server does not give originals away (`service.serve_originals`)"},
-    404: {"description": "no such frame, or its file is no longer where it was: `detail` says which"},
-}
+_BYTES = file_answers("", *sorted({*_MEDIA_TYPES.values(), _ANY})) | refusals(
+    _403="this server does not give originals away (`service.serve_originals`)",
+    _404="no such frame, or its file is no longer where it was: `detail` says which",
+)
+del _BYTES[410]  # what is gone may lie there again
 
 
 def media_type_of(file_name: str) -> str:

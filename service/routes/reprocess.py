@@ -15,7 +15,7 @@ from observatory.storage.reprocess_jobs import MOST_FRAMES, ItemStatus, Job, Job
 from service import examples
 from service.auth import Identity, Scope, requires
 from service.context import Context, Here
-from service.described import one_answer
+from service.described import one_answer, refusals
 from service.filters import FrameFilters, words_of
 from service.gate import note
 from service.numbers import RowNumber
@@ -194,7 +194,7 @@ def get_job(request: Request, here: Here, job_id: JobId) -> Response:
     "/reprocess/{job_id}",
     responses={
         **one_answer(JobShape, examples.JOB | {"status": "cancelled"}, _NO_JOB),
-        409: {"description": "the job has ended already"},
+        **refusals(_409="the job has ended already"),
     },
     response_class=Response,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request
@@ -15,6 +15,7 @@ from observatory.errors import StorageUnavailableError
 from observatory.uploads import Arriving, UploadNameError
 from service.auth import Identity, Scope, requires
 from service.context import Context, Here
+from service.described import Answers, refusals
 from service.forms import OneFile
 from service.gate import note
 from service.paging import base_of
@@ -57,14 +58,16 @@ class UploadShape(BaseModel):
     links: dict[str, str]
 
 
-_ANSWERS: dict[int | str, dict[str, Any]] = {
+_ANSWERS: Answers = {
     202: {"model": UploadShape, "description": "the file is safe; its frames appear in a moment"},
-    400: {"description": "the form is broken or was cut off"},
-    408: {"description": "the body came too slowly"},
-    413: {"description": "the file is larger than `limits.max_file_bytes` allows"},
-    415: {"description": "the body is no multipart form"},
-    503: {"description": "too many files arrive at once; `Retry-After` says when to come again"},
-    507: {"description": "the disk is full"},
+    **refusals(
+        _400="the form is broken or was cut off",
+        _408="the body came too slowly",
+        _413="the file is larger than `limits.max_file_bytes` allows",
+        _415="the body is no multipart form",
+        _503="too many files arrive at once; `Retry-After` says when to come again",
+        _507="the disk is full",
+    ),
 }
 
 

@@ -135,5 +135,14 @@ def test_every_route_of_the_api_says_in_words_what_it_does(served: tuple[FastAPI
                 assert parameter.get("description"), f"{method} {path}: {parameter['name']}"
 
 
+def test_every_error_is_described_as_the_problem_that_it_is(served: tuple[FastAPI, str]) -> None:
+    for path, operations in served[0].openapi()["paths"].items():
+        for method, operation in operations.items():
+            for status, answer in operation["responses"].items():
+                if status >= "400":
+                    told = answer.get("content", {}).get("application/problem+json", {})
+                    assert told.get("schema"), f"{method} {path} {status}"
+
+
 def test_the_description_names_no_path_of_this_machine(served: tuple[FastAPI, str]) -> None:
     assert str(Path(__file__).parents[2]) not in str(served[0].openapi())
