@@ -123,7 +123,10 @@ class HeliowatchClient(BaseClient):
         named = given.get(ours.Server)
         self._connection = Connection(*server.server_and_key(None if named is None else named.value))
         self._product = _product(given)
-        items = list(self._connection.items("frames", _filters(given), _MOST_ROWS + 1))
+        asked = _filters(given)
+        if a.Instrument in given:
+            asked["instrument"] = self._spelt(str(given[a.Instrument].value))
+        items = list(self._connection.items("frames", asked, _MOST_ROWS + 1))
         if len(items) > _MOST_ROWS:
             raise HeliowatchError(
                 f"more than {_MOST_ROWS} frames: search for a shorter time or a better quality"
@@ -131,6 +134,15 @@ class HeliowatchClient(BaseClient):
         rows = [self._row(item) for item in items if _is_wanted(item, given)]
         found = HeliowatchResponse(tables.table(rows, _COLUMNS), client=self)
         return _nearest(found, given[a.Time]) if a.Time in given else found
+
+    def _spelt(self, name: str) -> str:
+        """An instrument's name as the server writes it, which minds capitals; sunpy does not."""
+        assert self._connection is not None
+        if name.lower() in INSTRUMENTS:
+            return name.lower()
+        known = [item["name"] for item in self._connection.json("instruments")["items"]]
+        alike = [word for word in known if word.lower() == name.lower()]
+        return name if name in alike or not alike else alike[0]
 
     def _row(self, item: dict[str, Any]) -> dict[str, Any]:
         assert self._connection is not None
@@ -322,15 +334,13 @@ def _flat(query: Sequence[Any]) -> Sequence[Any]:
 
 
 def _filters(given: dict[type, Any]) -> dict[str, Any]:
-    """What the server is asked for."""
+    """What the server is asked for, but for the instrument."""
     quality = given.get(ours.Quality)
     asked: dict[str, Any] = {"order": "asc", "status": "done"}
     if ours.Status in given:
         asked["status"] = given[ours.Status].value
     if a.Time in given:
         asked["time"] = closed_span(given[a.Time].start, given[a.Time].end)
-    if a.Instrument in given:
-        asked["instrument"] = str(given[a.Instrument].value).lower()
     if ours.Cause in given:
         asked["cause"] = given[ours.Cause].value
     if quality is not None:

@@ -20,12 +20,15 @@ from sunpy.net import attrs as a
 from observatory.access import Scope
 from observatory.analysis import Cause
 from observatory.instruments import instrument_names
+from observatory.settings import Settings
 from observatory.storage import keys
+from observatory.storage.files import ProductFiles
 from observatory.storage.frames import Status
+from observatory.storage.session import Database
 from service.main import create_app
 from tests.client.conftest import AIA, GONG, House
 from tests.service import photosphere
-from tests.service.telescope import in_thread, jpeg
+from tests.service.telescope import Telescope, in_thread, jpeg, on_sqlite
 
 DAY = a.Time("2026-06-01", "2026-06-02")
 
@@ -73,6 +76,23 @@ def test_quality_cause_status_and_wavelength_narrow_a_search(house: House) -> No
     assert list(one(Fido.search(DAY, at, a.Wavelength(171 * u.AA)))["Instrument"]) == ["aia-171"]
     euv = one(Fido.search(DAY, at, a.Wavelength(10 * u.nm, 100 * u.nm)))
     assert list(euv["Instrument"]) == ["aia-171"]
+
+
+@on_sqlite
+def test_a_camera_of_a_station_is_found_however_its_name_is_written(db: Database, settings: Settings) -> None:
+    telescope = Telescope(db, ProductFiles(settings.product_dir))
+    for name in ("Nordlys-1", "nordlys-2", "NORDLYS-2"):
+        telescope.observe(instrument=name)
+    with in_thread(create_app(settings, db)) as url:
+
+        def named(name: str) -> set[str]:
+            found = one(Fido.search(DAY, a.Instrument(name), a.heliowatch.Server(url)))
+            return set(found["Instrument"])
+
+        assert named("Nordlys-1") == named("nordlys-1") == {"Nordlys-1"}
+        assert named("NORDLYS-2") == {"NORDLYS-2"}
+        assert named("nordlys-2") == {"nordlys-2"}
+        assert named("nordlys-3") == set()
 
 
 def test_the_end_is_included_and_the_nearest_can_be_asked_for(house: House) -> None:
