@@ -106,14 +106,18 @@ def _end(expires: str | None, now: datetime) -> datetime | None:
     Raises
     ------
     SettingsError
-        When the word is no span of time: a usage error.
+        When the word is no span of time, or ends beyond the calendar: a usage error.
     """
     if expires is None:
         return None
     found = _SPAN.fullmatch(expires)
     if found is None:
         raise SettingsError(f"--expires {expires}: write a number with h, d, w or y, such as 90d")
-    return now + timedelta(hours=int(found[1]) * _HOURS[found[2]])
+    try:
+        return now + timedelta(hours=int(found[1]) * _HOURS[found[2]])
+    except OverflowError as error:
+        words = f"--expires {expires}: ends beyond the year 9999; leave it out for a key without end"
+        raise SettingsError(words) from error
 
 
 def _minute(moment: datetime | None) -> str:
