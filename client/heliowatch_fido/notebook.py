@@ -183,7 +183,8 @@ class Client:
             items = said["items"]
             if said.get("is_truncated"):
                 warnings.warn(f"only the newest {len(items)} bins: ask for wider ones", stacklevel=2)
-        return tables.times_and_values([tables.sky_row(item) for item in items])
+        columns = tables.SKY_COLUMNS if bin is None else tables.BINNED_SKY_COLUMNS
+        return tables.table([tables.sky_row(item) for item in items], columns)
 
     def events(self, instrument: str | None = None, after: int | None = None) -> Iterator[Event]:
         """What happens, as it happens, for ever.

@@ -74,6 +74,35 @@ REGION_COLUMNS: dict[str, str | u.UnitBase] = {
     "frm_name": "str",
     "frm_versionnumber": "str",
 }
+_SKY_CLASSES = ("arc", "diffuse", "discrete", "cloud", "moon", "clear")
+_PROBABILITIES: dict[str, str | u.UnitBase] = {f"probability_{name}": "float" for name in _SKY_CLASSES}
+SKY_COLUMNS: dict[str, str | u.UnitBase] = {
+    "time": "time",
+    "instrument": "str",
+    "frame_id": "int",
+    "sky_class": "str",
+    "reason": "str",
+    "aurora_probability": "float",
+    "cloud_cover": "float",
+    "sun_elevation_deg": "float",
+    "moon_elevation_deg": "float",
+    **_PROBABILITIES,
+    "disturbance_x_nt": "float",
+    "disturbance_y_nt": "float",
+    "disturbance_z_nt": "float",
+    "disturbance_is_simulated": "bool",
+    "disturbance_model": "str",
+}
+BINNED_SKY_COLUMNS: dict[str, str | u.UnitBase] = {
+    "time": "time",
+    "instrument": "str",
+    "frames": "int",
+    "sky_class": "str",
+    "aurora_occurrence": "float",
+    "aurora_probability": "float",
+    "cloud_cover": "float",
+    **_PROBABILITIES,
+}
 
 
 def times(words: Sequence[str | None]) -> Time:
@@ -152,26 +181,3 @@ def sky_row(item: Mapping[str, Any]) -> dict[str, Any]:
     row |= {f"probability_{name}": value for name, value in (item.get("probabilities") or {}).items()}
     felt = item.get("disturbance") or {}
     return row | {f"disturbance_{name}": value for name, value in felt.items()}
-
-
-def times_and_values(rows: _Rows) -> QTable:
-    """Table of rows whose columns nobody told us: ``time`` becomes a time, the rest is as it came."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    made = QTable()
-    for name in names:
-        values = [row.get(name) for row in rows]
-        made[name] = (
-            times(values)
-            if name == "time"
-            else MaskedColumn(_plain(values), mask=[v is None for v in values])
-        )
-    return made
-
-
-def _plain(values: list[Any]) -> np.ndarray:
-    known = [value for value in values if value is not None]
-    if known and all(isinstance(value, bool) for value in known):
-        return np.array([bool(value) for value in values])
-    if known and all(isinstance(value, int | float) for value in known):
-        return np.array([np.nan if value is None else value for value in values], float)
-    return np.array(["" if value is None else str(value) for value in values])

@@ -114,3 +114,13 @@ def test_a_notebook_has_skies_as_a_flat_table(server: str) -> None:
     assert table["disturbance_x_nt"][2] == -321.5
     assert list(Client(server).sky(sky_class="aurora", order="asc")["sky_class"]) == ["arc", "diffuse"]
     assert list(Client(server).sky(bin="1h")["frames"]) == [3.0]
+
+
+def test_skies_of_nowhere_are_a_table_with_the_same_columns(server: str) -> None:
+    for asked in ({}, {"bin": "1h"}):
+        some = Client(server).sky(instrument="themis-asi", **asked)
+        none = Client(server).sky(instrument="rego", **asked)
+        assert len(none) == 0
+        assert none.colnames == some.colnames
+        assert isinstance(none["time"], Time)
+    assert Client(server).sky(limit=1)["frame_id"].dtype == np.int64
