@@ -16,6 +16,7 @@ from service.formats import MEDIA_TYPES, iso_z
 Kind = Literal["text", "integer", "number", "boolean", "time"]
 Rows = Sequence[Sequence[Any]]
 _Key = TypeVar("_Key")
+_Piece = TypeVar("_Piece")
 _Cell = Callable[[Any], Any]
 
 TRUNCATED = "Heliowatch-Truncated"
@@ -59,7 +60,7 @@ class Table:
     is_cut: bool = False
 
 
-def pages(read: Callable[[_Key | None], tuple[Rows, _Key | None]], after: _Key | None) -> Iterator[Rows]:
+def pages(read: Callable[[_Key | None], tuple[_Piece, _Key | None]], after: _Key | None) -> Iterator[_Piece]:
     """Pieces of a list, page after page, each in a short transaction of its own.
 
     One long transaction with a cursor would hold the database's old rows for as long as the slowest

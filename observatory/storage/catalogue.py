@@ -193,8 +193,15 @@ def scores(
     time_from: datetime | None,
     time_to: datetime | None,
     page: Page,
+    received_by: datetime | None = None,
 ) -> list[dict[str, Any]]:
-    """Scores of single frames over time, a page of them in its own order; without those that tell no time."""
+    """Scores of single frames over time, a page of them in its own order; without those that tell no time.
+
+    Parameters
+    ----------
+    received_by : datetime or None
+        Without frames that came later.
+    """
     query = select(
         frames.c.id,
         frames.c.instrument,
@@ -204,6 +211,8 @@ def scores(
     ).where(*_scored(instrument, time_to))
     if time_from is not None:
         query = query.where(frames.c.moment >= time_from)
+    if received_by is not None:
+        query = query.where(frames.c.received_at <= received_by)
     with db.read() as connection:
         paged = page.of(query, frames.c.moment, frames.c.id)
         return [dict(row) for row in connection.execute(paged).mappings()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import chain, islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
@@ -64,12 +65,13 @@ def get_series(request: Request, here: Here, query: Annotated[QualityQuery, Quer
     if form != "json" and query.bin is None and query.limit is None:
         return table_response(Table("quality", columns.SCORES, _whole(here, query)), form)
     limit = query.limit or _MOST
-    rows = catalogue.quality_series(
-        here.db, query.instrument, time.start, time.end, bin_s=query.bin, limit=limit + 1
-    )
-    points, is_truncated = newest_points(rows, limit)
     if query.as_of is not None:
-        points = _as_known_by(here, query.as_of, points)
+        rows = list(_newest_known(here, query, limit + 1))[::-1]
+    else:
+        rows = catalogue.quality_series(
+            here.db, query.instrument, time.start, time.end, bin_s=query.bin, limit=limit + 1
+        )
+    points, is_truncated = newest_points(rows, limit)
     if form == "json":
         body = {"bin_s": query.bin, "is_truncated": is_truncated, "items": points}
         return list_response(request, body)
@@ -79,15 +81,24 @@ def get_series(request: Request, here: Here, query: Annotated[QualityQuery, Quer
 
 def _whole(here: Context, query: QualityQuery) -> Iterator[Rows]:
     """All scores of single frames as a table's rows, oldest first."""
+    for points in _pages(here, query, is_ascending=True):
+        yield listing.cells_of(points, columns.SCORES)
+
+
+def _newest_known(here: Context, query: QualityQuery, count: int) -> Iterator[dict[str, Any]]:
+    """The newest points of which something was known then, newest first: those judged later do not count."""
+    return islice(chain.from_iterable(_pages(here, query, is_ascending=False)), count)
+
+
+def _pages(here: Context, query: QualityQuery, *, is_ascending: bool) -> Iterator[list[dict[str, Any]]]:
+    """Scores of single frames, as they were known when `as_of` says so, piece by piece."""
     time = query.time or TimeRange()
 
-    def read(after: Key | None) -> tuple[Rows, Key | None]:
-        page = Page(_PIECE + 1, after, is_ascending=True)
-        found = catalogue.scores(here.db, query.instrument, time.start, time.end, page)
+    def read(after: Key | None) -> tuple[list[dict[str, Any]], Key | None]:
+        page = Page(_PIECE + 1, after, is_ascending=is_ascending)
+        found = catalogue.scores(here.db, query.instrument, time.start, time.end, page, query.as_of)
         points, last = listing.page_of(found, _PIECE, lambda row: (row["time"], row["id"]))
-        if query.as_of is not None:
-            points = _as_known_by(here, query.as_of, points)
-        return listing.cells_of(points, columns.SCORES), last
+        return points if query.as_of is None else _as_known_by(here, query.as_of, points), last
 
     return pages(read, None)
 

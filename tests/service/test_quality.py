@@ -58,6 +58,25 @@ def test_a_table_of_single_scores_is_whole(
     assert len(client.get(QUALITY).json()["items"]) == 2
 
 
+def test_as_of_a_time_the_newest_points_are_those_that_were_known_then(
+    client: TestClient, telescope: Telescope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(routes, "_PIECE", 2)
+    known = [telescope.observe(date_obs=DAY + timedelta(minutes=minute)) for minute in range(3)]
+    then = datetime.now(UTC).isoformat()
+    for minute in (10, 11, 12):
+        telescope.observe(date_obs=DAY + timedelta(minutes=minute), received_at=DAY)  # judged later
+        telescope.observe(date_obs=DAY + timedelta(minutes=minute))
+
+    def told(**query: Any) -> tuple[list[int], bool]:
+        body = client.get(QUALITY, params={"as_of": then, **query}).json()
+        return [point["id"] for point in body["items"]], body["is_truncated"]
+
+    assert told() == (known, False)
+    assert told(limit=3) == (known, False)
+    assert told(limit=2) == (known[1:], True)
+
+
 def test_bins_hold_mean_extremes_and_the_degraded(client: TestClient, telescope: Telescope) -> None:
     for minute, score in ((0, 0.2), (4, 0.8), (5, 1.0)):
         telescope.observe(score, date_obs=DAY + timedelta(minutes=minute))
