@@ -31,23 +31,56 @@ class RegionShape(BaseModel):
     event_endtime: str | None
     event_probability: float
     event_coordsys: str | None
+    event_coordunit: str | None
     event_coord1: float | None
     event_coord2: float | None
     area_atdiskcenter: float | None
+    area_atdiskcenter_mm2: float | None
+    area_raw: float | None
     area_unit: str | None
     area_msh: float | None
     disk_fraction: float
+    event_npixels: int
+    event_pixelunit: str
+    hpc_x: float | None
+    hpc_y: float | None
     hpc_coord: str | None
     hpc_boundcc: str | None
     hpc_bbox: str | None
+    hgs_x: float | None
+    hgs_y: float | None
     hgs_coord: str | None
     hgs_boundcc: str | None
+    hgs_bbox: str | None
+    hgc_x: float | None
+    hgc_y: float | None
     hgc_coord: str | None
     hgc_boundcc: str | None
+    hgc_bbox: str | None
+    boundbox_c1ll: float | None
+    boundbox_c2ll: float | None
+    boundbox_c1ur: float | None
+    boundbox_c2ur: float | None
+    bound_ccnsteps: int | None
+    bound_ccstartc1: float | None
+    bound_ccstartc2: float | None
+    bound_chaincode: str | None
+    chaincodetype: str | None
+    intensmin: float | None
+    intensmax: float | None
+    intensmean: float | None
+    intensmedian: float | None
+    intensvar: float | None
+    intensunit: str | None
     frm_name: str | None
     frm_versionnumber: str | None
+    frm_paramset: str | None
+    frm_identifier: str
+    frm_humanflag: str
+    frm_specificid: str | None
     obs_observatory: str | None
     obs_instrument: str | None
+    obs_channelid: str | None
     obs_meanwavel: float | None
     obs_wavelunit: str | None
     centroid_px: list[float]
@@ -56,7 +89,13 @@ class RegionShape(BaseModel):
     centroid_carrington_deg: list[float] | None
     bounding_box_px: list[float]
     area_px: float
+    probability: float
+    threshold: str | None
     intensity_mean: float | None
+    intensity_median: float | None
+    intensity_min: float | None
+    intensity_max: float | None
+    intensity_std: float | None
     rings_px: list[list[list[float]]]
     rings_hpc_arcsec: list[list[list[float]]] | None
     rings_carrington_deg: list[list[list[float]]] | None

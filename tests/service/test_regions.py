@@ -14,6 +14,7 @@ from astropy.table import Table
 from fastapi.testclient import TestClient
 
 from observatory.frame import RowOrder
+from service.region_shapes import RegionShape
 from service.routes import regions
 from tests.service.corona import AR, CH, NOON, central, found, picture
 from tests.service.telescope import Telescope, on_sqlite
@@ -52,6 +53,13 @@ def test_a_region_has_the_names_of_hek_and_its_outlines(client: TestClient, tele
     assert client.get(region["links"]["self"]).json() == region
     assert client.get(region["links"]["frame"]).json()["links"]["regions"] == f"{REGIONS}?frame={frame_id}"
     assert client.get(region["links"]["track"]).json()["id"] == region["track_id"]
+
+
+@on_sqlite
+def test_every_name_of_a_region_is_described(client: TestClient, telescope: Telescope) -> None:
+    observe(telescope)
+    for region in items(client):
+        assert set(region) == set(RegionShape.model_fields)
 
 
 def test_filters_narrow_the_list(client: TestClient, telescope: Telescope) -> None:
