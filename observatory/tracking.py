@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from observatory.analysis import EventType, Region
 from observatory.errors import UnusableInputError
-from observatory.hemisphere import CELL_MSH, Cells, Hemisphere, shared_cells
+from observatory.hemisphere import Cells, Hemisphere, shared_cells
 
 #: Sightings further away in time than this do not count: a region from the middle of the disk has
 #: reached the limb by then.
@@ -45,7 +45,6 @@ LEAST_CONTAINED = 0.5
 #: degree is a third as wide as at the centre, about a cell of the analysis grid.
 OBLIQUE_DEG = 70.0
 _OTHER_INSTRUMENT_DAYS = 0.5  # by how much nearer in time another channel's sighting must be to be preferred
-_OUT_OF_SIGHT = 0.05  # share of a footprint still on the visible hemisphere
 
 
 @dataclass(frozen=True)
@@ -59,14 +58,12 @@ class Sighting:
         Name of the channel, such as ``aia-193``.
     rings_carrington_deg : tuple of ndarray, shape (n, 2)
         Outlines as in `Region`.
-    area_msh : float
     centroid_carrington_deg : tuple (longitude, latitude)
     """
 
     date_obs: datetime
     instrument: str
     rings_carrington_deg: tuple[NDArray[np.float64], ...]
-    area_msh: float
     centroid_carrington_deg: tuple[float, float]
 
     @classmethod
@@ -87,7 +84,6 @@ class Sighting:
             date_obs,
             instrument,
             region.rings_carrington_deg,
-            region.area_msh or 0.0,
             region.centroid_carrington_deg,
         )
 
@@ -174,8 +170,6 @@ class Update:
         What came apart and what came together.
     revived : tuple of int
         Tracks among the assignments whose `merged_into` is to be cleared.
-    left_disk : tuple of int
-        Tracks that have rotated out of sight; named again by every later frame that knows them.
     """
 
     assignments: tuple[Assignment, ...] = ()
@@ -183,7 +177,6 @@ class Update:
     splits: tuple[Split, ...] = ()
     merges: tuple[Merge, ...] = ()
     revived: tuple[int, ...] = ()
-    left_disk: tuple[int, ...] = ()
 
 
 def update(tracks: Iterable[Track], observation: Observation) -> Update:
@@ -232,11 +225,6 @@ def update(tracks: Iterable[Track], observation: Observation) -> Update:
             for c in known
             if c.track.merged_into is not None and c.track.id in by_track and not is_late
         ),
-        left_disk=tuple(
-            c.track.id
-            for c, cells in zip(known, tracked, strict=True)
-            if c.is_newest and c.track.merged_into is None and _is_out_of_sight(c.sighting, cells)
-        ),
     )
 
 
@@ -247,10 +235,6 @@ def _cells(hemisphere: Hemisphere, sighting: Sighting) -> Cells:
 def _is_oblique(hemisphere: Hemisphere, sighting: Sighting) -> bool:
     angle = hemisphere.angle_from_centre_deg(sighting.centroid_carrington_deg, sighting.date_obs)
     return angle > OBLIQUE_DEG
-
-
-def _is_out_of_sight(sighting: Sighting, visible: Cells) -> bool:
-    return len(visible) * CELL_MSH < _OUT_OF_SIGHT * max(sighting.area_msh, CELL_MSH)
 
 
 @dataclass(frozen=True)

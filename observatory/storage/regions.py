@@ -264,7 +264,6 @@ def _sightings(connection: Connection, ids: Iterable[int]) -> dict[int, Any]:
             regions.c.id,
             regions.c.moment,
             regions.c.instrument,
-            regions.c.area_msh,
             regions.c.rings_carrington_deg,
             regions.c.carrington_longitude_deg,
             regions.c.carrington_latitude_deg,
@@ -275,7 +274,6 @@ def _sightings(connection: Connection, ids: Iterable[int]) -> dict[int, Any]:
             date_obs=row.moment,
             instrument=row.instrument,
             rings_carrington_deg=tuple(np.asarray(ring, np.float64) for ring in row.rings_carrington_deg),
-            area_msh=row.area_msh,
             centroid_carrington_deg=(row.carrington_longitude_deg, row.carrington_latitude_deg),
         )
         for row in rows
