@@ -18,8 +18,6 @@ import numpy as np
 from observatory import sdo
 from observatory.sky import Seconds, Site, sun_above
 
-_DAY_S = 86400.0
-
 
 class Habit(StrEnum):
     """When an instrument can see what it looks at."""

@@ -24,7 +24,6 @@ _SYSTEMS = {
     "carrington": {"name": "heliographic Carrington", "unit": "deg", "axes": ["longitude", "latitude"]},
     "pixel": {"name": "0-based pixels, rows as in the file", "unit": "pixel", "axes": ["x", "y"]},
 }
-_OURS = ("area_msh", "disk_fraction", "probability", "threshold", "track_id")
 _DS9_COLOURS = {"CH": "cyan", "AR": "red"}
 
 

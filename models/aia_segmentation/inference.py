@@ -13,12 +13,10 @@ from models.aia_segmentation.border import Border
 from models.aia_segmentation.preparation import (
     EVENT_TYPES,
     EVENTS_OF,
-    Channel,
     Prepared,
     analysis_grid,
     channel_of,
     planes,
-    prepare,
     prepare_plane,
 )
 from models.registry import ModelDescription, load
@@ -139,19 +137,6 @@ class AiaSegmentation:
         if self._border is not None and hole in found:
             found[hole] = self._border.refined(found[hole], prepared.brightness)
         return {kind: np.where(disk, one, np.float32(0)) for kind, one in found.items()}
-
-    def prepared(self, frame: Frame, channel: Channel | None = None) -> Prepared:
-        """A frame as the network sees it, for evaluation and training.
-
-        Raises
-        ------
-        UnusableInputError
-            When there is no disk in it.
-        """
-        found = channel or channel_of(frame)
-        if found is None:
-            raise ValueError(f"{frame.instrument} is no channel that is segmented")
-        return prepare(frame, found, self.side)
 
 
 def _per_second(frame: Frame, *, is_picture: bool) -> float:

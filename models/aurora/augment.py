@@ -56,9 +56,6 @@ class Augmentation:
     blur_share: float = 0.15
 
 
-NOTHING = Augmentation(False, *[0.0] * 11)
-
-
 @dataclass(frozen=True)
 class Batch:
     """Arrays of one step; maps are shares 0 to 1, weights 0 where nothing is known."""

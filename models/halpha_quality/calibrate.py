@@ -50,13 +50,6 @@ class TrueFrame:
     band: float
 
     @property
-    def is_clear(self) -> bool:
-        """Nothing that anybody could see."""
-        return self.cause is None or (
-            self.band < BORDER_BAND / UNCERTAIN and self.rms < BORDER_RMS / UNCERTAIN
-        )
-
-    @property
     def is_visible(self) -> bool:
         """Spoilt enough to ask for the cause."""
         return self.cause is not None and (self.band > 0.4 * BORDER_BAND or self.rms > 0.4 * BORDER_RMS)

@@ -18,7 +18,6 @@ from models.hmi_quality.windows import Windows, windows_of
 from observatory.sun import compare_pointing
 
 FloatArray = NDArray[np.floating]
-BoolArray = NDArray[np.bool_]
 
 _SPIKE_SAMPLE = 220_000  # pixels that are searched for spikes
 _PICTURE_FULL = 254.0

@@ -61,11 +61,6 @@ class Overview:
     steps: tuple[StepTaken, ...] = ()
     former: tuple[ModelIdentity, ...] = ()
 
-    @property
-    def is_well(self) -> bool:
-        """Whether nothing speaks against what runs."""
-        return all(check.is_good for check in (*self.golden, *self.drifts))
-
 
 @dataclass(frozen=True)
 class Ratios:

@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: training ca
 from models.aurora import backbones, data, head, measures  # noqa: E402
 from models.aurora import export as exporting  # noqa: E402
 from models.aurora.agreement import Agreement, agreement  # noqa: E402
-from models.aurora.augment import NOTHING, Augmentation, augmented, batch_of, shares_of  # noqa: E402
+from models.aurora.augment import Augmentation, augmented, batch_of, shares_of  # noqa: E402
 from models.aurora.data import CLASSES, Skies, decode, encode  # noqa: E402
 from models.aurora.evaluate import evaluate  # noqa: E402
 from models.aurora.export import export, load_network  # noqa: E402
@@ -233,7 +233,7 @@ def test_a_veil_that_stops_three_tenths_of_the_light_is_half_cloudy() -> None:
 
 def test_augmentation_by_nothing_changes_nothing_and_by_something_all_three_together(skies: Skies) -> None:
     random = np.random.default_rng(1)
-    image, maps, _ = augmented(skies, 3, NOTHING, random)
+    image, maps, _ = augmented(skies, 3, Augmentation(False, *[0.0] * 11), random)
     np.testing.assert_allclose(image, decode(skies.squares[3]), atol=1e-5)
     np.testing.assert_allclose(maps, data.map_targets(skies.maps[3]), atol=1e-5)
     one = batch_of(skies, 6, shares_of(skies), Augmentation(), (1, 2))
