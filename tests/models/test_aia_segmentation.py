@@ -131,8 +131,11 @@ def test_a_turned_frame_gives_a_turned_result(model: AiaSegmentation) -> None:
 def test_holes_of_a_blank_disk_are_an_empty_answer(model: AiaSegmentation) -> None:
     counts, pointing = quiet_sun()
     level = np.full_like(counts, 150.0)
-    for found in model.analyse(as_frame(level, pointing)):
-        assert found.regions == ()
+    found = model.analyse(as_frame(level, pointing))
+    assert [(one.event_type, one.regions) for one in found] == [
+        (EventType.CORONAL_HOLE, ()),
+        (EventType.ACTIVE_REGION, ()),
+    ]
 
 
 def test_missing_blocks_are_no_holes(model: AiaSegmentation) -> None:

@@ -124,10 +124,13 @@ def test_small_windows_beside_spots_and_at_the_limb_are_taken(
         frame = taken.frame()
         assert frame.pointing is not None
         on_disk = DiskView(frame.pointing).mu_squared((0, 0, 200, 200)) > 0.01
+        taken_sides = set()
         for side in (16, 24, 32, 48, 64):
             x, y = (int(n) for n in random.integers(0, 200 - side, 2))
             if on_disk[y : y + side, x : x + side].mean() > 0.5:
                 model.enhance(frame, (x, y, x + side, y + side))
+                taken_sides.add(side)
+        assert taken_sides
 
 
 @pytest.mark.parametrize("name", ["h-alpha", "inverted", "enlarged", "hinode scale", "smooth noise"])

@@ -367,7 +367,9 @@ def test_outlines_agree_with_those_of_an_independent_tracer():
     measure = pytest.importorskip("skimage.measure")
     probability = blob((450.0, 500.0, 55.0), (640.0, 300.0, 70.0))
     found = segmented(probability)
-    for theirs in measure.find_contours(probability, 0.5):
+    contours = measure.find_contours(probability, 0.5)
+    assert len(contours) == 2
+    for theirs in contours:
         points = (theirs[:, ::-1] + 0.5) * (SIZE / SIDE) - 0.5
         apart = [
             max(abs(cv2.pointPolygonTest(ring.astype(np.float32), point, True)) for point in points.tolist())

@@ -7,12 +7,10 @@ from datetime import timedelta
 
 import pyarrow.parquet
 import pytest
-from astropy import units
 from astropy.table import Table
 from fastapi.testclient import TestClient
 
 from observatory.frame import DateSource
-from service.columns import BINNED_ENHANCEMENTS, ENHANCEMENTS
 from tests.service.photosphere import numbers, shown, with_pictures
 from tests.service.telescope import DAY, Telescope, on_sqlite
 
@@ -97,11 +95,6 @@ def test_every_format_has_the_same_numbers(client: TestClient, telescope: Telesc
     assert binned[1].startswith("2026-06-01T00:00:00Z,hmi-continuum,3,0.02,")
     cut = client.get(SERIES, params={"format": "csv", "limit": 2})
     assert len(cut.text.splitlines()) == 3 and "next" in cut.headers["link"]
-
-
-@pytest.mark.parametrize("column", [*ENHANCEMENTS, *BINNED_ENHANCEMENTS], ids=lambda column: column.name)
-def test_every_unit_is_one_that_the_virtual_observatory_knows(column) -> None:
-    units.Unit(column.unit, format="vounit")
 
 
 @on_sqlite

@@ -327,7 +327,7 @@ def test_a_wrong_parameter_is_refused_before_the_stream(client: TestClient, quer
 
 
 @on_sqlite
-def test_starting_twice_is_not_needed_to_close(db: Database) -> None:
+def test_a_stream_that_was_never_started_can_be_closed(db: Database) -> None:
     stream = EventStream(db)
     stream.close()
     stream.join()

@@ -189,6 +189,7 @@ def test_the_three_formats_say_the_same(station: Station) -> None:
             code.get(kind, f"{length}s") for kind, length in zip(kinds, lengths, strict=True)
         )
         packed = station.client.get("/hapi/data", params={**asked, "format": "binary"}).content
+        assert lines, name
         for line, record, raw in zip(lines, body["data"], struct.iter_unpack(pattern, packed), strict=True):
             for word, value, bits in zip(line.split(","), record, raw, strict=True):
                 if isinstance(value, str):

@@ -7,7 +7,6 @@ import re
 
 import pyarrow.parquet
 import pytest
-from astropy import units
 from astropy.table import Table
 from fastapi.testclient import TestClient
 
@@ -15,7 +14,6 @@ from observatory.analysis import SkyClass
 from observatory.sky import Site
 from observatory.storage import results
 from observatory.storage.session import Database
-from service.columns import BINNED_SKIES, SKIES
 from tests.service.telescope import on_sqlite
 from tests.stored_skies import LENS, MIDNIGHT, SITE, disturbance, run_of, sky, stored
 
@@ -109,11 +107,6 @@ def test_every_format_has_the_same_numbers(client: TestClient, db: Database) -> 
     assert binned[1].startswith("2024-01-15T00:00:00Z,themis-asi,4,arc,0.75,")
     cut = client.get(SERIES, params={"format": "csv", "limit": 2})
     assert len(cut.text.splitlines()) == 3 and "next" in cut.headers["link"]
-
-
-@pytest.mark.parametrize("column", [*SKIES, *BINNED_SKIES], ids=lambda column: column.name)
-def test_every_unit_is_one_that_the_virtual_observatory_knows(column) -> None:
-    units.Unit(column.unit, format="vounit")
 
 
 @on_sqlite

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas
 import pytest
+from astropy import units
 from astropy.io.votable import parse, validate
 from astropy.io.votable.ucd import parse_ucd
 from astropy.table import Table as AstropyTable
@@ -21,7 +22,7 @@ from observatory.analysis import Cause
 from observatory.frame import DateSource
 from observatory.storage import workers
 from observatory.storage.session import Database
-from service import columns
+from service import alert_columns, columns
 from service.metrics import utc_now
 from service.tables import Column, Rows, Table, pages, table_response
 from service.vo import votable as virtual
@@ -270,10 +271,20 @@ def test_every_list_understands_any_time_that_there_is(client: TestClient) -> No
 
 
 def every_column() -> list[Column]:
-    lists = [value for value in vars(columns).values() if isinstance(value, tuple)]
+    lists = [
+        value
+        for room in (columns, alert_columns)
+        for value in vars(room).values()
+        if isinstance(value, tuple)
+    ]
     return [column for one in lists for column in one if isinstance(column, Column)]
 
 
 @pytest.mark.parametrize("ucd", sorted({column.ucd for column in every_column() if column.ucd}))
 def test_every_column_is_called_what_ivoas_vocabulary_knows(ucd: str):
     assert parse_ucd(ucd, check_controlled_vocabulary=True)
+
+
+@pytest.mark.parametrize("unit", sorted({column.unit for column in every_column() if column.unit}))
+def test_every_unit_is_one_that_the_virtual_observatory_knows(unit: str):
+    assert units.Unit(unit, format="vounit")
