@@ -29,7 +29,7 @@ from observatory.sun import fit_limb, single_plane
 
 FloatArray = NDArray[np.floating]
 
-#: Plotted "low" is often visually clear, so class and content_loss must agree (MODELS.md, section 1).
+#: Frames of the published class "low" are often visually clear, so class and content_loss must agree.
 CLEAR_CONTENT, DEGRADED_CONTENT = 0.3, 0.4
 
 
