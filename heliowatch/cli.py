@@ -412,11 +412,12 @@ def simulate(
     ] = None,
 ) -> None:
     """Play an observatory at real cadence: Kanzelhöhe H-alpha, the Sun as AIA or HMI sees it, a sky at night."""
-    from heliowatch.simulation import run_simulation
+    from heliowatch.simulation import Simulation, run_simulation
 
     _settings()  # logs go to stderr
     size = size or (480 if what is Simulated.ALLSKY else 2048)
-    run_simulation(folder, what.value, frames, cadence, size, degraded, seed, start, step, magnetometer)
+    wanted = Simulation(what.value, frames, cadence, size, degraded, seed, start, step, magnetometer)
+    run_simulation(folder, wanted)
 
 
 @db_app.command("upgrade")

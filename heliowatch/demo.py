@@ -184,8 +184,8 @@ def _feed(incoming: Path) -> list[Expected]:
     with tempfile.TemporaryDirectory(dir=incoming.parent) as dome:
         for number, cause in enumerate(_SIMULATED):
             moment = first + timedelta(minutes=3 * number)
-            exposure = observatory.expose(Path(dome), number, moment, cause)
-            expected.append(_deliver(exposure.path, incoming))
+            for exposure in observatory.expose(Path(dome), number, moment, cause):
+                expected.append(_deliver(exposure.path, incoming))
         corona = SimulatedCorona(seed=2026, size_px=_SIZE_PX)
         last = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=2)
         for number in range(_CORONA_SETS):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import MAXYEAR, UTC, date, datetime, timedelta
 from pathlib import Path
@@ -85,7 +84,9 @@ class SimulatedObservatory:
             return None
         return list(_WEATHER)[int(random.choice(len(_WEATHER), p=list(_WEATHER.values())))]
 
-    def expose(self, folder: Path, number: int, date_obs: datetime, cause: Cause | None) -> Exposure:
+    def expose(
+        self, folder: Path, number: int, date_obs: datetime, cause: Cause | None = None
+    ) -> list[Exposure]:
         """Take one frame and write it into a folder."""
         taken = self._sun.frame(date_obs, self._telescope, noise_seed=number)
         pixels = taken.pixels
@@ -94,7 +95,7 @@ class SimulatedObservatory:
             pixels = np.asarray(degrade(pixels, taken.pointing, cause, random).pixels)
         told = f"Simulated frame, {'clear' if cause is None else 'spoilt by ' + cause.value}"
         path = write_kso_fits(folder, pixels, date_obs, taken.pointing, simulated=True, comment=told)
-        return Exposure(path, date_obs, cause)
+        return [Exposure(path, date_obs, cause)]
 
 
 class SimulatedCorona:
@@ -280,73 +281,108 @@ class SimulatedSkyCamera:
         return paths
 
 
-def run_simulation(
-    folder: Path,
-    what: str,
-    frames: int | None,
-    cadence_s: float,
-    size: int,
-    degraded: float,
-    seed: int,
-    start: str | None,
-    step_s: float | None = None,
-    magnetometer: Path | None = None,
-) -> None:
-    """Write frames into a folder until ``frames`` are written or Ctrl-C; of AIA sets of three, of HMI pairs.
+@dataclass(frozen=True)
+class Simulation:
+    """What is to be simulated, and how fast.
 
-    Parameters
+    Attributes
     ----------
-    magnetometer : Path, optional
-        Folder for what the all-sky station's magnetometer feels meanwhile, IAGA-2002 by the day; written
-        when the run ends.
-    step_s : float, optional
+    what : str
+        ``kso-halpha``, ``aia`` (sets of three), ``hmi`` (pairs) or ``allsky``.
+    frames : int or None
+        How many frames, sets or pairs; None: until Ctrl-C.
+    cadence_s : float
+        Seconds from one to the next as they are written; 0: as fast as it goes.
+    size_px, degraded, seed
+        As those of the simulated instrument.
+    start : str or None
+        Time of the first frame, ISO 8601; None: now.
+    step_s : float or None
         Seconds from one frame to the next on the simulated clock; the cadence by default, and no less than
         what tells files apart by their names: 1 s, of HMI 45 s.
+    magnetometer : Path or None
+        Folder for what the all-sky station's magnetometer feels meanwhile, IAGA-2002 by the day; written
+        when the run ends.
+    """
+
+    what: str
+    frames: int | None
+    cadence_s: float
+    size_px: int
+    degraded: float
+    seed: int
+    start: str | None = None
+    step_s: float | None = None
+    magnetometer: Path | None = None
+
+
+def run_simulation(folder: Path, wanted: Simulation) -> None:
+    """Write frames into a folder until all are written or Ctrl-C.
 
     Raises
     ------
     SettingsError
-        When the step is less than that, the times leave the calendar, or a magnetometer is asked of what
-        has none.
+        When the step is too small, the times leave the calendar, or a magnetometer is asked of what has none.
     """
-    least_s = _HMI_CADENCE_S if what == "hmi" else _NAMES_STEP_S
-    if step_s is not None and step_s < least_s:
-        raise SettingsError(
-            f"--step {step_s:g}: {least_s:g} s or more tell the files of {what} apart by their names"
-        )
-    if magnetometer is not None and what != "allsky":
+    if wanted.magnetometer is not None and wanted.what != "allsky":
         raise SettingsError("--magnetometer: only an allsky station has one (-i allsky)")
-    first = _moment(start)
-    step_s = step_s or max(cadence_s or 6.0, least_s)
-    _check_last(first, frames, step_s)
+    first, step_s = _clock(wanted)
     make_folder(folder)
-    expose: Callable[[int, datetime], list[Exposure]]
-    if what == "aia":
-        corona = SimulatedCorona(seed, size, degraded)
-        expose = lambda n, at: corona.expose(folder, n, at, corona.weather(n))  # noqa: E731
-    elif what == "hmi":
-        photosphere = SimulatedPhotosphere(seed, size, degraded)
-        expose = lambda n, at: photosphere.expose(folder, n, at, photosphere.weather(n))  # noqa: E731
-    elif what == "allsky":
-        station = SimulatedSkyCamera(seed, size, degraded)
-        expose = lambda n, at: station.expose(folder, at)  # noqa: E731
-        log.info("lens", **station.lens_settings)
-    else:
-        telescope = SimulatedObservatory(seed, size, degraded)
-        expose = lambda n, at: [telescope.expose(folder, n, at, telescope.weather(n))]  # noqa: E731
+    instrument = _instrument(wanted)
     began = time.monotonic()
     number = 0
     try:
-        while frames is None or number < frames:
-            for exposure in expose(number, first + timedelta(seconds=number * step_s)):
-                told = exposure.cause or exposure.sky_class or ("unclear" if what == "allsky" else "clear")
+        while wanted.frames is None or number < wanted.frames:
+            moment = first + timedelta(seconds=number * step_s)
+            for exposure in _exposed(instrument, folder, number, moment):
+                told = (
+                    exposure.cause
+                    or exposure.sky_class
+                    or ("unclear" if wanted.what == "allsky" else "clear")
+                )
                 log.info("exposed", file_name=exposure.path.name, cause=told)
             number += 1
-            time.sleep(max(0.0, began + number * cadence_s - time.monotonic()))
+            time.sleep(max(0.0, began + number * wanted.cadence_s - time.monotonic()))
     finally:
-        if what == "allsky" and magnetometer is not None and number:
-            make_folder(magnetometer)
-            station.write_magnetometer(magnetometer, first, first + timedelta(seconds=(number - 1) * step_s))
+        if wanted.magnetometer is not None and isinstance(instrument, SimulatedSkyCamera) and number:
+            make_folder(wanted.magnetometer)
+            last = first + timedelta(seconds=(number - 1) * step_s)
+            instrument.write_magnetometer(wanted.magnetometer, first, last)
+
+
+_Simulated = SimulatedObservatory | SimulatedCorona | SimulatedPhotosphere | SimulatedSkyCamera
+
+
+def _instrument(wanted: Simulation) -> _Simulated:
+    kinds: dict[str, type[_Simulated]] = {
+        "kso-halpha": SimulatedObservatory,
+        "aia": SimulatedCorona,
+        "hmi": SimulatedPhotosphere,
+        "allsky": SimulatedSkyCamera,
+    }
+    made = kinds[wanted.what](wanted.seed, wanted.size_px, wanted.degraded)
+    if isinstance(made, SimulatedSkyCamera):
+        log.info("lens", **made.lens_settings)
+    return made
+
+
+def _exposed(instrument: _Simulated, folder: Path, number: int, date_obs: datetime) -> list[Exposure]:
+    if isinstance(instrument, SimulatedSkyCamera):  # whose weather is that of the night
+        return instrument.expose(folder, date_obs)
+    return instrument.expose(folder, number, date_obs, instrument.weather(number))
+
+
+def _clock(wanted: Simulation) -> tuple[datetime, float]:
+    """Time of the first frame, and seconds from each to the next."""
+    least_s = _HMI_CADENCE_S if wanted.what == "hmi" else _NAMES_STEP_S
+    if wanted.step_s is not None and wanted.step_s < least_s:
+        raise SettingsError(
+            f"--step {wanted.step_s:g}: {least_s:g} s or more tell the files of {wanted.what} apart by their names"
+        )
+    first = _moment(wanted.start)
+    step_s = wanted.step_s or max(wanted.cadence_s or 6.0, least_s)
+    _check_last(first, wanted.frames, step_s)
+    return first, step_s
 
 
 def _moment(word: str | None) -> datetime:
