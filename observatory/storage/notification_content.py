@@ -6,7 +6,7 @@ What ended, is silenced or inhibited, or is known is left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -36,6 +36,17 @@ class _Facts:
     silences: Sequence[Silence]
 
 
+@dataclass(frozen=True)
+class _Fates:
+    """Members by what becomes of them; those that a silence holds back by its number."""
+
+    told: list[Member] = field(default_factory=list)
+    over: list[Member] = field(default_factory=list)
+    silenced: list[Member] = field(default_factory=list)
+    inhibited: list[Member] = field(default_factory=list)
+    held: dict[int, list[Member]] = field(default_factory=dict)
+
+
 def decide(
     connection: Connection, notification_id: int, is_planned: bool, now: datetime
 ) -> dict[str, Any] | str | None:
@@ -58,36 +69,37 @@ def decide(
         ).mappings()
     ]
     facts = _facts(connection, found, is_planned, now)
-    told: list[Member] = []
-    inhibited: list[Member] = []
-    dropped: dict[str, list[Member]] = {}
-    held: dict[int, list[Member]] = {}
-    for member in found:
-        if _is_over(member, facts):
-            dropped.setdefault(State.CANCELLED.value, []).append(member)
-            continue
-        silence = silences.covering(facts.silences, member.facts["labels"])
-        if member.alert_id in facts.inhibited and member.kind is not Kind.RESOLVED:
-            inhibited.append(member)
-        elif silence is None:
-            told.append(member)
-        elif member.kind is Kind.RESOLVED:
-            dropped.setdefault(State.SILENCED.value, []).append(member)
-        else:
-            held.setdefault(silence.id, []).append(member)
-    if found and len(inhibited) == len(found):
+    fates = _fates(found, facts)
+    if found and len(fates.inhibited) == len(found):
         _postpone(connection, notification_id, now)
         return None
-    if inhibited:
-        _hold(connection, row, inhibited, None, now + _INHIBITED_PAUSE, now)
-    for outcome, left_out in dropped.items():
-        _mark(connection, left_out, dropped=outcome)
+    if fates.inhibited:
+        _hold(connection, row, fates.inhibited, None, now + _INHIBITED_PAUSE, now)
+    for outcome, left_out in ((State.CANCELLED, fates.over), (State.SILENCED, fates.silenced)):
+        _mark(connection, left_out, dropped=outcome.value)
     ends = {silence.id: silence.ends_at for silence in facts.silences}
-    for number, waiting in held.items():
+    for number, waiting in fates.held.items():
         _hold(connection, row, waiting, number, ends[number], now)
-    if told:
-        return {"alerts": _alerts(told)}
-    return State.SILENCED.value if held or State.SILENCED.value in dropped else State.CANCELLED.value
+    if fates.told:
+        return {"alerts": _alerts(fates.told)}
+    is_silenced = bool(fates.held or fates.silenced)
+    return State.SILENCED.value if is_silenced else State.CANCELLED.value
+
+
+def _fates(found: Sequence[Member], facts: _Facts) -> _Fates:
+    into = _Fates()
+    for member in found:
+        if _is_over(member, facts):
+            into.over.append(member)
+        elif member.alert_id in facts.inhibited and member.kind is not Kind.RESOLVED:
+            into.inhibited.append(member)
+        elif (silence := silences.covering(facts.silences, member.facts["labels"])) is None:
+            into.told.append(member)
+        elif member.kind is Kind.RESOLVED:
+            into.silenced.append(member)
+        else:
+            into.held.setdefault(silence.id, []).append(member)
+    return into
 
 
 def acknowledged(connection: Connection, alert_ids: Sequence[int]) -> frozenset[int]:
