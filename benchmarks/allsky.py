@@ -169,7 +169,7 @@ def _resized(pixels: np.ndarray) -> np.ndarray:
 
 def _simulated(count: int, *, is_colour: bool, size_px: int) -> list[tuple[datetime, np.ndarray]]:
     """Frames of one night with aurora and cloud, a minute apart."""
-    kind = _kind(is_colour)
+    kind = _kind(is_colour=is_colour)
     night = Night(TESTING_SITES[0], date(2025, 12, 20), 3, weather=Weather.PASSING, activity=0.9)
     camera = night_camera(kind, 2, size_px)
     first = datetime.fromtimestamp(night.noon_s, UTC) + timedelta(hours=8)
@@ -177,7 +177,7 @@ def _simulated(count: int, *, is_colour: bool, size_px: int) -> list[tuple[datet
     return [(moment, night.frame_at(moment, camera).pixels) for moment in times]
 
 
-def _kind(is_colour: bool) -> CameraKind:
+def _kind(*, is_colour: bool) -> CameraKind:
     random = np.random.default_rng(1)
     for kind in TESTING_KINDS:
         pixels = sample(random, 96, [kind])[0]

@@ -82,7 +82,7 @@ def run_fetch(
         own = Fetcher(max_bytes=settings.limits.max_file_bytes) if fetcher is None else nullcontext(fetcher)
         with own as open_fetcher, _bars() as bars:
             done = _fetch(archive, given, span, folder, most, open_fetcher, bars, is_dry=is_dry)
-    _tell(done, limit is None, is_dry=is_dry)
+    _tell(done, is_default=limit is None, is_dry=is_dry)
     return 1 if done.failed else 0
 
 
@@ -156,7 +156,7 @@ def _fail(done: Fetched, why: str) -> None:
     typer.echo(f"heliowatch: {why}", err=True)
 
 
-def _tell(done: Fetched, is_default: bool, *, is_dry: bool) -> None:
+def _tell(done: Fetched, *, is_default: bool, is_dry: bool) -> None:
     words = [f"{done.new} {'would be fetched' if is_dry else 'fetched'}"]
     if done.known:
         words.append(f"{done.known} were there")

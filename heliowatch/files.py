@@ -175,7 +175,9 @@ class Desk:
         if instrument is not None:
             self._check(instrument)
         with _beside_each_other(len(jobs)) as each:
-            for reports in each(lambda job: self._frames(job[0], job[1], instrument, is_whole), jobs):
+            for reports in each(
+                lambda job: self._frames(job[0], job[1], instrument, is_whole=is_whole), jobs
+            ):
                 yield from reports
 
     def _check(self, instrument: str) -> None:
@@ -183,7 +185,7 @@ class Desk:
             kind_of(instrument, self._stations)
 
     def _frames(
-        self, source: Source, work: Work, instrument: str | None, is_whole: bool
+        self, source: Source, work: Work, instrument: str | None, *, is_whole: bool
     ) -> list[FrameReport]:
         if isinstance(source, np.ndarray):
             stations = self._stations

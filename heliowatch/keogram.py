@@ -94,12 +94,12 @@ def run_keogram(settings: Settings, files: Sequence[Path], request: Request, for
     for night in found:
         report.nights.append(_write(night, request.out))
     if not report.nights and not report.errors:
-        report.errors.append({"file": "", "error": _nothing(request, bool(files))})
+        report.errors.append({"file": "", "error": _nothing(request, are_files=bool(files))})
     _print(report, form)
     return 1 if report.errors else 0
 
 
-def _nothing(request: Request, are_files: bool) -> str:
+def _nothing(request: Request, *, are_files: bool) -> str:
     if are_files:
         return (
             "none of the frames shows a sky at a known time by night: a keogram needs the times of its frames"

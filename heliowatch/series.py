@@ -98,7 +98,9 @@ def list_frames(
     listed: list[Listed] = []
     refused: list[Refused] = []
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        looks = pool.map(lambda found: _look_into(settings, found[0], found[1], instrument, otherwise), files)
+        looks = pool.map(
+            lambda found: _look_into(settings, found[0], instrument, otherwise, is_named=found[1]), files
+        )
         for frames, problems in looks:
             listed += frames
             refused += problems
@@ -151,7 +153,7 @@ def _is_frame(settings: Settings, path: Path) -> bool:
 
 
 def _look_into(
-    settings: Settings, path: Path, is_named: bool, instrument: str | None, otherwise: str | None
+    settings: Settings, path: Path, instrument: str | None, otherwise: str | None, *, is_named: bool
 ) -> tuple[list[Listed], list[Refused]]:
     try:
         try:

@@ -41,7 +41,7 @@ class SettingsFile(YamlConfigSettingsSource):
 class _Loader(yaml.SafeLoader):
     """The safe loader, for which a name may stand once alone."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001 - PyYAML's
         seen: set[str] = set()
         for key, _ in node.value:
             if key.tag != _MERGE and isinstance(key, yaml.ScalarNode):

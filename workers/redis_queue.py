@@ -29,7 +29,7 @@ class QoS(redis.QoS):
             virtual.QoS.ack(self, delivery_tag)
             raise
 
-    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001 - kombu's
         try:
             super().reject(delivery_tag, requeue=requeue)
         except Exception:

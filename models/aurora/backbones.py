@@ -171,7 +171,7 @@ _LAST_FINE = 8  # the last layer of a sixteenth of the side
 
 
 class _Inverted(nn.Module):
-    """One block of MobileNetV3."""
+    """One block of MobileNetV3, a row of `_MOBILE_BLOCKS`."""
 
     def __init__(
         self, entering: int, kernel: int, wide: int, leaving: int, squeeze: bool, swish: bool, stride: int

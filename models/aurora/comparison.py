@@ -78,7 +78,9 @@ def _fitting_skies(options: EvaluateOptions) -> Skies:
         return data.cached(options.cache / "heads", options.head_samples, seed)
     shards = range(-(-options.head_samples // data.SHARD))
     made = [
-        data.simulated_shard(n, min(data.SHARD, options.head_samples - n * data.SHARD), seed, 256, False)
+        data.simulated_shard(
+            n, min(data.SHARD, options.head_samples - n * data.SHARD), seed, 256, is_testing=False
+        )
         for n in track(shards, "simulating skies for heads", console=Console(stderr=True))
     ]
     return data.joined(made)

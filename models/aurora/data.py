@@ -121,7 +121,7 @@ def map_of(
     return cells(laid, laid.pixels)
 
 
-def simulated_shard(number: int, count: int, seed: int, size: int, is_testing: bool) -> Skies:
+def simulated_shard(number: int, count: int, seed: int, size: int, *, is_testing: bool) -> Skies:
     """Simulated skies of one file of the cache; the same seed and number give the same ones.
 
     Parameters
@@ -223,7 +223,7 @@ def cached(folder: Path, count: int, seed: int, *, size: int = 256, is_testing: 
     missing = [number for number in shards if not (folder / f"{number:04d}.npz").exists()]
     for number in track(missing, "simulating skies", console=Console(stderr=True)) if missing else ():
         # Always whole shards: a later call may ask for more.
-        save(folder / f"{number:04d}.npz", simulated_shard(number, SHARD, seed, size, is_testing))
+        save(folder / f"{number:04d}.npz", simulated_shard(number, SHARD, seed, size, is_testing=is_testing))
     return _read(folder, count)
 
 

@@ -93,7 +93,7 @@ def testing_skies(options: EvaluateOptions) -> Skies:
         return data.cached(options.cache, count, options.seed, is_testing=True)
     shards = range(-(-count // data.SHARD))
     made = [
-        data.simulated_shard(n, min(data.SHARD, count - n * data.SHARD), options.seed, 256, True)
+        data.simulated_shard(n, min(data.SHARD, count - n * data.SHARD), options.seed, 256, is_testing=True)
         for n in track(shards, "simulating skies", console=Console(stderr=True))
     ]
     return data.joined(made)

@@ -82,7 +82,9 @@ def _calibrating(options: ExportOptions, state: dict[str, Any]) -> NDArray[np.fl
     elif options.skies is not None:
         raise ModelError(f"{shard} is missing: name a folder that training filled as --skies")
     else:
-        skies = data.simulated_shard(0, _CALIBRATING, int(training["seed"]), int(training["size"]), False)
+        skies = data.simulated_shard(
+            0, _CALIBRATING, int(training["seed"]), int(training["size"]), is_testing=False
+        )
     return data.decode(skies.squares[:_CALIBRATING])
 
 

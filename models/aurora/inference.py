@@ -324,7 +324,9 @@ def by_sector(cloud: FloatArray, visible: FloatArray, seen: Fisheye) -> NDArray[
         Geometry of the camera with its azimuths; see `observatory.sky_view.as_seen`.
     """
     share = np.ascontiguousarray(visible, np.float32)
-    means = _sector_means(share.tobytes(), share.shape[0], seen.up_azimuth_deg, seen.is_clockwise)
+    means = _sector_means(
+        share.tobytes(), share.shape[0], seen.up_azimuth_deg, is_clockwise=seen.is_clockwise
+    )
     return np.clip(means @ cloud.ravel(), 0.0, 1.0).astype(np.float32)
 
 
@@ -336,7 +338,7 @@ def cover_of(sectors: FloatArray) -> float | None:
 
 @lru_cache(maxsize=64)
 def _sector_means(
-    visible: bytes, side: int, up_azimuth_deg: float, is_clockwise: bool
+    visible: bytes, side: int, up_azimuth_deg: float, *, is_clockwise: bool
 ) -> NDArray[np.float64]:
     """What each cell of a map of ``side`` by ``side`` adds to the mean of each sector; NaN for hidden sectors.
 
@@ -344,7 +346,7 @@ def _sector_means(
     -------
     ndarray, shape (33, side * side)
     """
-    sector, count = _sectors(up_azimuth_deg, is_clockwise)
+    sector, count = _sectors(up_azimuth_deg, is_clockwise=is_clockwise)
     share = _enlarged(np.frombuffer(visible, np.float32).reshape(side, side)).ravel()
     weight = np.bincount(sector, share, COUNT + 1)[:COUNT]
     weight[weight < _LEAST_VISIBLE * count] = np.nan
@@ -362,7 +364,7 @@ def _enlarged(cells: FloatArray) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=64)
-def _sectors(up_azimuth_deg: float, is_clockwise: bool) -> tuple[NDArray[np.intp], FloatArray]:
+def _sectors(up_azimuth_deg: float, *, is_clockwise: bool) -> tuple[NDArray[np.intp], FloatArray]:
     """Sector of every fine cell, `COUNT` for none, and how many cells each has."""
     known = Fisheye(0.0, 0.0, 1.0, up_azimuth_deg=up_azimuth_deg, is_clockwise=is_clockwise, is_oriented=True)
     sector = sector_of(*geometry_of(known, _FINE).directions((_FINE, _FINE))).astype(np.intp).ravel()

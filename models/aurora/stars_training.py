@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ class Skies:
         return stars.compare(counted, self.visible[number], noise, airmass)
 
 
-def simulated(count: int, seed: int, is_testing: bool) -> Skies:
+def simulated(count: int, seed: int, *, is_testing: bool) -> Skies:
     """Deep skies at cameras and sites for training, or at those that nothing has learnt from."""
     random = np.random.default_rng([seed, int(is_testing)])
     sites = TESTING_SITES if is_testing else TRAINING_SITES
@@ -240,7 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--keep", type=Path, help="folder that keeps the simulated skies")
     parser.add_argument("--version", help="write coefficients and this version into the manifest")
     given = parser.parse_args(arguments)
-    training, testing = (_of_several(given, is_testing) for is_testing in (False, True))
+    training, testing = (_of_several(given, is_testing=is_testing) for is_testing in (False, True))
     look = fit(training)
     if given.version:
         install(look, load("aurora"), given.version)
@@ -251,7 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     }
 
 
-def _of_several(given: argparse.Namespace, is_testing: bool) -> Skies:
+def _of_several(given: argparse.Namespace, *, is_testing: bool) -> Skies:
     """Simulated skies, made by several processes or kept from before."""
     count = given.frames if not is_testing else max(given.frames // 2, given.processes)
     kept = None
@@ -264,7 +265,7 @@ def _of_several(given: argparse.Namespace, is_testing: bool) -> Skies:
     share = count // given.processes
     with ProcessPoolExecutor(given.processes) as pool:
         seeds = [1000 * given.seed + number for number in range(given.processes)]
-        parts = list(pool.map(simulated, [share] * len(seeds), seeds, [is_testing] * len(seeds)))
+        parts = list(pool.map(partial(simulated, share, is_testing=is_testing), seeds))
     names = vars(parts[0])
     skies = Skies(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
     if kept is not None:

@@ -55,7 +55,7 @@ def write_kso_fits(
     """
     if path.is_dir():
         path = path / kso_file_name(date_obs)
-    header = _kso_header(date_obs, pointing, exposure_time_s, wavelength_nm, simulated, comment)
+    header = _kso_header(date_obs, pointing, exposure_time_s, wavelength_nm, comment, simulated=simulated)
     hdu = fits.PrimaryHDU(np.asarray(pixels, dtype=np.int16), header)
     temporary = path.with_name(f".{path.name}.part")
     # Level 1: a noisy frame hardly shrinks further, and the demonstration writes many.
@@ -70,8 +70,9 @@ def _kso_header(
     pointing: Pointing,
     exposure_time_s: float,
     wavelength_nm: float,
-    simulated: bool,
     comment: str,
+    *,
+    simulated: bool,
 ) -> fits.Header:
     moment = date_obs.astimezone(UTC)
     stamp = moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}"

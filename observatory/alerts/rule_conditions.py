@@ -44,7 +44,7 @@ def read_condition(value: Value, *, is_per_event_type: bool = False, depth: int 
     if depth > _DEEPEST:
         value.wrong(f"is nested deeper than {_DEEPEST}")
         return None
-    context = _Context(is_per_event_type, depth)
+    context = _Context(depth, is_per_event_type=is_per_event_type)
     fields = value.fields(tuple(_READERS))
     if value.is_empty:
         value.wrong(f"at least one condition is wanted, of {', '.join(_READERS)}")
@@ -57,7 +57,7 @@ def read_condition(value: Value, *, is_per_event_type: bool = False, depth: int 
 class _Context:
     """What a condition must know of the rule around it."""
 
-    def __init__(self, is_per_event_type: bool, depth: int) -> None:
+    def __init__(self, depth: int, *, is_per_event_type: bool) -> None:
         self.is_per_event_type, self.depth = is_per_event_type, depth
 
     def inner(self, value: Value) -> Condition | None:

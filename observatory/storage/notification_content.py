@@ -48,7 +48,7 @@ class _Fates:
 
 
 def decide(
-    connection: Connection, notification_id: int, is_planned: bool, now: datetime
+    connection: Connection, notification_id: int, now: datetime, *, is_planned: bool
 ) -> dict[str, Any] | str | None:
     """Payload of a notification, or ``silenced`` or ``cancelled`` when nobody is to hear of it.
 
@@ -68,7 +68,7 @@ def decide(
             .order_by(members.c.alert_id, members.c.kind, members.c.number)
         ).mappings()
     ]
-    facts = _facts(connection, found, is_planned, now)
+    facts = _facts(connection, found, now, is_planned=is_planned)
     fates = _fates(found, facts)
     if found and len(fates.inhibited) == len(found):
         _postpone(connection, notification_id, now)
@@ -107,7 +107,7 @@ def acknowledged(connection: Connection, alert_ids: Sequence[int]) -> frozenset[
     return frozenset(acknowledgements.newest(connection, alert_ids))
 
 
-def _facts(connection: Connection, found: Sequence[Member], is_planned: bool, now: datetime) -> _Facts:
+def _facts(connection: Connection, found: Sequence[Member], now: datetime, *, is_planned: bool) -> _Facts:
     numbers = [member.alert_id for member in found]
     resolved: set[int] = set()
     inhibited: set[int] = set()

@@ -90,7 +90,7 @@ def claim(db: Database, channel: str, owner: str, now: datetime, lease_s: float)
             row = connection.execute(_next_of(channel, now)).mappings().one_or_none()
             if row is None:
                 return None
-            told = row["payload"] or content.decide(connection, row["id"], row["is_planned"], now)
+            told = row["payload"] or content.decide(connection, row["id"], now, is_planned=row["is_planned"])
             if told is None:
                 continue
             if isinstance(told, str):

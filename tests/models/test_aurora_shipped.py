@@ -31,7 +31,7 @@ def model() -> AuroraModel:
 
 @pytest.fixture(scope="module")
 def skies() -> data.Skies:
-    return data.simulated_shard(7, 120, 424242, 160, True)
+    return data.simulated_shard(7, 120, 424242, 160, is_testing=True)
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ SHARD = 30
 
 @pytest.fixture(scope="module")
 def skies() -> Skies:
-    return data.simulated_shard(0, SHARD, 7, 128, False)
+    return data.simulated_shard(0, SHARD, 7, 128, is_testing=False)
 
 
 @pytest.fixture(scope="module")
@@ -202,14 +202,14 @@ def test_options_that_cannot_be_are_named(given: dict[str, object], words: str, 
 
 
 def test_the_same_seed_and_number_simulate_the_same_skies(skies: Skies) -> None:
-    again = data.simulated_shard(0, 3, 7, 128, False)
+    again = data.simulated_shard(0, 3, 7, 128, is_testing=False)
     np.testing.assert_array_equal(again.squares, skies.squares[:3])
-    other = data.simulated_shard(1, 3, 7, 128, False)
+    other = data.simulated_shard(1, 3, 7, 128, is_testing=False)
     assert (other.squares != skies.squares[:3]).any()
 
 
 def test_cameras_for_testing_are_none_of_those_for_training(skies: Skies) -> None:
-    testing = data.simulated_shard(0, 12, 7, 128, True)
+    testing = data.simulated_shard(0, 12, 7, 128, is_testing=True)
     assert not set(testing.cameras) & set(skies.cameras)
     assert skies.maps.max() > 100
 

@@ -90,12 +90,12 @@ def draw(
     pen = ImageDraw.Draw(picture)
     picture.paste(Image.fromarray(_sky(series, lines, axis)), (_LEFT, _TOP))
     _write_title(pen, line, series, title, width_px)
-    _write_heights(pen, line, series.is_oriented, height)
+    _write_heights(pen, line, height, is_oriented=series.is_oriented)
     _write_gaps(pen, summary, axis, height)
     _mark_onsets(pen, onsets, axis, height)
     _draw_ribbon(pen, summary, axis, _TOP + height + _GAP)
     _draw_axis(pen, axis, _TOP + height + _GAP + _RIBBON)
-    _draw_legend(pen, bool(onsets), _TOP + height + _GAP + _RIBBON + _AXIS)
+    _draw_legend(pen, _TOP + height + _GAP + _RIBBON + _AXIS, has_onsets=bool(onsets))
     data = png(np.asarray(picture))
     return Picture(line.kind, "image/png", ".png", data, picture.width, picture.height)
 
@@ -133,7 +133,7 @@ def _fitted(title: str, room: float) -> tuple[str, Any]:
     return f"…{title}", font
 
 
-def _write_heights(pen: Any, line: Line, is_oriented: bool, height: int) -> None:
+def _write_heights(pen: Any, line: Line, height: int, *, is_oriented: bool) -> None:
     first, last = line.ends if is_oriented else line.ends_unoriented
     for share, word in (
         (0.0, first),
@@ -212,7 +212,7 @@ def _draw_axis(pen: Any, axis: Axis, top: int) -> None:
     pen.text((_LEFT - 34, top + 8), "UTC", _SOFT, font, anchor="ra")
 
 
-def _draw_legend(pen: Any, has_onsets: bool, top: int) -> None:
+def _draw_legend(pen: Any, top: int, *, has_onsets: bool) -> None:
     font = _font(16)
     x: float = _LEFT
     for name in (*SkyClass, None):
