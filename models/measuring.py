@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from observatory.analysis import Cause, Quality
 from observatory.errors import ModelError, UnusableInputError
 from observatory.frame import Frame
 from observatory.instruments import Limits, read_file
+from observatory.settings import test_data_dir
 
 _ENDINGS = (".fits", ".fit", ".fts", ".jp2", ".jpg", ".jpeg", ".png", ".tif", ".tiff")
 _PACKED = (".gz", ".fz", ".bz2")
@@ -35,10 +35,10 @@ def folders_of(data: Path | None, named: Sequence[str]) -> list[Path]:
     """
     if data is not None:
         return [data]
-    root = os.environ.get("HELIOWATCH_TEST_DATA")
-    if not root or not Path(root).is_dir():
+    root = test_data_dir()
+    if root is None:
         raise ModelError("no frames: name a folder of good ones with --data, or set HELIOWATCH_TEST_DATA")
-    return [Path(root) / folder for folder in named]
+    return [root / folder for folder in named]
 
 
 def frames_in(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from models.runtime import Runtime
 from models.simulate.degrade import DEGRADATIONS
 from observatory.analysis import Cause, Quality
 from observatory.errors import UnusableInputError
+from observatory.settings import test_data_dir
 from observatory.sun import fit_limb, single_plane
 
 FloatArray = NDArray[np.floating]
@@ -82,9 +82,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     require_place(options.output)
     model = HalphaQuality(Runtime(), read_manifest(options.family / "manifest.toml"))
     results: dict[str, Any] = {"model": vars(model.identity) | {"parameters": None}, "skipped": []}
-    data = options.data or (
-        Path(os.environ["HELIOWATCH_TEST_DATA"]) if os.environ.get("HELIOWATCH_TEST_DATA") else None
-    )
+    data = options.data or test_data_dir()
     if data is not None:
         results["kso"] = evaluate_labelled_kso(model, data / "halpha" / "kso_20190126")
         results["good_frames"] = evaluate_good(model, data / "halpha")

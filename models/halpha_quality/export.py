@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from models.halpha_quality.options import ExportOptions, TrainOptions
 from models.registry import read_manifest, sha256_of
 from models.runtime import Runtime
 from models.training import read_checkpoint
+from observatory.settings import test_data_dir
 
 _ALWAYS_WRITTEN = ("mode", "adversarial", "preset", "preparation", "simulated", "steps", "batch", "seed")
 _WITHOUT_EFFECT = ("threads", "device", "output", "resume", "install", "validate_every")
@@ -141,9 +141,7 @@ def parity(network: QualityNetwork, target: Path, count: int = 8) -> float:
 
 def real_training_frames(data: Path | None) -> list[np.ndarray]:
     """Good BBSO frames of the training days, where the shared data is at hand."""
-    root = data or (
-        Path(os.environ["HELIOWATCH_TEST_DATA"]) if os.environ.get("HELIOWATCH_TEST_DATA") else None
-    )
+    root = data or test_data_dir()
     if root is None:
         return []
     files = sorted((root / "halpha" / "bbso").glob("bbso_halph_f[lr]_*.jpg"))

@@ -12,7 +12,6 @@ and full disk.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +31,7 @@ from observatory.frame import Frame
 from observatory.instruments import read_file
 from observatory.instruments.formats.container import Limits
 from observatory.photosphere import normalise
+from observatory.settings import test_data_dir
 
 _SIDES = (48, 64, 96, 160, 256)
 _PIECES = 6  # of each side and picture
@@ -60,9 +60,9 @@ def write_reference(folder: Path | None = None, target: Path = REFERENCE, seed: 
     UnusableInputError
         When the folder is not there.
     """
-    folder = folder or Path(os.environ.get("HELIOWATCH_TEST_DATA", ""))
-    if not (folder / "hmi").is_dir():
-        raise UnusableInputError(f"{folder} has no folder hmi: set HELIOWATCH_TEST_DATA to the real frames")
+    folder = folder or test_data_dir()
+    if folder is None or not (folder / "hmi").is_dir():
+        raise UnusableInputError(f"no folder hmi in {folder}: set HELIOWATCH_TEST_DATA to the real frames")
     vectors, places, sources = [], [], []
     random = np.random.default_rng(seed)
     for source, image, is_certain, mu in _pieces(folder / "hmi", random):

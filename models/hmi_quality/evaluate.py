@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from observatory.analysis import Cause
 from observatory.errors import ModelError
 from observatory.frame import Frame
 from observatory.instruments.hmi import OtherProductError
+from observatory.settings import test_data_dir
 
 GOOD = ("sdo_boxes/hmi_continuum", "hmi")
 _FIRST_DAY = datetime(2011, 2, 3, tzinfo=UTC)
@@ -48,7 +48,8 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         When there is no frame.
     """
     left_out: list[LeftOut] = []
-    real = list(good_frames(folders_of(options.data, GOOD), left_out)) if _has_data(options.data) else []
+    has_real = options.data is not None or test_data_dir() is not None
+    real = list(good_frames(folders_of(options.data, GOOD), left_out)) if has_real else []
     if not real and not options.simulated:
         raise ModelError(f"no HMI frames to measure on; files or folders of no use: {len(left_out)}")
     model = HmiQuality()
@@ -83,10 +84,6 @@ def simulated_frames(suns: int, size_px: int, seed: int) -> Iterator[Frame]:
         sun = HmiSun(1000 * seed + number, float(random.uniform(0, 1)))
         for taken in sun.pair(_FIRST_DAY + timedelta(days=number * _DAYS_APART % 4800), telescope):
             yield taken.frame()
-
-
-def _has_data(data: Path | None) -> bool:
-    return data is not None or bool(os.environ.get("HELIOWATCH_TEST_DATA"))
 
 
 def measure(frames: Iterable[Frame], model: HmiQuality, every: int, seed: int) -> dict[str, Any]:

@@ -277,6 +277,15 @@ def test_the_verbs_say_what_they_need(tmp_path: Path):
         evaluate(options_of("hmi_quality", "evaluate")(data=tmp_path, simulated=0))
 
 
+def test_test_data_that_is_not_there_leaves_the_simulated_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HELIOWATCH_TEST_DATA", str(tmp_path / "nowhere"))
+    evaluate = action_of("hmi_quality", "evaluate")
+    said = evaluate(options_of("hmi_quality", "evaluate")(simulated=1, size_px=128))
+    assert (said["real"]["good"], said["simulated"]["good"], said["left_out"]) == (0, 2, [])
+
+
 def test_a_real_browse_picture_spoilt_is_found_out(real_frames: Path):
     path = sorted((real_frames / "sdo_boxes/hmi_continuum").glob("*.jpg"))[7]
     frame = read_file(path, Limits()).frame()
