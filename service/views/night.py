@@ -143,22 +143,26 @@ def _chosen(here: Context, number: str, camera: str, day: str) -> dict[str, Any]
         row = night_catalogue.get(here.db, int(number))
         if row is not None:
             return row
-    instrument, _, band = camera.partition("@")
-    is_name = 0 < len(instrument) <= _LONGEST_NAME and instrument.isprintable()
     wanted_day = _day(day)
     until = None if wanted_day is None else datetime.combine(wanted_day, time(), UTC) + timedelta(days=2)
-    wanted = NightFilter(instrument if is_name else None, None, until)
-    rows = night_catalogue.find(here.db, wanted, limit=_LOOKED_THROUGH)
-    rows = [row for row in rows if not is_name or not band or f"{row['wavelength_nm']:g}" == band]
+    rows = _newest_first(here, camera, until)
     if wanted_day is not None:
         # Dates are of the camera's evening: the last night that began on that day or before.
         rows = [row for row in rows if row["date"] <= wanted_day] or rows[-1:]
-    if wanted_day is not None:
-        return next(iter(rows), None)
-    # What a camera with a wrong clock dates ahead would be the newest until that day comes.
-    past = [row for row in rows if row["start_at"] <= utc_now()]
-    full = [row for row in past if row["made_payload"]["frames"] > _FEW]
-    return next(iter(full or past or rows), None)
+    else:
+        # What a camera with a wrong clock dates ahead would be the newest until that day comes.
+        past = [row for row in rows if row["start_at"] <= utc_now()]
+        rows = [row for row in past if row["made_payload"]["frames"] > _FEW] or past or rows
+    return next(iter(rows), None)
+
+
+def _newest_first(here: Context, camera: str, until: datetime | None) -> list[dict[str, Any]]:
+    """Nights of a camera as pages name it (``NAME@BAND``), those of all where the word names none."""
+    instrument, _, band = camera.partition("@")
+    is_name = 0 < len(instrument) <= _LONGEST_NAME and instrument.isprintable()
+    wanted = NightFilter(instrument if is_name else None, None, until)
+    rows = night_catalogue.find(here.db, wanted, limit=_LOOKED_THROUGH)
+    return [row for row in rows if not is_name or not band or f"{row['wavelength_nm']:g}" == band]
 
 
 def _shown(here: Context, row: Mapping[str, Any]) -> Shown:
