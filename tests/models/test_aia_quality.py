@@ -305,7 +305,9 @@ def test_there_is_nothing_to_train():
 
 
 def test_packed_frames_and_pictures_of_all_endings_are_found_in_folders(tmp_path: Path) -> None:
-    packed = write_aia_fits(tmp_path, AiaSun(1).frame(datetime(2014, 1, 1, tzinfo=UTC), AiaTelescope(128)))
+    packed = write_aia_fits(
+        tmp_path, AiaSun(1, detail=256).frame(datetime(2014, 1, 1, tzinfo=UTC), AiaTelescope(128))
+    )
     (tmp_path / f"{packed.name}.gz").write_bytes(gzip.compress(packed.read_bytes()))
     packed.unlink()
     (tmp_path / "noise.JPEG").write_bytes(b"no picture")
