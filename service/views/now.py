@@ -31,6 +31,7 @@ _REFUSALS = 5
 _LATE = 3.0  # cadences without a frame after which a camera counts as late
 _PLOTTED = 5000
 _PATIENCE_S = 10.0
+_JITTER_S = 60.0  # a clock that nothing keeps right is worth no word yet
 _SKETCHED = 300
 _FEW = 3  # steps between frames that tell a cadence
 _MOMENT = timedelta(seconds=1)
@@ -56,7 +57,11 @@ class Tile:
     name: str
     newest: Frame | None
     strip: Sequence[Frame]
+    seen_at: datetime | None
+    """When the newest was observed, as it says; at the latest when it came, for its clock may be ahead of ours."""
     age_s: float | None
+    ahead_s: float
+    """By how much the newest is dated after it came; nothing where that is only a moment."""
     cadence_s: float | None
     is_cadence_stated: bool
     """Whether the settings say the cadence; else it is told by the last frames."""
@@ -235,14 +240,16 @@ def _tiles(here: Context, names: Sequence[str], base: str) -> list[Tile]:
     for name in names:
         strip = [shaped[row["id"]] for row in done[name]]
         newest = next((shaped[row["id"]] for row in done[name] or arrived[name]), None)
-        seen_at = None if newest is None else newest["date_obs"] or newest["received_at"]
+        seen_at, ahead_s = (None, 0.0) if newest is None else _seen(newest)
         station = here.settings.instruments.get(name)
         found.append(
             Tile(
                 name=name,
                 newest=newest,
                 strip=strip[::-1],
+                seen_at=seen_at,
                 age_s=None if seen_at is None else (utc_now() - seen_at).total_seconds(),
+                ahead_s=ahead_s,
                 cadence_s=station.cadence_s if station and station.cadence_s else _cadence_s(done[name]),
                 is_cadence_stated=bool(station and station.cadence_s),
                 wait=next((waits[row["id"]] for row in arrived[name] if row["id"] in waits), None),
@@ -250,6 +257,13 @@ def _tiles(here: Context, names: Sequence[str], base: str) -> list[Tile]:
             )
         )
     return found
+
+
+def _seen(frame: Frame) -> tuple[datetime, float]:
+    """When a frame was observed, at the latest when it came, and how many seconds after that it is dated."""
+    said, came = frame["date_obs"] or frame["received_at"], frame["received_at"]
+    ahead_s = (said - came).total_seconds()
+    return min(said, came), ahead_s if ahead_s > _JITTER_S else 0.0
 
 
 def _cadence_s(rows: Sequence[Mapping[str, Any]]) -> float | None:

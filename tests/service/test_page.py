@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -118,6 +119,21 @@ def test_a_camera_whose_frames_are_overdue_is_late(
         station = {"roof": InstrumentSettings(kind="halpha", cadence_s=cadence_s)}  # nobody knows its nights
         with TestClient(create_app(settings.model_copy(update={"instruments": station}), db)) as client:
             assert ("late:" in client.get("/").text) is is_late
+
+
+@on_sqlite
+@pytest.mark.parametrize(("ahead", "word"), [(timedelta(hours=2), "2 h"), (timedelta(days=26_700), "73 y")])
+def test_a_camera_whose_clock_is_ahead_grows_old_and_late_from_when_its_frames_came(
+    settings: Settings, db: Database, telescope: Telescope, ahead: timedelta, word: str
+) -> None:
+    came = datetime.now(UTC) - timedelta(minutes=5)
+    telescope.observe(date_obs=came + ahead, received_at=came, instrument="roof")
+    station = {"roof": InstrumentSettings(kind="halpha", cadence_s=60.0)}
+    with TestClient(create_app(settings.model_copy(update={"instruments": station}), db)) as client:
+        page = client.get("/").text
+    assert "late:" in page and f"dated {word} after it came" in page
+    assert re.search(rf'datetime="{came:%Y-%m-%dT%H:%M:%S}[^"]*" data-age>5 min', page)
+    assert f"{came + ahead:%Y-%m-%d %H:%M:%S}" in page
 
 
 def test_addresses_keep_the_path_a_proxy_serves_below(
