@@ -1,12 +1,12 @@
 "use strict";
-// Shows the page Alerts anew when an alert changes; while somebody fills in a form, it only says so.
+// Shows the page Alerts anew when an alert changes; while somebody is at a form or a link, it only says so.
 
 (() => {
   const main = document.querySelector("main.alerts");
 
   function isInUse() {
     const fields = [...document.querySelectorAll(".alerts form[method=post] input")];
-    return document.activeElement?.matches("input, select, button, summary")
+    return document.activeElement !== document.body // keys would begin at the top again
       || document.querySelector(".alerts details[open]")
       || fields.some((one) => one.value !== one.defaultValue);
   }

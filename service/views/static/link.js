@@ -66,6 +66,33 @@ const Link = (() => {
 
   const isPassing = (status) => status >= 500 || status === 429 || status === 408;
 
+  // ---- pieces of a page ----
+
+  const REACHED = "a[href], button, input, select, summary, [tabindex]";
+  const nameOf = (one) => one.getAttribute("aria-label") || one.textContent.trim();
+
+  /** Note what has the focus in a piece, what is open, what is scrolled; the answer does the same to the next piece. */
+  function keep(piece) {
+    const reached = [...piece.querySelectorAll(REACHED)];
+    const place = reached.indexOf(document.activeElement);
+    const name = place < 0 ? "" : nameOf(reached[place]);
+    const open = [...piece.querySelectorAll("details")].map((one) => one.open);
+    const scrolled = [...piece.querySelectorAll(".wide, .strip")].map((one) => one.scrollLeft);
+    return (next) => {
+      const folds = next.querySelectorAll("details");
+      if (folds.length === open.length) folds.forEach((one, i) => { one.open = open[i]; });
+      next.querySelectorAll(".wide, .strip").forEach((one, i) => { one.scrollLeft = scrolled[i] ?? 0; });
+      if (place < 0 || document.activeElement !== document.body) return; // else keys would begin at the page's top again
+      const there = [...next.querySelectorAll(REACHED)];
+      const same = name && there.find((one) => nameOf(one) === name);
+      (same || there[place])?.focus({ preventScroll: true });
+    };
+  }
+
+  let goOn = null;
+  document.addEventListener("htmx:beforeSwap", (event) => { goOn = keep(event.detail.target); });
+  document.addEventListener("htmx:afterSwap", (event) => goOn(event.target));
+
   /** Put a piece of a page, fetched anew, into the place of `target`. Throws `Lost`. */
   async function replace(address, target, select) {
     let refusal = 0;
@@ -159,5 +186,5 @@ const Link = (() => {
   setInterval(tick, 1000);
   if (window.htmx) htmx.config.timeout = PATIENCE_MS;
 
-  return { fetched, listen, now, replace, since, soon, tick };
+  return { fetched, keep, listen, now, replace, since, soon, tick };
 })();

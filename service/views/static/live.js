@@ -8,9 +8,7 @@
   async function show() {
     const piece = document.getElementById("piece");
     if (document.activeElement?.closest("#piece :is(input, select, details[open])")) return later(); // in use
-    const open = [...piece.querySelectorAll("details")].map((one) => one.open);
     await Link.replace(location.pathname + location.search, piece, "#piece");
-    document.querySelectorAll("#piece details").forEach((one, place) => { one.open = open[place] ?? one.open; });
   }
 
   const later = () => Link.soon("piece", PAUSE_MS, show);

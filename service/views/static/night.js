@@ -22,16 +22,14 @@
     const fresh = page.querySelector("#told");
     const told = document.getElementById("told");
     if (!fresh || !told) return location.reload();
-    const places = [...told.querySelectorAll(".strip")].map((one) => one.scrollLeft);
-    const isOpen = told.querySelector("details")?.open;
     await Promise.all([...fresh.querySelectorAll("img")].map((one) => { // no flash of empty pictures
       const ahead = new Image();
       ahead.src = one.getAttribute("src");
       return ahead.decode().catch(() => {});
     }));
+    const goOn = Link.keep(told);
     told.replaceWith(fresh);
-    fresh.querySelectorAll(".strip").forEach((one, i) => { one.scrollLeft = places[i] ?? 0; });
-    if (isOpen) fresh.querySelector("details")?.setAttribute("open", "");
+    goOn(fresh);
   }
 
   async function reload() {
