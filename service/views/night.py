@@ -79,9 +79,18 @@ class Shown:
     neighbours: Neighbours
 
     @property
-    def following(self) -> dt.date:
-        """Day on whose morning it ends."""
-        return self.night["date"] + timedelta(days=1)
+    def dates(self) -> str:
+        """Evening and morning as a heading, such as ``31 December 2025 to 1 January 2026``."""
+        evening = self.night["date"]
+        morning = evening + timedelta(days=1)
+        month = "" if evening.month == morning.month else f" {evening:%B}"
+        year = "" if evening.year == morning.year else f" {evening:%Y}"
+        return f"{evening.day}{month}{year} to {morning.day} {morning:%B %Y}"
+
+    @property
+    def days(self) -> list[dt.date]:
+        """The UTC days, one or two, on which its frames were taken."""
+        return sorted({self.first.date(), self.last.date()})
 
     @property
     def classes(self) -> list[tuple[str, int]]:
@@ -131,6 +140,7 @@ def page(request: Request, here: Here, night: str = "", camera: str = "", day: s
         "shown": None if row is None else _shown(here, row),
         "cameras": cameras,
         "wanted_day": _day(day),
+        "is_another": row is not None and str(row["id"]) != night and _day(day) not in (None, row["date"]),
         "address": address,
         "sky_classes": [*SkyClass],
     }

@@ -169,3 +169,34 @@ def test_the_page_shows_the_newest_full_night_and_tells_it_in_words(
         "camera=@",
     ):
         assert client.get(f"/night?{query}").status_code == 200
+
+
+@on_sqlite
+def test_the_page_names_both_days_of_a_night_and_leads_to_the_frames_of_both(
+    client: TestClient, at: Desk, tmp_path: Path
+):
+    for evening in (datetime(2025, 12, 31, 22, tzinfo=UTC), datetime(2026, 1, 30, 18, tzinfo=UTC)):
+        for minute in range(0, 300, 30):
+            take(at, tmp_path, minute, begin=evening)
+    make(at)
+    page = client.get("/night?day=2025-12-31").text
+    assert "31 December 2025 to 1 January 2026" in page
+    assert "day=2025-12-31" in page and "day=2026-01-01" in page
+    page = client.get("/night?day=2026-01-30").text
+    assert "30 to 31 January 2026" in page and "another one" not in page
+    assert "day=2026-01-30" in page and "day=2026-01-31" not in page
+
+
+@on_sqlite
+def test_who_asks_for_a_night_that_is_not_there_is_told_that_it_is_another(
+    client: TestClient, at: Desk, tmp_path: Path
+):
+    one_night(at, tmp_path)
+    make(at)
+    words = "No night with pictures began on Monday 30 November 2026: this is another one."
+    assert words in client.get("/night?day=2026-11-30").text
+    for query in ("day=2026-11-01", "camera=elsewhere@0"):
+        page = client.get(f"/night?{query}").text
+        assert "choose another" in page and "No night yet" not in page
+    for query in ("", "?day=2026-11-20", "?day=x", "?night=1&day=2026-11-01"):
+        assert "another one" not in client.get(f"/night{query}").text
