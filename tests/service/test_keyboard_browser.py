@@ -73,3 +73,50 @@ def test_alerts_that_change_take_the_focus_from_nobody(
     acknowledgements.put(db, one, "seen", "observer", datetime.now(UTC))
     page.wait_for_selector("#news:visible")
     assert page.evaluate(FOCUSED) == f"Alert {two}: who was told"
+
+
+def test_one_looks_around_in_a_frame_by_arrows_and_goes_to_others_where_all_of_it_is_seen(
+    telescope: Telescope, open_page: Callable[..., Any]
+) -> None:
+    first, second = (
+        telescope.observe(date_obs=DAY + timedelta(minutes=minute), with_picture=True) for minute in range(2)
+    )
+    page = open_page(f"/frame/{second}")
+    page.keyboard.press("+")
+    width = page.evaluate("document.querySelector('.frame .picture').clientWidth")
+    height = page.evaluate("document.querySelector('.frame .picture').clientHeight")
+
+    def corner() -> tuple[float, float]:
+        """Of the picture, in parts of its window's width and height."""
+        moved = page.evaluate(
+            "new DOMMatrix(getComputedStyle(document.querySelector('img.preview')).transform)"
+        )
+        return round(moved["e"] / width, 2), round(moved["f"] / height, 2)
+
+    assert corner() == (-0.3, -0.3)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowUp")
+    assert corner() == (-0.5, -0.1)
+    for _ in range(5):
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowDown")
+    assert corner() == (0.0, -0.6)  # no farther than its edges
+    assert page.url.endswith(f"/frame/{second}")
+    page.keyboard.press("0")
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_url(f"**/frame/{first}")
+
+
+def test_the_frames_of_a_day_that_are_points_of_a_drawing_are_reached_by_keys(
+    telescope: Telescope, open_page: Callable[..., Any]
+) -> None:
+    frame_id = telescope.observe(date_obs=DAY, with_picture=True)
+    telescope.observe(date_obs=DAY + timedelta(days=2), with_picture=True)
+    page = open_page("/instrument/kso-halpha?day=2026-06-01")
+    page.focus("nav.days >> text=Frames")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?instrument=kso-halpha&day=2026-06-01")
+    page.wait_for_selector(LIVE)
+    page.focus("#chart")
+    page.keyboard.press("Home")
+    page.wait_for_url(f"**/?frame={frame_id}")

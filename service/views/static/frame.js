@@ -83,10 +83,21 @@
 
   // ---- keys ----
 
+  const WAYS = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] }; // of the picture, against the view
+
+  function look([right, down]) {
+    x += right * 0.2 * picture.clientWidth;
+    y += down * 0.2 * picture.clientHeight;
+    place();
+  }
+
   document.addEventListener("keydown", (event) => {
     if (event.target.matches("input, select, textarea, pre, .wide") || event.ctrlKey || event.metaKey || event.altKey) return;
     const steps = { ArrowLeft: "prev", ArrowRight: "next" };
-    if (event.key in steps) {
+    if (scale > 1 && event.key in WAYS) {
+      event.preventDefault();
+      look(WAYS[event.key]);
+    } else if (event.key in steps) {
       const link = document.querySelector(`a[rel=${steps[event.key]}]`);
       if (link) location.assign(link.href);
     } else if (picture && (event.key === "+" || event.key === "=")) zoom(1.6);
