@@ -63,10 +63,14 @@ class Card:
 
     @property
     def doubles(self) -> int:
-        """Frames beside another one of the same moment; unknown without a cadence."""
+        """Frames beside another one of the same moment; unknown without a cadence.
+
+        Those that know no time stand where they came in, many at once where they were copied: none of them counts.
+        """
         if self.ledger.cadence_s is None:
             return 0
-        return max(0, self.total.frames - self.total.received - self.total.extra + self.total.frozen)
+        total = self.total
+        return max(0, total.frames - total.received - total.extra + total.frozen - self.ledger.undated)
 
 
 @dataclass(frozen=True)

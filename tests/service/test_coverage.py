@@ -341,3 +341,14 @@ def test_nothing_is_counted_against_a_cadence_that_nobody_knows(client: TestClie
     page = client.get("/coverage?day=2026-06-01").text
     assert "too few frames to say how many were expected" in page
     assert "<dt>Came</dt><dd>3</dd>" in page and "<dt>Usable</dt>" not in page
+
+
+@on_sqlite
+def test_frames_that_tell_no_time_are_not_said_to_have_come_twice(client: TestClient, db: Database) -> None:
+    noon_s = DAY.timestamp() + 12 * 3600
+    put(db, "aia-193", noon_s + 60.0 * np.arange(20))
+    put(db, "aia-193", noon_s + 600 + 0.001 * np.arange(1, 13), date_obs=None, date_obs_source="none")
+    page = client.get("/coverage?day=2026-06-01").text
+    assert "<dt>Without a time</dt><dd>12</dd>" in page and "Came twice" not in page
+    put(db, "aia-193", noon_s + 300 + 0.001 * np.arange(1, 4))
+    assert "<dt>Came twice</dt><dd>3</dd>" in client.get("/coverage?day=2026-06-01").text
