@@ -7,10 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
-from tests.service.telescope import Telescope, jpeg, on_sqlite
-from tests.service.test_browser import browser, open_page
+from observatory.storage.session import Database
+from tests.observatory.test_completeness import put
+from tests.service.corona import NOON
+from tests.service.telescope import DAY, Telescope, jpeg, on_sqlite
+from tests.service.test_browser import browser, coronal, open_page
 
 __all__ = ["browser", "open_page"]  # fixtures
 pytestmark = on_sqlite
@@ -38,3 +42,39 @@ def test_spoilt_parts_are_seen_in_red_light_on_whatever_lies_below(
             shade
         )  # each column of the spoilt half
         assert told[height // 2 + 8 : height * 3 // 4].max() < 10, shade
+
+
+@pytest.mark.parametrize("colours", ["red", "forced"])
+def test_a_day_of_cloud_does_not_look_like_a_day_without_where_all_is_of_one_colour(
+    db: Database, open_page: Callable[..., Any], colours: str
+) -> None:
+    times = DAY.timestamp() + 60.0 * np.arange(1440)
+    put(db, "clear", times)
+    put(db, "cloudy", times, is_degraded=True)
+    page = open_page(
+        "/coverage?day=2026-06-01" + "&mode=red" * (colours == "red"),
+        forced_colors="active" if colours == "forced" else "none",
+    )
+    clear, cloudy = (reds(page, f"#ledger-{name} .ribbon")[6:-6, 300] for name in ("clear", "cloudy"))
+    assert np.ptp(clear) == 0
+    assert np.ptp(cloudy) > 100
+
+
+def test_with_forced_colours_one_sees_the_page_one_is_on_what_is_switched_on_and_the_last_frames(
+    telescope: Telescope, open_page: Callable[..., Any]
+) -> None:
+    telescope.observe(0.1, instrument="aia-193", family="aia", date_obs=NOON)
+    coronal(telescope, 5)
+    page = open_page("/?instrument=aia-193", forced_colors="active")
+    page.wait_for_selector(LIVE)
+
+    def told(selector: str, what: str) -> Any:
+        return page.locator(selector).first.evaluate(f"one => getComputedStyle(one).{what}")
+
+    here, elsewhere = "nav.pages a[aria-current]", "nav.pages a:not([aria-current])"
+    assert told(here, "borderBottomColor") != told(elsewhere, "borderBottomColor")
+    on = told(".switchable.ch .switch", "backgroundColor")
+    page.click(".switchable.ch")
+    assert told(".switchable.ch .switch", "backgroundColor") != on
+    for drawn in (".strip .bad", ".strip .good", ".key.bad i", ".live .dot"):
+        assert told(drawn, "backgroundColor") != told("body", "backgroundColor"), drawn
