@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -78,3 +79,23 @@ def test_with_forced_colours_one_sees_the_page_one_is_on_what_is_switched_on_and
     assert told(".switchable.ch .switch", "backgroundColor") != on
     for drawn in (".strip .bad", ".strip .good", ".key.bad i", ".live .dot"):
         assert told(drawn, "backgroundColor") != told("body", "backgroundColor"), drawn
+
+
+@pytest.mark.parametrize("mode", ["dark", "red"])
+def test_paper_is_written_on_in_dark_letters(
+    telescope: Telescope, open_page: Callable[..., Any], mode: str
+) -> None:
+    telescope.observe(0.1, with_picture=True)
+    page = open_page(f"/?instrument=kso-halpha&mode={mode}")
+    page.wait_for_selector(LIVE)
+    page.emulate_media(media="print")
+    colours = page.evaluate(
+        "['h2', 'p.legend', '.tile .verdict'].map((at) => getComputedStyle(document.querySelector(at)).color)"
+    )
+    for colour in colours:
+        red, green, blue = (int(part) for part in re.findall(r"\d+", colour)[:3])
+        assert 0.3 * red + 0.59 * green + 0.11 * blue < 110, colour
+    assert not page.is_visible("nav.pages")
+    assert page.is_visible("#chart canvas") and page.is_visible("#frame .verdict")
+    picture = page.evaluate("getComputedStyle(document.querySelector('img.preview')).filter")
+    assert picture == "none"

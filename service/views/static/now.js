@@ -271,7 +271,7 @@
   addEventListener("resize", () => soon("resize", 120, () => {
     if (plot) plot.setSize({ width: $("chart").clientWidth, height: $("chart").clientHeight });
   }));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawChart);
+  for (const what of ["(prefers-color-scheme: dark)", "print"]) matchMedia(what).addEventListener("change", drawChart);
 
   begin();
   const { base, seq } = $("now").dataset;
