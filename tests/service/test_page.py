@@ -174,9 +174,9 @@ def test_words_are_those_of_people() -> None:
 
 
 def test_a_tile_tells_of_a_frame_that_no_worker_takes(client: TestClient, telescope: Telescope) -> None:
-    telescope.receive(received_at=datetime.now(UTC) - timedelta(seconds=30))
+    telescope.receive(received_at=datetime.now(UTC) - timedelta(minutes=3))
     page = client.get("/").text
-    assert "waiting for a worker: 3" in page
+    assert "waiting for a worker: 3 min" in page
     telescope.observe()
     assert "waiting for a worker" not in client.get("/").text
 
@@ -184,15 +184,15 @@ def test_a_tile_tells_of_a_frame_that_no_worker_takes(client: TestClient, telesc
 def test_a_tile_tells_how_many_go_first_while_workers_work(
     client: TestClient, telescope: Telescope, db: Database
 ) -> None:
-    then = datetime.now(UTC) - timedelta(seconds=30)
+    then = datetime.now(UTC) - timedelta(minutes=3)
     workers.sign_on(db, "w", "worker", datetime.now(UTC), {})
     telescope.receive(received_at=then, priority=Priority.BACKFILL)
     ids = [telescope.receive(received_at=then) for _ in range(3)]
-    assert "waiting, 2 before it: 3" in client.get("/").text
+    assert "waiting, 2 before it: 3 min" in client.get("/").text
     assert frames.claim(db, ids[-1], "w", datetime.now(UTC))
-    assert "in work for 3" in client.get("/").text
+    assert "in work for 3 min" in client.get("/").text
     workers.sign_off(db, "w")
-    assert "waiting for a worker: 3" in client.get("/").text  # whoever had it will not end it
+    assert "waiting for a worker: 3 min" in client.get("/").text  # whoever had it will not end it
 
 
 @on_sqlite
