@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-_FORGOTTEN_EMBEDDED = timedelta(minutes=10)  # this process's own queue forgets nothing
 _SWEEP_FILES_EVERY = timedelta(minutes=10)
 
 
@@ -159,7 +158,7 @@ class CutoutSweep:
     ) -> None:
         self._settings, self._db, self._send, self._measure = settings, db, send, measure
         self._files = ProductFiles(settings.product_dir)
-        self._started_at = datetime.now(UTC)
+        self._own_queue = queues.OwnQueue()
         self._cleared_at: datetime | None = None
 
     def sweep(self, now: datetime) -> int:
@@ -193,7 +192,7 @@ class CutoutSweep:
     def _stale(self, now: datetime) -> datetime:
         """What was put on the queue before this moment counts as forgotten."""
         if self._settings.is_embedded:
-            return max(self._started_at, now - _FORGOTTEN_EMBEDDED)
+            return self._own_queue.knows_since(now)
         return now - timedelta(seconds=self._settings.sweeper.unclaimed_s)
 
     def _clear(self, now: datetime) -> None:

@@ -23,8 +23,7 @@ from workers.app import REPROCESS, REPROCESSING
 
 log = structlog.get_logger(__name__)
 
-_STARTED_AT = datetime.now(UTC)  # of this process: what was published before, no embedded queue knows
-_FORGOTTEN_EMBEDDED = timedelta(minutes=10)  # of another process on the same database
+_OWN_QUEUE = queues.OwnQueue()  # of this process
 _SELECTING_S = 2.0  # of one sweep: frames have their own to be swept
 
 
@@ -47,7 +46,6 @@ class Dispatcher:
         self._settings, self._db = settings, db
         self._send = send or publish
         self._measure = measure or (lambda: queues.depth(REPROCESSING))
-        self._started_at = _STARTED_AT
         self._lock = threading.Lock()
         self._most = settings.worker.processes if settings.is_embedded else settings.sweeper.batch
 
@@ -86,8 +84,8 @@ class Dispatcher:
     def _missing(self, seen: reprocess.Window, now: datetime) -> tuple[list[Item], int]:
         """Frames that the queue has forgotten, and how many it may take."""
         if self._settings.is_embedded:
-            # This process's queue forgets nothing, and its depth tells nothing.
-            before = max(self._started_at, now - _FORGOTTEN_EMBEDDED)
+            # Its depth tells nothing.
+            before = _OWN_QUEUE.knows_since(now)
             again = [item for item, at in seen.published if at < before]
             return again, self._most - (len(seen.published) - len(again))
         depth = self._measure()
@@ -111,8 +109,9 @@ class Dispatcher:
     def take_back(self) -> None:
         """Note that this process's own queue ends with it; what it held waits for the next one."""
         if self._settings.is_embedded:
-            seen = reprocess.window(self._db, datetime.now(UTC), 4 * self._most)
-            mine = [item for item, at in seen.published if at >= self._started_at]
+            now = datetime.now(UTC)
+            seen = reprocess.window(self._db, now, 4 * self._most)
+            mine = [item for item, at in seen.published if at >= _OWN_QUEUE.knows_since(now)]
             reprocess.mark_published(self._db, mine, None)
 
 

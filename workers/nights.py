@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 _FORGOTTEN = timedelta(minutes=2)
-_FORGOTTEN_EMBEDDED = timedelta(minutes=10)  # this process's own queue forgets nothing
 _DIGITS = 4
 
 
@@ -226,7 +225,7 @@ class NightSweep:
 
     def __init__(self, settings: Settings, db: Database, send: Callable[[int], bool] = publish) -> None:
         self._settings, self._db, self._send = settings, db, send
-        self._started_at = datetime.now(UTC)
+        self._own_queue = queues.OwnQueue()
 
     def sweep(self, now: datetime) -> int:
         """Sweep once; return how many works were put on the queue."""
@@ -248,5 +247,5 @@ class NightSweep:
     def _stale(self, now: datetime) -> datetime:
         """What was put on the queue before this moment counts as forgotten."""
         if self._settings.is_embedded:
-            return max(self._started_at, now - _FORGOTTEN_EMBEDDED)
+            return self._own_queue.knows_since(now)
         return now - _FORGOTTEN

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import structlog
 from celery import current_app
 from kombu.exceptions import KombuError
 
 log = structlog.get_logger(__name__)
+
+_FORGOTTEN_EMBEDDED = timedelta(minutes=10)
+
+
+class OwnQueue:
+    """The embedded queue: it lives and dies with this process, and forgets nothing before that."""
+
+    def __init__(self) -> None:
+        self._since = datetime.now(UTC)
+
+    def knows_since(self, now: datetime) -> datetime:
+        """What was put on a queue before this moment counts as forgotten.
+
+        What another process on the same database put on a queue of its own is waited for ten minutes at most.
+        """
+        self._since = min(self._since, now)  # the clock may be set back
+        return max(self._since, now - _FORGOTTEN_EMBEDDED)
 
 
 def send(task: str, arguments: tuple[int, ...], queue: str) -> bool:

@@ -22,11 +22,11 @@ from workers.cutouts import CutoutSweep
 from workers.dispatcher import Dispatcher
 from workers.nights import NightSweep
 from workers.publisher import Publisher
+from workers.queues import OwnQueue
 
 log = structlog.get_logger(__name__)
 
 _FORGET_WORKERS_S = 3600.0
-_EMBEDDED_STALE = timedelta(minutes=10)
 
 
 class Sweeper:
@@ -39,7 +39,7 @@ class Sweeper:
         self._cutouts = CutoutSweep(settings, db)
         self._coverage = CoverageSweep(settings, db)
         self._reprocessing = Dispatcher(settings, db)
-        self._started_at = datetime.now(UTC)
+        self._own_queue = OwnQueue()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
@@ -95,12 +95,8 @@ class Sweeper:
         return len(tasks)
 
     def _stale(self, now: datetime) -> datetime:
-        """Publications before this moment count as forgotten.
-
-        The embedded broker lives and dies with this process: it forgets nothing before that,
-        and as it hands all messages out at once, its depth tells nothing. What another process
-        on the same database published to a queue of its own is waited for ten minutes at most.
-        """
+        """Publications before this moment count as forgotten."""
         if self._settings.is_embedded:
-            return max(self._started_at, now - _EMBEDDED_STALE)
+            # It hands all messages out at once, so its depth tells nothing.
+            return self._own_queue.knows_since(now)
         return now - timedelta(seconds=self._settings.sweeper.unclaimed_s)

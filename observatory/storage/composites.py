@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, insert, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, insert, literal, select, update
 
 from observatory.storage import events, leases
 from observatory.storage.column_types import UtcDateTime
@@ -75,7 +75,7 @@ def waiting(db: Database, now: datetime, *, limit: int = 50) -> list[int]:
                 select(composites.c.id)
                 .where(
                     composites.c.status == SetStatus.WAITING,
-                    or_(composites.c.retry_at.is_(None), composites.c.retry_at <= now),
+                    leases.may_be_tried(composites, now),
                 )
                 .order_by(composites.c.id)
                 .limit(limit)

@@ -14,6 +14,10 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, or_, select, upda
 
 from observatory.storage.schema import workers
 
+#: Longer than any work waits to be tried again, and than the clocks of hosts differ: what lies farther ahead
+#: was written before the clock was set back.
+_AHEAD = timedelta(minutes=2)
+
 
 class Claim(Protocol):
     """What every claim tells of itself."""
@@ -79,15 +83,35 @@ def abandoned(table: Table, working: str, now: datetime, lease_s: float) -> Colu
     working : str
         Status of a row that is worked on.
     """
-    silent_since = now - timedelta(seconds=lease_s)
-    alive = select(workers.c.name).where(workers.c.seen_at >= silent_since)
+    alive = select(workers.c.name).where(is_alive(now, lease_s))
     return and_(
         table.c.status == working,
-        table.c.claimed_at < silent_since,
+        is_over(table.c.claimed_at, now - timedelta(seconds=lease_s), now),
         table.c.claimed_by.not_in(alive),
     )
 
 
+def is_alive(now: datetime, silence_s: float) -> ColumnElement[bool]:
+    """Whether a worker was heard of within ``silence_s`` seconds."""
+    return workers.c.seen_at.between(now - timedelta(seconds=silence_s), now + _AHEAD)
+
+
+def is_ahead(moment: ColumnElement[Any], now: datetime) -> ColumnElement[bool]:
+    """Whether a time that was noted lies ahead, because the clock was set back since."""
+    return moment > now + _AHEAD
+
+
+def is_over(moment: ColumnElement[Any], before: datetime, now: datetime) -> ColumnElement[bool]:
+    """Whether a time that was noted is not after another, or is of a clock that was set back since."""
+    return or_(moment <= before, is_ahead(moment, now))
+
+
+def may_be_tried(table: Table, now: datetime) -> ColumnElement[bool]:
+    """Whether the pause after a row's last failure, if there was one, is over."""
+    return or_(table.c.retry_at.is_(None), is_over(table.c.retry_at, now, now))
+
+
 def unpublished(table: Table, now: datetime) -> ColumnElement[bool]:
-    """Whether a row is on no queue and may be put there now."""
-    return and_(table.c.published_at.is_(None), or_(table.c.retry_at.is_(None), table.c.retry_at <= now))
+    """Whether a row is on no queue, as far as is known, and may be put there now."""
+    published = table.c.published_at
+    return and_(or_(published.is_(None), is_ahead(published, now)), may_be_tried(table, now))

@@ -229,7 +229,7 @@ def due(
         .where(
             of.status == WorkStatus.WAITING.value,
             of.kind.in_([kind.value for kind in kinds]),
-            of.due_at <= now,
+            _is_due(now),
             or_(leases.unpublished(night_works, now), of.published_at < stale),
         )
         .order_by(of.due_at, of.id)
@@ -237,6 +237,13 @@ def due(
     )
     with db.read() as connection:
         return list(connection.execute(query).scalars())
+
+
+def _is_due(now: datetime) -> ColumnElement[bool]:
+    """Whether a work's time has come; pictures whose last ones were made ahead of the clock do not rest."""
+    of = night_works.c
+    is_set_back = and_(of.kind == WorkKind.PICTURES.value, leases.is_ahead(of.made_at, now))
+    return or_(of.due_at <= now, is_set_back)
 
 
 def films_passed_over(db: Database, ended_before: datetime) -> int:
@@ -271,7 +278,7 @@ def claim(db: Database, work_id: int, worker: str, now: datetime) -> ClaimedWork
     with db.write() as connection:
         row = connection.execute(
             update(night_works)
-            .where(of.id == work_id, of.status == WorkStatus.WAITING.value, of.due_at <= now)
+            .where(of.id == work_id, of.status == WorkStatus.WAITING.value, _is_due(now))
             .values(
                 status=WorkStatus.WORKING.value,
                 claimed_by=worker,

@@ -178,22 +178,20 @@ def window(db: Database, now: datetime, limit: int) -> Window:
             if left <= 0:
                 break
             # Job by job, so that an index has them in their order however many wait.
+            is_due = leases.unpublished(reprocess_frames, now)
             query = (
-                select(reprocess_frames.c.frame_id, reprocess_frames.c.published_at)
+                select(reprocess_frames.c.frame_id, reprocess_frames.c.published_at, is_due.label("is_due"))
                 .where(
                     reprocess_frames.c.status == ItemStatus.WAITING,
                     reprocess_frames.c.job_id == job_id,
-                    or_(
-                        reprocess_frames.c.published_at.is_not(None),
-                        leases.unpublished(reprocess_frames, now),
-                    ),
+                    or_(reprocess_frames.c.published_at.is_not(None), is_due),
                 )
                 .order_by(reprocess_frames.c.frame_id)
                 .limit(left)
             )
             for row in connection.execute(query):
                 item = Item(job_id, row.frame_id)
-                if row.published_at is None:
+                if row.is_due:
                     due.append(item)
                 else:
                     published.append((item, row.published_at))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, select, update
 
+from observatory.storage import leases
 from observatory.storage.schema import workers
 from observatory.storage.session import Database
 
@@ -36,18 +37,12 @@ def sign_off(db: Database, name: str) -> None:
 def alive(db: Database, now: datetime, silence_s: float) -> list[dict[str, Any]]:
     """Processes heard of within ``silence_s`` seconds."""
     with db.read() as connection:
-        query = (
-            select(*workers.c)
-            .where(workers.c.seen_at >= now - timedelta(seconds=silence_s))
-            .order_by(workers.c.name)
-        )
+        query = select(*workers.c).where(leases.is_alive(now, silence_s)).order_by(workers.c.name)
         return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def forget_dead(db: Database, now: datetime, silence_s: float) -> int:
     """Delete the rows of processes silent for longer than ``silence_s``."""
     with db.write() as connection:
-        done = connection.execute(
-            delete(workers).where(workers.c.seen_at < now - timedelta(seconds=silence_s))
-        )
+        done = connection.execute(delete(workers).where(~leases.is_alive(now, silence_s)))
     return done.rowcount

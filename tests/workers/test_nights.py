@@ -123,6 +123,16 @@ def test_pictures_rest_between_two_makings_and_then_hold_all_frames(at: Desk, tm
     assert due(at, after=timedelta(hours=1)) == []
 
 
+def test_pictures_made_before_the_clock_was_set_back_keep_no_others_waiting(at: Desk, tmp_path: Path):
+    take(at, tmp_path, 0)
+    (work_id,) = due(at)
+    work(at, work_id)
+    take(at, tmp_path, 1)
+    set_back = datetime.now(UTC) - timedelta(hours=3)
+    assert nights.due(at.db, set_back, set_back - EVER, (WorkKind.PICTURES,)) == [work_id]
+    assert nights.claim(at.db, work_id, "w", set_back) is not None
+
+
 def test_a_frame_that_ends_while_the_pictures_are_made_is_not_forgotten(at: Desk, tmp_path: Path):
     take(at, tmp_path, 0)
     (work_id,) = due(at)

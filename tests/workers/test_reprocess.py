@@ -378,6 +378,16 @@ def published(db: Database) -> int:
         )
 
 
+def test_frames_sent_before_the_clock_was_set_back_are_sent_again(settings: Settings, db: Database):
+    many(db, 3)
+    start(db)
+    sent: list[Item] = []
+    dispatcher(settings, db, sent).sweep(datetime.now(UTC))
+    seen = reprocess.window(db, datetime.now(UTC) - timedelta(hours=3), 9)
+    assert sent
+    assert set(sent) <= set(seen.due)
+
+
 def test_embedded_as_many_are_handed_out_as_there_are_threads(settings: Settings, db: Database):
     many(db, 20)
     start(db)

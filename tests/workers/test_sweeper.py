@@ -7,16 +7,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from observatory.settings import Settings
 from observatory.storage import catalogue, events, frames
 from observatory.storage import workers as heartbeats
 from observatory.storage.frames import NewFrame, Priority
+from observatory.storage.schema import workers as workers_table
 from observatory.storage.session import Database
 from tests.servers import RedisServer
 from workers.app import make_app
 from workers.context import Context
 from workers.publisher import Publisher
+from workers.queues import OwnQueue
 from workers.sweeper import Sweeper
 
 NOW = datetime.now(UTC)
@@ -71,6 +74,13 @@ def depth(settings: Settings, priority: Priority = Priority.LIVE) -> int | None:
 
 def sweeper(settings: Settings, db: Database) -> Sweeper:
     return Sweeper(settings, db, Publisher(make_app(settings)))
+
+
+def embedded_sweeper(settings: Settings, db: Database) -> Sweeper:
+    app = make_app(settings)
+    with app.connection_for_write() as connection:  # the queue outlives a test, not a process
+        connection.default_channel.queue_purge("halpha.live")
+    return Sweeper(settings, db, Publisher(app))
 
 
 def test_what_was_never_published_is_published(with_redis: Settings, db: Database):
@@ -174,6 +184,49 @@ def test_a_frame_that_kills_its_workers_fails_with_the_reason_and_an_event(
     assert made.sweep() == 0
 
 
+AHEAD = NOW + timedelta(hours=3)  # noted before the clock was set back
+
+
+def test_a_clock_that_was_set_back_leaves_no_claim_to_the_dead(with_redis: Settings, db: Database):
+    (frame_id,) = add(db, 1)
+    heartbeats.sign_on(db, "dead", "worker", AHEAD, {})
+    frames.claim(db, frame_id, "dead", AHEAD)
+    assert heartbeats.alive(db, datetime.now(UTC), 60.0) == []
+    assert sweeper(with_redis, db).sweep() == 1
+    assert frames.claim(db, frame_id, "alive", datetime.now(UTC)).attempts == 2
+    with db.read() as connection:
+        assert connection.execute(select(workers_table.c.name)).all() == []
+
+
+def test_a_clock_that_was_set_back_leaves_the_living_their_claims(with_redis: Settings, db: Database):
+    (frame_id,) = add(db, 1)
+    heartbeats.sign_on(db, "alive", "worker", datetime.now(UTC), {})
+    frames.claim(db, frame_id, "alive", AHEAD)
+    sweeper(with_redis, db).sweep()
+    assert catalogue.get(db, frame_id)["claimed_by"] == "alive"
+
+
+def test_a_clock_that_was_set_back_keeps_no_frame_off_the_queue(with_redis: Settings, db: Database):
+    add(db, 2, published_at=AHEAD)
+    (tried,) = add(db, 1)
+    frames.claim(db, tried, "w", AHEAD)
+    frames.give_back(db, tried, "w", AHEAD + timedelta(seconds=60), is_counted=True)
+    assert sweeper(with_redis, db).sweep() == 3
+
+
+def test_a_clock_that_is_set_back_fills_the_embedded_queue_once(settings: Settings, db: Database):
+    made = embedded_sweeper(settings, db)
+    add(db, 3, published_at=AHEAD)
+    assert made.sweep() == 3
+    assert made.sweep() == 0
+
+
+def test_an_embedded_queue_knows_what_it_got_after_the_clock_was_set_back():
+    queue = OwnQueue()
+    set_back = datetime.now(UTC) - timedelta(hours=3)
+    assert set_back - timedelta(minutes=10) <= queue.knows_since(set_back) <= set_back
+
+
 def test_a_broker_that_is_away_is_noticed_quickly_and_healed_by_the_sweeper(
     settings: Settings, db: Database, eventually: Callable[..., None]
 ):
@@ -214,10 +267,7 @@ def test_the_embedded_queue_is_filled_once_with_what_an_earlier_process_left(
     settings: Settings, db: Database
 ):
     add(db, 4, published_at=datetime.now(UTC))
-    app = make_app(settings)
-    with app.connection_for_write() as connection:  # the queue outlives a test, not a process
-        connection.default_channel.queue_purge("halpha.live")
-    made = Sweeper(settings, db, Publisher(app))
+    made = embedded_sweeper(settings, db)
     assert made.sweep() == 4
     assert made.sweep() == 0
 
