@@ -8,10 +8,11 @@ files in the folder ``HELIOWATCH_SECRETS_DIR`` names, and from ``heliowatch.yaml
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
@@ -33,7 +34,7 @@ from observatory.notification_settings import NotificationSettings
 from observatory.observing import Plan
 from observatory.service_settings import PublisherSettings, ServiceSettings
 from observatory.settings_file import SettingsFile
-from observatory.settings_walk import check_lengths
+from observatory.settings_walk import check_lengths, meant
 
 _PREFIX = "HELIOWATCH_"
 _NO_SETTINGS = {f"{_PREFIX}{name}" for name in ("CONFIG", "SECRETS_DIR", "TEST_DATA")}  # read by themselves
@@ -475,9 +476,13 @@ def _readable(error: Exception) -> str:
     lines = getattr(error, "errors", None)
     if lines is None:
         return f"settings: {error}"
-    return "\n".join(
-        f"settings: {_place(line['loc'])}{line['msg'].removeprefix('Value error, ')}" for line in lines()
-    )
+    return "\n".join(f"settings: {_place(line['loc'])}{_complaint(line)}" for line in lines())
+
+
+def _complaint(line: Mapping[str, Any]) -> str:
+    if line["type"] == "extra_forbidden":
+        return f"there is no such setting; {meant(Settings, line['loc'])}"
+    return str(line["msg"]).removeprefix("Value error, ")
 
 
 def _place(location: tuple[int | str, ...]) -> str:

@@ -51,3 +51,11 @@ class _Loader(yaml.SafeLoader):
                     )
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:  # a day of no calendar, such as 2026-02-30
+            raise yaml.MarkedYAMLError(
+                problem=f"{node.value}: {error}", problem_mark=node.start_mark
+            ) from error

@@ -57,7 +57,19 @@ def test_a_named_file_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch)
     ("text", "words"),
     [
         ("servce: {port: 1}", "servce"),
-        ("service: {prt: 1}", r"service\.prt"),
+        ("service: {prt: 1}", r"^settings: service\.prt: there is no such setting; did you mean port\?$"),
+        ("data-dir: /data", r"data-dir: there is no such setting; did you mean data_dir\?$"),
+        ("log: {colour: red}", r"log\.colour: there is no such setting; known are level, as_json$"),
+        ("instruments: {a: {kind: halpha, cadence: 60}}", r"a\.cadence: .* did you mean cadence_s\?$"),
+        (
+            "instruments: {a: {kind: halpha, closures: [{time: 2026-12-01/2026-12-24, why: snow}]}}",
+            r"closures\.0.*\.why: there is no such setting; known are time, reason$",
+        ),
+        (
+            "notifications: {channels: {a: {kind: mqtt, host: b, pasword_file: /p}}}",
+            r"pasword_file: there is no such setting; did you mean password_file\?$",
+        ),
+        ("instruments:\n  a: {kind: halpha, since: 2026-02-30}", r"2026-02-30: day .* line 2, column 28"),
         ("service: {port: many}", r"service\.port"),
         ("service: {port: 99999}", r"service\.port"),
         ("worker: {lease_s: 1}", "lease_s must be at least twice"),
