@@ -21,7 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.sql.schema import Table
+from sqlalchemy.sql.schema import Table, UniqueConstraint
 
 from observatory.errors import (
     QueryTooLongError,
@@ -131,10 +131,17 @@ class Database:
     def insert_new(
         self, connection: Connection, table: Table, rows: list[dict[str, Any]], *returning: Any
     ) -> list[Any]:
-        """Insert rows that are not there yet; return what was asked of those inserted."""
+        """Insert rows whose key is not there yet; return what was asked of those inserted.
+
+        The key is the table's unique constraint, else its primary key. A number that is given twice, by a sequence
+        that lags behind its table, is an error: else new rows would be lost for known ones.
+        """
         if not rows:
             return []
-        statement: Any = (sqlite if self.is_sqlite else postgresql).insert(table).on_conflict_do_nothing()
+        unique = (one for one in table.constraints if isinstance(one, UniqueConstraint))
+        key = [column.name for column in next(unique, table.primary_key).columns]
+        statement: Any = (sqlite if self.is_sqlite else postgresql).insert(table)
+        statement = statement.on_conflict_do_nothing(index_elements=key)
         # Rows are handed over beside the statement, not inside it: SQLAlchemy then compiles it
         # once and pages the values itself (four times as fast for a burst of files).
         if returning:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from observatory.analysis import Cause, CauseProbability, ModelIdentity, Quality
 from observatory.errors import SchemaOutdatedError, StorageUnavailableError
@@ -24,6 +26,7 @@ from observatory.storage.frames import Arrival, NewFrame, Priority, Status
 from observatory.storage.results import NewProduct, NewResult, quality_payload
 from observatory.storage.session import Database
 from observatory.storage.texts import path_text, text_path
+from tests.servers import PostgresServer
 
 NOON = datetime(2024, 5, 8, 12, tzinfo=UTC)
 MODEL = ModelIdentity("halpha_quality", "1.0", "ab" * 32, {"side": 256})
@@ -95,6 +98,18 @@ def test_the_same_bytes_elsewhere_are_one_frame_with_every_path(db: Database):
     frames.register(db, [new_frame(1, path="/in/b")], [arrival(1, "/in/b")])
     frames.register(db, [], [arrival(1, "/in/b", mtime_ns=2)])
     assert catalogue.get(db, task.frame_id)["paths"] == ["/in/a", "/in/b", "/in/b"]
+
+
+def test_a_number_that_is_given_twice_costs_no_frame_in_silence(postgres: PostgresServer):
+    database = Database(postgres.migrated_database())
+    frames.register(database, [new_frame(1)], [])
+    with database.write() as connection:  # as on a replica that took over
+        connection.execute(text("SELECT setval(pg_get_serial_sequence('frames', 'id'), 1, false)"))
+    with pytest.raises(IntegrityError):
+        frames.register(database, [new_frame(2)], [arrival(2, "/2.fits")])
+    assert frames.known_files(database, Path("/")) == {}
+    assert len(frames.register(database, [new_frame(2)], [])) == 1
+    database.dispose()
 
 
 def test_the_images_of_one_file_are_frames_of_their_own(db: Database):
