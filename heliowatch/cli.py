@@ -7,7 +7,6 @@ Exit codes: 2 usage; else 1 if any input failed; else 3 if any frame is degraded
 from __future__ import annotations
 
 import errno
-import re
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -47,9 +46,6 @@ keys_app = typer.Typer(help="The keys of programs that use the API.", no_args_is
 app.add_typer(keys_app, name="keys")
 alerts_app = typer.Typer(help="What fires, and a human's word on it.", no_args_is_help=True)
 app.add_typer(alerts_app, name="alerts")
-
-
-_HOST_AND_PORT = re.compile(r"(\[[^\]]*\]|[^:/?]*)(:\d*)?([/?]|$)")
 
 
 Files = Annotated[
@@ -96,23 +92,7 @@ def _settings(**overrides: object) -> Settings:
     settings = load_settings(**overrides)
     logs.configure(settings.log)
     logs.tell_ignored(ignored_names())
-    if settings.database_url:
-        _check_database_url(settings.database_url)
     return settings
-
-
-def _check_database_url(url: str) -> None:
-    """Say before anything starts that an address is none; without its text, which may hold a password."""
-    from observatory.errors import SettingsError
-
-    scheme, _, rest = url.partition("://")
-    place = rest.rpartition("@")[2]  # a password may hold anything, even what ends a host elsewhere
-    is_postgres = scheme.partition("+")[0] == "postgresql" and _HOST_AND_PORT.match(place)
-    if not is_postgres and not (scheme.partition("+")[0] == "sqlite" and rest.startswith("/")):
-        raise SettingsError(
-            "settings: database_url: is no address of a database that we use: "
-            "write postgresql://USER@HOST/NAME or sqlite:////PATH/FILE.db, or leave it empty"
-        )
 
 
 @app.callback(invoke_without_command=True)

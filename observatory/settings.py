@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as UnparsedError
 
+from observatory.addresses import BrokerUrl, DatabaseUrl
 from observatory.camera import Stations
 from observatory.errors import SettingsError
 from observatory.instrument_settings import Instruments
@@ -322,8 +323,8 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(default=Path("var/heliowatch"), description="database (SQLite) and products")
-    database_url: str = Field(default="", description="empty: SQLite inside data_dir")
-    broker_url: str = Field(default="memory://", description="redis://… in production")
+    database_url: DatabaseUrl = Field(default="", description="empty: SQLite inside data_dir")
+    broker_url: BrokerUrl = Field(default="memory://", description="redis://… in production")
     server: str = Field(
         default="",
         description="address of the server that `query` asks; empty: the service of these settings",

@@ -305,6 +305,15 @@ def test_an_address_that_is_no_databases_is_said(run: Run, monkeypatch: pytest.M
     assert ended.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("url", ["redis:6379", "amqp://me:s3cret@host", "redis://:s3cret@host:port/0", ""])
+def test_an_address_that_is_no_brokers_is_said(run: Run, monkeypatch: pytest.MonkeyPatch, url: str):
+    monkeypatch.setenv("HELIOWATCH_BROKER_URL", url)
+    ended = run("worker")
+    assert ended.code == 2
+    assert "settings: broker_url: is no address of a broker that we use: write redis://" in ended.err
+    assert "s3cret" not in ended.err
+
+
 def test_a_database_that_does_not_answer_is_said(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HELIOWATCH_DATABASE_URL", "postgresql://me:s3cret@127.0.0.1:1/x")
     ended = run("db", "upgrade")
