@@ -9,6 +9,7 @@ import aiapy
 import cv2
 import numpy as np
 import pytest
+from astropy.utils import iers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -316,11 +317,16 @@ def test_counts_without_an_exposure_time_are_refused():
         channel_of(frame)
 
 
-def test_the_loss_of_sensitivity_is_made_good_where_a_table_is_at_hand():
+@pytest.fixture
+def correction_table() -> Path:
     table = Path(aiapy.__file__).parent / "tests/data/aia_V8_20171210_050627_response_table.txt"
     if not table.is_file():
         pytest.skip("this aiapy ships no correction table")
-    frame = Frame(
+    return table
+
+
+def faded_frame() -> Frame:
+    return Frame(
         np.ones((64, 64), np.int16),
         "aia-304",
         RowOrder.BOTTOM,
@@ -329,11 +335,26 @@ def test_the_loss_of_sensitivity_is_made_good_where_a_table_is_at_hand():
         exposure_time_s=2.0,
         pointing=Pointing(31, 31, 25, RSUN, 0.0),
     )
-    as_it_is, corrected = channel_of(frame), channel_of(frame, degradation_table=table)
+
+
+def test_the_loss_of_sensitivity_is_made_good_where_a_table_is_at_hand(correction_table: Path):
+    frame = faded_frame()
+    as_it_is, corrected = channel_of(frame), channel_of(frame, degradation_table=correction_table)
     assert as_it_is.gain == 0.5
     assert corrected.gain > 5 * as_it_is.gain  # 304 had lost nine tenths by then
     with pytest.raises(SettingsError, match="degradation_table"):
         channel_of(frame, degradation_table=Path("/nowhere/table.txt"))
+
+
+def test_the_loss_of_sensitivity_asks_nothing_of_the_internet(
+    correction_table: Path, monkeypatch: pytest.MonkeyPatch
+):
+    may_ask: list[bool] = []
+    monkeypatch.setattr(
+        "aiapy.calibrate.degradation", lambda *_, **__: may_ask.append(iers.conf.auto_download) or [0.5]
+    )
+    channel_of(faded_frame(), degradation_table=correction_table)
+    assert may_ask == [False]
 
 
 def test_coloured_browse_pictures_make_a_composite(real_frames: Path):

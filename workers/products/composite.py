@@ -113,6 +113,7 @@ def _sensitivity(frame: Frame, table: Path) -> float:
         import astropy.units as u
         from aiapy.calibrate import degradation
         from astropy.time import Time
+        from astropy.utils import iers
     except ModuleNotFoundError as error:
         raise SettingsError(
             "composites.degradation_table is set, but aiapy is not installed: pip install aiapy, or unset it"
@@ -122,9 +123,12 @@ def _sensitivity(frame: Frame, table: Path) -> float:
             f"composites.degradation_table: {table} is no file: name aiapy's table, or unset it"
         )
     try:
-        left = degradation(
-            frame.wavelength_nm * 10 * u.angstrom, Time(frame.date_obs), correction_table=_table(table)
-        )
+        # Months after its installation astropy would look for newer leap seconds on the internet: a worker that
+        # reaches none waits for that, and a second more or less changes nothing here.
+        with iers.conf.set_temp("auto_download", False):
+            left = degradation(
+                frame.wavelength_nm * 10 * u.angstrom, Time(frame.date_obs), correction_table=_table(table)
+            )
     except (ValueError, OSError, KeyError) as error:
         raise SettingsError(f"composites.degradation_table: {table} is of no use: {error}") from error
     return float(np.asarray(left).ravel()[0])
