@@ -220,7 +220,7 @@ class AiaSun:
         row = geometry.latitude * np.float32(self._height / 180.0) + np.float32(self._height / 2 - 0.5)
         light = self._light(strip, geometry, column, row, channel, view.l0_deg)
         exposure = telescope.exposure_time_s or channel.exposure_time_s
-        moment = int(date_obs.timestamp() * 10)
+        moment = int(date_obs.timestamp() * 10) % (1 << 63)  # noise is drawn by numbers from 0 up
         random = np.random.default_rng((self.seed, noise_seed, telescope.channel, moment))
         pixels = _expose(light * np.float32(channel.dn_per_s * exposure), telescope, channel, random)
         hole = geometry.inside & (_sampled(strip.hole, column, row) > 0)

@@ -152,7 +152,7 @@ class HalphaSun:
         telescope = telescope or HalphaTelescope()
         days = (date_obs - _EPOCH).total_seconds() / 86400.0
         clean = self._brightness(days, telescope, b0_deg)
-        random = np.random.default_rng((self.seed, noise_seed, int(days * 86400)))
+        random = np.random.default_rng((self.seed, noise_seed, int(days * 86400) % (1 << 63)))
         pixels = expose(clean, telescope, random)
         center = telescope.center_px
         # The telescope's roll turns counter-clockwise, CROTA2 the other way.

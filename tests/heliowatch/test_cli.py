@@ -233,6 +233,13 @@ def test_a_start_that_is_no_time_of_the_simulation_is_said(
     assert not (tmp_path / "frames").exists()
 
 
+@pytest.mark.parametrize("instrument", ["kso-halpha", "aia"])
+def test_a_simulation_begins_as_early_as_is_said(run: Run, tmp_path: Path, instrument: str):
+    words = ("-i", instrument, "--start", "1970-01-01", "--frames", 1, "--cadence", 0, "--size", 128)
+    assert run("simulate", tmp_path / "frames", *words).code == 0
+    assert any((tmp_path / "frames").iterdir())
+
+
 def test_the_schema_is_brought_up_to_date_and_told(run: Run):
     before = run("db", "current")
     assert (before.code, "found nothing" in before.out) == (1, True)
