@@ -52,7 +52,7 @@ class _Loader(yaml.SafeLoader):
                 seen.add(key.value)
         return super().construct_mapping(node, deep)
 
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001 - PyYAML's
         try:
             return super().construct_object(node, deep)
         except ValueError as error:  # a day of no calendar, such as 2026-02-30
