@@ -349,9 +349,8 @@ def test_files_that_nobody_stored_get_their_outlines_from_the_network(
     run: Run, tmp_path: Path, real_frames: Path
 ):
     source = real_frames / "aia/png/aia_ch_2019_09_01T00_00_00.png"
-    seen = []
+    seen, film = [], tmp_path / "film.mp4"
     for words in ((), ("--overlay", "regions")):
-        film = tmp_path / "film.mp4"
         assert movie(run, source, "--size", 512, "--fps", 5, "-o", film, *words).code == 0
         seen.append(Film.open(film).pictures[0].astype(int))
     blue = (seen[1] - seen[0])[..., 2] > 80
