@@ -34,7 +34,7 @@ from observatory.analysis import Cause, EventType
 from observatory.errors import SettingsError
 from observatory.frame import DateSource
 from observatory.instruments import Limits, read_file
-from observatory.settings import Settings
+from observatory.settings import FullDisk, Settings
 from observatory.storage import catalogue, composites, enhancements, region_catalogue
 from observatory.storage.catalogue import FrameFilter
 from observatory.storage.enhancements import EnhancementOutcome
@@ -102,6 +102,7 @@ def run_demo(
             database_url="",
             broker_url="memory://",
             watch=[incoming],
+            enhancement={"full_disk": FullDisk.EVERY},  # there is one: a slow machine shows it, too
             **demo_night.settings(),
         )
         upgrade(settings)
