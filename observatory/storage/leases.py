@@ -84,9 +84,10 @@ def abandoned(table: Table, working: str, now: datetime, lease_s: float) -> Colu
         Status of a row that is worked on.
     """
     alive = select(workers.c.name).where(is_alive(now, lease_s))
+    claimed_at = table.c.claimed_at
     return and_(
         table.c.status == working,
-        is_over(table.c.claimed_at, now - timedelta(seconds=lease_s), now),
+        or_(claimed_at < now - timedelta(seconds=lease_s), is_ahead(claimed_at, now)),
         table.c.claimed_by.not_in(alive),
     )
 
@@ -101,14 +102,10 @@ def is_ahead(moment: ColumnElement[Any], now: datetime) -> ColumnElement[bool]:
     return moment > now + _AHEAD
 
 
-def is_over(moment: ColumnElement[Any], before: datetime, now: datetime) -> ColumnElement[bool]:
-    """Whether a time that was noted is not after another, or is of a clock that was set back since."""
-    return or_(moment <= before, is_ahead(moment, now))
-
-
 def may_be_tried(table: Table, now: datetime) -> ColumnElement[bool]:
     """Whether the pause after a row's last failure, if there was one, is over."""
-    return or_(table.c.retry_at.is_(None), is_over(table.c.retry_at, now, now))
+    retry_at = table.c.retry_at
+    return or_(retry_at.is_(None), retry_at <= now, is_ahead(retry_at, now))
 
 
 def unpublished(table: Table, now: datetime) -> ColumnElement[bool]:

@@ -124,8 +124,11 @@ def test_a_backfill_neither_counts_nor_waits_for_live_frames(tmp_path: Path):
         "ab" * 32, "live.fits", "/nowhere/live.fits", 1, now, family="halpha", instrument="kso-halpha"
     )
     (task,) = frames.register(db, [live], [], now)
-    workers.sign_on(db, "other", "worker", now + timedelta(hours=1), {})
-    assert frames.claim(db, task.frame_id, "other", now + timedelta(hours=1))
+    alive_until = now + timedelta(
+        seconds=110
+    )  # farther ahead lies only what a clock wrote before it was set back
+    workers.sign_on(db, "other", "worker", alive_until, {})
+    assert frames.claim(db, task.frame_id, "other", alive_until)
     ended = shell("backfill", archive, "--workers", 1)
     assert (ended.returncode, ended.stdout.strip()) == (0, "1 done, 0 rejected, 0 failed")
     assert "no worker" not in ended.stderr
