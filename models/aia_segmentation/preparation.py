@@ -53,7 +53,7 @@ _LEAST_SHARE = 0.02  # of the disk's median, before the logarithm of counts
 _SQUARE_ROOT_OFFSET = 17.0
 # Grey values of AIA's pictures of 193: zero and unit, means of the 18 pairs of 2014 to 2016; and where the quiet
 # disk lies in pictures of that scale (74 to 110 in these, 81 to 100 in 2011 since March, 98 in the JP2 of
-# 2013, 101 in 2025). Pictures until February 2011 (129 to 179) and of 2019 (45 to 50) are of others.
+# 2013, 101 in 2025). Pictures before 11 February 2011 (129 to 179) and of 2019 (45 to 50) are of others.
 _AIA_ZERO, _AIA_UNIT = 92.0, 75.0
 _AIA_QUIET = (60.0, 120.0)
 
