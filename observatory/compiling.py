@@ -5,15 +5,26 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numba
 
 
-def compiled(function):
+def compiled(function=None, *, may_contract=False):
     """Compile a function when it is first called for arguments of new types.
 
     Importing numba takes a quarter of a second, so modules that use this are imported where they are needed.
+
+    Parameters
+    ----------
+    may_contract : bool
+        Whether a product and a sum may be rounded once instead of twice where the processor does both at once:
+        faster, and the last digit depends on the processor.
     """
+    if function is None:
+        return partial(compiled, may_contract=may_contract)
+    freedom = {"contract"} if may_contract else False
     try:
-        return numba.njit(nogil=True, cache=True)(function)
+        return numba.njit(nogil=True, cache=True, fastmath=freedom)(function)
     except RuntimeError:  # no folder can be written: compiled anew by each process
-        return numba.njit(nogil=True)(function)
+        return numba.njit(nogil=True, fastmath=freedom)(function)
