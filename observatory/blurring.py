@@ -28,7 +28,7 @@ def blurred(picture: FloatArray, sigma: float) -> FloatArray:
     Parameters
     ----------
     picture : ndarray, shape (height, width), float32
-        More pixels a side than four standard deviations and two.
+        At least four standard deviations and four pixels a side.
     sigma : float
         Standard deviation in pixels.
 
