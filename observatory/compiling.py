@@ -14,6 +14,7 @@ def compiled(function=None, *, may_contract=False):
     """Compile a function when it is first called for arguments of new types.
 
     Importing numba takes a quarter of a second, so modules that use this are imported where they are needed.
+    What is divided by zero becomes infinite or NaN, as numpy has it: a loop that may raise is not vectorized.
 
     Parameters
     ----------
@@ -24,7 +25,8 @@ def compiled(function=None, *, may_contract=False):
     if function is None:
         return partial(compiled, may_contract=may_contract)
     freedom = {"contract"} if may_contract else False
+    compiling = partial(numba.njit, nogil=True, fastmath=freedom, error_model="numpy")
     try:
-        return numba.njit(nogil=True, cache=True, fastmath=freedom)(function)
+        return compiling(cache=True)(function)
     except RuntimeError:  # no folder can be written: compiled anew by each process
-        return numba.njit(nogil=True, fastmath=freedom)(function)
+        return compiling()(function)

@@ -21,7 +21,6 @@ from observatory import hot_pixels
 from observatory.errors import UnusableInputError
 from observatory.fisheye import Fisheye, Projection
 from observatory.frame import Frame
-from observatory.robust import median
 
 if TYPE_CHECKING:
     from observatory.bilinear import Places
@@ -83,7 +82,7 @@ class Masks:
         1 where a cell is known, else 0.
     share : ndarray, shape (128, 128), float32
         Known share of a cell's surroundings.
-    inner : ndarray, shape (256, 256), uint8
+    inner : ndarray, shape (256, 256), float32
         1 where a fine cell's nearest surroundings are known, else 0.
     sampled, finely_sampled : ndarray of int
         Flat places of the known cells, and of the fine ones, from which order statistics are taken.
@@ -98,7 +97,7 @@ class Masks:
     divisor: FloatArray
     known: FloatArray
     share: FloatArray
-    inner: NDArray[np.uint8]
+    inner: FloatArray
     sampled: NDArray[np.intp]
     finely_sampled: NDArray[np.intp]
     seen: FloatArray
@@ -119,7 +118,7 @@ class Masks:
             np.maximum(weight, np.float32(0.25)),
             known,
             np.maximum(share, np.float32(1e-3)),
-            inner,
+            inner.astype(np.float32),
             _thinned(is_known),
             _thinned(is_valid),
             is_valid.astype(np.float32),
@@ -271,6 +270,8 @@ def _known_masks(is_valid: bytes) -> Masks:
 
 def channels(square: Square) -> FloatArray:
     """The seven channels of a square; see `prepare`."""
+    from models.aurora.planes import clip_where, sampled, scale_light  # numba costs a quarter of a second
+
     found = np.zeros((len(CHANNELS), SIDE, SIDE), np.float32)
     masks = Masks.of(square.is_valid) if square.masks is None else square.masks
     if not masks.sampled.size:
@@ -284,22 +285,24 @@ def channels(square: Square) -> FloatArray:
         fine, planes = square.pixels, []
         light = coarse / masks.divisor
     light -= square.dark.mean()
-    low, middle, high, bright = _quantiles(light, masks.sampled, (0.01, 0.5, 0.9, 0.99))
-    floor = float(np.maximum(0.05 * (high - np.minimum(low, 0.0)), 1e-30))
-    whole = np.maximum(light, 0.0) + floor
-    cv2.log(whole / (max(middle, 0.0) + floor), dst=found[0])  # numpy's takes six times as long
-    found[0] *= np.float32(1.0 / (STOPS * math.log(2.0)))
-    np.clip(found[0], -1.0, 1.0, out=found[0])
-    if bright > low:
-        np.clip((light - low) / (bright - low), 0.0, 1.0, out=found[1])
+    low, middle, high, bright = _quantiles(sampled(light, masks.sampled), (0.01, 0.5, 0.9, 0.99))
+    floor = np.float32(max(0.05 * (high - min(low, 0.0)), 1e-30))
+    span = bright - low if bright > low else math.inf
+    ratio = np.empty_like(light)
+    scale_light(
+        light, floor, np.float32(max(middle, 0.0) + floor), np.float32(low), np.float32(span), ratio, found[1]
+    )
+    stops = cv2.log(ratio)  # numpy's takes six times as long
+    clip_where(stops, np.float32(STOPS * math.log(2.0)), masks.known, found[0])
+    found[1] *= masks.known
     _contrast(light, masks, found[2])
     _points(fine, masks, found[3])
     if planes:
+        whole = np.maximum(light, 0.0) + floor
         red, green, blue = (plane - dark for plane, dark in zip(planes, square.dark, strict=True))
         np.clip((green - 0.5 * (red + blue)) / whole, -1.0, 1.0, out=found[4])
         np.clip(0.5 * (red - blue) / whole, -1.0, 1.0, out=found[5])
-    used = found if planes else found[:4]  # a grey camera's colours stay 0
-    used *= masks.known
+        found[4:6] *= masks.known
     found[6] = masks.known
     return found
 
@@ -315,41 +318,36 @@ def _mean(planes: Sequence[FloatArray]) -> FloatArray:
 
 def _contrast(light: FloatArray, masks: Masks, found: FloatArray) -> None:
     """Light against the mean of its valid surroundings, in units of four robust deviations."""
-    from observatory.blurring import blurred  # numba costs a quarter of a second
+    from models.aurora.planes import clip_where, sampled
+    from observatory.blurring import blurred
 
-    known = light * masks.known
-    near = blurred(known, _SURROUNDINGS)
+    apart = light * masks.known
+    near = blurred(apart, _SURROUNDINGS)
     near /= masks.share
-    known -= near
-    deviation = 1.4826 * _quantiles(known, masks.sampled, (0.5,), is_size=True)[0]
+    apart -= near
+    deviation = 1.4826 * _quantiles(np.abs(sampled(apart, masks.sampled)), (0.5,))[0]
     if deviation > 0.0:
-        np.clip(known / (4.0 * deviation), -1.0, 1.0, out=found)
+        clip_where(apart, np.float32(4.0 * deviation), masks.known, found)
 
 
 def _points(fine: FloatArray, masks: Masks, found: FloatArray) -> None:
     """What stands out from a cell's nearest surroundings: the largest of each two by two fine cells."""
-    from models.aurora.points import largest_of_four, subtract_and_sample
+    from models.aurora.planes import largest_of_four, sampled
     from observatory.blurring import blurred
 
     apart = cv2.GaussianBlur(fine, (5, 5), _POINT)
-    taken = np.empty(masks.finely_sampled.size, np.float32)
-    smooth = blurred(fine, _AROUND_POINT)
-    subtract_and_sample(apart.ravel(), smooth.ravel(), masks.inner.ravel(), masks.finely_sampled, taken)
-    deviation = 1.4826 * median(taken)
+    apart -= blurred(fine, _AROUND_POINT)
+    apart *= masks.inner
+    deviation = 1.4826 * _quantiles(np.abs(sampled(apart, masks.finely_sampled)), (0.5,))[0]
     if deviation > 0.0:
         largest_of_four(apart, np.float32(12.0 * deviation), found)
 
 
-def _quantiles(
-    values: FloatArray, places: NDArray[np.intp], shares: tuple[float, ...], *, is_size: bool = False
-) -> list[float]:
-    """Order statistics of some values, or of their sizes, by partition."""
-    taken = values.ravel().take(places)
-    if is_size:
-        np.abs(taken, out=taken)
-    ranks = [min(taken.size - 1, int(share * taken.size)) for share in shares]
-    taken.partition(ranks)
-    return [float(taken[rank]) for rank in ranks]
+def _quantiles(values: FloatArray, shares: tuple[float, ...]) -> list[float]:
+    """Order statistics by partition of the values themselves."""
+    ranks = [min(values.size - 1, int(share * values.size)) for share in shares]
+    values.partition(ranks)
+    return [float(values[rank]) for rank in ranks]
 
 
 def _thinned(is_valid: BoolArray) -> NDArray[np.intp]:
