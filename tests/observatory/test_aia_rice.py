@@ -14,7 +14,6 @@ from astropy.io import fits
 from observatory.errors import UnreadableFileError, UnusableInputError
 from observatory.instruments import Limits, open_bytes
 from observatory.instruments.formats import rice
-from observatory.instruments.formats.fits import _fits_header
 from observatory.instruments.formats.rice import compile_decoder, decode_rice
 from tests.making import tiled_fits_bytes, with_card
 
@@ -41,7 +40,7 @@ def opened(data: bytes) -> Any:
 def by_rice(data: bytes) -> np.ndarray | None:
     """What the tile decoder alone makes of a file."""
     container = opened(data).container
-    return decode_rice(data, _fits_header(data, container._offset)[1], container._header)
+    return decode_rice(data, container._image.start, container._header)
 
 
 def by_astropy(data: bytes) -> np.ndarray:

@@ -26,7 +26,8 @@ from observatory.errors import (
 )
 from observatory.instruments.formats.cdf import CdfContainer
 from observatory.instruments.formats.container import Container, Limits, guarded
-from observatory.instruments.formats.fits import FitsContainer
+from observatory.instruments.formats.fits import FitsContainer, images_of
+from observatory.instruments.formats.fits_film import first_of, open_fits
 from observatory.instruments.formats.npz import NpzContainer
 from observatory.instruments.formats.packing import CutError, unpack
 from observatory.instruments.formats.pgm import PgmContainer
@@ -166,12 +167,13 @@ def _peek_gzipped_fits(data: bytes, limits: Limits) -> FitsContainer | None:
         if not head.startswith(b"SIMPLE  =") or length > limits.max_unpacked_bytes:
             return None
         with contextlib.suppress(UnreadableFileError):
-            return FitsContainer(head, limits, length)
+            image = first_of(images_of(head, length))
+            return FitsContainer(head, limits, image) if image.end >= length else None  # a film, perhaps
     return None  # several members, a header that goes on, or a truncated file: unpack and see
 
 
 _OPENERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes, Limits], Container]], ...] = (
-    (re.compile(rb"SIMPLE  ="), FitsContainer),
+    (re.compile(rb"SIMPLE  ="), open_fits),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), PictureContainer),
     (re.compile(rb"\xff\xd8\xff"), PictureContainer),
     (re.compile(rb"\x00\x00\x00\x0cjP  |\xff\x4f\xff\x51"), PictureContainer),
