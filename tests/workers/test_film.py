@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from observatory.errors import SettingsError
+from observatory.film_settings import FilmSettings
 from observatory.frame import Frame, Pointing, RowOrder
-from observatory.settings import FilmSettings
 from tests.films import Film, needs_ffmpeg
 from tests.making import sun
 from workers.products.film import FilmError, FilmWriter, find_ffmpeg, form_of

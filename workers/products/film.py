@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from observatory.errors import HeliowatchError, SettingsError
-from observatory.settings import FilmSettings
+from observatory.film_settings import FilmSettings
 
 Bytes8 = NDArray[np.uint8]
 
