@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, Field
+
+Preset = Literal[
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
+]
+"""What ffmpeg's libx264 knows as ``-preset``."""
 
 
 class FilmSettings(BaseModel, extra="forbid"):
@@ -11,7 +18,7 @@ class FilmSettings(BaseModel, extra="forbid"):
     fps: float = Field(default=24.0, gt=0, le=120, description="pictures a second")
     size: int = Field(default=1024, ge=64, le=8192, description="height in pixels")
     crf: int = Field(default=18, ge=0, le=51, description="H.264 quality: 18 looks lossless, 28 is small")
-    preset: str = Field(default="medium", description="H.264 effort: ultrafast to veryslow")
+    preset: Preset = Field(default="medium", description="H.264 effort: the slower, the smaller the film")
     longest_gap_s: float = Field(
         default=1.0, gt=0, description="a gap is shown no longer than so many seconds of film"
     )

@@ -77,6 +77,7 @@ def test_a_named_file_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch)
         ("runtime: {threads: 1000000}", r"runtime\.threads"),
         ("worker: {processes: 100000000000}", r"worker\.processes"),
         ("limits: {max_pixels: -1}", r"limits\.max_pixels"),
+        ("films: {preset: slwo}", r"films\.preset: .*'ultrafast'.*'slow'"),
         ("instruments: {mine: {kind: hubble}}", "kso-halpha"),
         ("instruments: {aia-193: {kind: halpha}}", "known instrument of another kind"),
         ("instruments: {mine: {}}", r"instruments\.mine\.kind"),
