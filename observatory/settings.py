@@ -7,6 +7,7 @@ files in the folder ``HELIOWATCH_SECRETS_DIR`` names, and from ``heliowatch.yaml
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from enum import StrEnum
@@ -457,6 +458,8 @@ def _readable(error: Exception) -> str:
 def _complaint(line: Mapping[str, Any]) -> str:
     if line["type"] == "extra_forbidden":
         return f"there is no such setting; {meant(Settings, line['loc'])}"
+    if line["type"] == "list_type" and isinstance(line["input"], str | int):
+        return f"write a list, such as {json.dumps([line['input']], ensure_ascii=False)}"
     return str(line["msg"]).removeprefix("Value error, ")
 
 

@@ -77,6 +77,12 @@ def test_a_named_file_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch)
         ("runtime: {threads: 1000000}", r"runtime\.threads"),
         ("worker: {processes: 100000000000}", r"worker\.processes"),
         ("limits: {max_pixels: -1}", r"limits\.max_pixels"),
+        ("watch: /data/in", r'^settings: watch: write a list, such as \["/data/in"\]$'),
+        (
+            "instruments: {a: {kind: allsky, patterns: '*.png'}}",
+            r'a\.patterns: write a list, such as \["\*\.png"\]$',
+        ),
+        ("composites: {sizes: 1024}", r"composites\.sizes: write a list, such as \[1024\]$"),
         ("films: {preset: slwo}", r"films\.preset: .*'ultrafast'.*'slow'"),
         ("instruments: {mine: {kind: hubble}}", "kso-halpha"),
         ("instruments: {aia-193: {kind: halpha}}", "known instrument of another kind"),
