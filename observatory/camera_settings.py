@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from observatory.camera import Camera, Lens
 from observatory.camera_clock import Clock, zone
 from observatory.fisheye import Projection
+from observatory.setting_paths import SettingPath
 from observatory.sky import Site
 
 
@@ -64,11 +65,11 @@ class CameraSettings(BaseModel, extra="forbid"):
     """What is said of an all-sky camera beside its site; of no meaning for other instruments."""
 
     fisheye: FisheyeSettings | None = Field(default=None, description="lens and orientation")
-    skymap: Path | None = Field(
+    skymap: SettingPath | None = Field(
         default=None, description="calibration in the networks' form (.sav, .h5, .npz), in place of fisheye"
     )
-    mask: Path | None = Field(default=None, description="PNG, white where the sky is seen; any size")
-    hot_pixels: Path | None = Field(
+    mask: SettingPath | None = Field(default=None, description="PNG, white where the sky is seen; any size")
+    hot_pixels: SettingPath | None = Field(
         default=None,
         description="PNG, white where a pixel is hot; of the frames' size (`sky hot-pixels` makes it)",
     )

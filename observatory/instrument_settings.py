@@ -13,6 +13,7 @@ from observatory.camera_settings import CameraSettings
 from observatory.errors import NoSuchInstrumentError
 from observatory.instruments import instrument_names, kind_of
 from observatory.observing_settings import ObservingSettings
+from observatory.setting_paths import SettingPath
 
 _NAME = re.compile(r"(?! )[^\x00-\x1f\x7f]{1,64}(?<! )")  # as filters and the database take it
 
@@ -21,11 +22,13 @@ class InstrumentSettings(ObservingSettings, CameraSettings, extra="forbid"):
     """One station's camera."""
 
     kind: str = Field(description="name of a known instrument or kind, such as kso-halpha or halpha")
-    watch: list[Path] = Field(default_factory=list, description="folders that only this camera writes to")
+    watch: list[SettingPath] = Field(
+        default_factory=list, description="folders that only this camera writes to"
+    )
     patterns: list[Annotated[str, Field(pattern="^[^/]+$")]] = Field(
         default_factory=lambda: ["*"], min_length=1, description="names of files that count, without folders"
     )
-    disturbance: Path | None = Field(
+    disturbance: SettingPath | None = Field(
         default=None,
         description="of all-sky cameras: the .toml of a model that tells the magnetic disturbance from the sky, "
         "as `sky disturbance train` writes it",

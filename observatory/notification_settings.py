@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field, SecretStr, StringConstraints, field_validator, model_validator
 
 from observatory.errors import SettingsError
+from observatory.setting_paths import SettingPath
 
 _LONGEST_SECRET = 16_384
 
@@ -24,7 +25,9 @@ class AppriseChannel(BaseModel, extra="forbid"):
 
     kind: Literal["apprise"]
     url: SecretStr | None = Field(default=None, description="such as mailtos://user:password@host?to=…")
-    url_file: Path | None = Field(default=None, description="file that holds the address, in place of url")
+    url_file: SettingPath | None = Field(
+        default=None, description="file that holds the address, in place of url"
+    )
 
     @model_validator(mode="after")
     def _has_one_address(self) -> AppriseChannel:
@@ -46,8 +49,12 @@ class WebhookChannel(BaseModel, extra="forbid"):
 
     kind: Literal["webhook"]
     url: SecretStr | None = Field(default=None, description="http or https address; it may hold a token")
-    url_file: Path | None = Field(default=None, description="file that holds the address, in place of url")
-    bearer_file: Path | None = Field(default=None, description="file with a token for Authorization: Bearer")
+    url_file: SettingPath | None = Field(
+        default=None, description="file that holds the address, in place of url"
+    )
+    bearer_file: SettingPath | None = Field(
+        default=None, description="file with a token for Authorization: Bearer"
+    )
 
     @field_validator("url")
     @classmethod
@@ -99,7 +106,9 @@ class MqttChannel(BaseModel, extra="forbid"):
     tls: bool = Field(default=False, description="encrypt, and check the broker's certificate")
     user: str | None = Field(default=None, max_length=256)
     password: SecretStr | None = Field(default=None)
-    password_file: Path | None = Field(default=None, description="file that holds it, in place of password")
+    password_file: SettingPath | None = Field(
+        default=None, description="file that holds it, in place of password"
+    )
     prefix: str = Field(default="heliowatch", pattern=r"^[A-Za-z0-9_-]{1,64}(/[A-Za-z0-9_-]{1,64}){0,4}$")
     discovery_prefix: str = Field(
         default="homeassistant", pattern=r"^([A-Za-z0-9_-]{1,64})?$", description="empty: tell nobody"

@@ -36,6 +36,7 @@ from observatory.model_settings import ModelSettings
 from observatory.notification_settings import NotificationSettings
 from observatory.observing import Plan
 from observatory.service_settings import PublisherSettings, ServiceSettings
+from observatory.setting_paths import SettingPath
 from observatory.settings_file import SettingsFile
 from observatory.settings_walk import check_lengths, meant
 
@@ -134,7 +135,7 @@ class EnhancementSettings(BaseModel, extra="forbid"):
         le=1,
         description="of a worker process's time that full disks may take on a CPU; one that is passed over says so",
     )
-    networks: list[Path] = Field(
+    networks: list[SettingPath] = Field(
         default_factory=list,
         description="folders with manifest.toml and network, in place of the shipped ones: one for each quantity, "
         "as `models import hmi_enhancement` or a training writes them",
@@ -232,7 +233,7 @@ class CompositeSettings(BaseModel, extra="forbid"):
         default=[512, 1024, 2048], min_length=1, description="sides in pixels of live pictures"
     )
     jpeg_quality: int = Field(default=95, ge=1, le=100)
-    degradation_table: Path | None = Field(
+    degradation_table: SettingPath | None = Field(
         default=None, description="aiapy's correction table; channels are then brightened by their loss"
     )
 
@@ -269,7 +270,7 @@ class CutoutSettings(BaseModel, extra="forbid"):
 class AlertSettings(BaseModel, extra="forbid"):
     """Rules by which alerts fire, and how closely they are watched."""
 
-    rules: Path | None = Field(
+    rules: SettingPath | None = Field(
         default=None, description="the file of the rules; a changed one counts at once, unless it is broken"
     )
     poll_s: float = Field(default=0.5, gt=0, le=60, description="seconds between looks at what happened")
@@ -297,7 +298,9 @@ class Settings(BaseSettings):
         nested_model_default_partial_update=True,
     )
 
-    data_dir: Path = Field(default=Path("var/heliowatch"), description="database (SQLite) and products")
+    data_dir: SettingPath = Field(
+        default=Path("var/heliowatch"), description="database (SQLite) and products"
+    )
     database_url: DatabaseUrl = Field(default="", description="empty: SQLite inside data_dir")
     broker_url: BrokerUrl = Field(default="memory://", description="redis://… in production")
     server: str = Field(
@@ -305,7 +308,9 @@ class Settings(BaseSettings):
         description="address of the server that `query` asks; empty: the service of these settings",
     )
     key: SecretStr | None = Field(default=None, description="key that `query` shows to that server")
-    watch: list[Path] = Field(default_factory=list, description="folders with frames of several instruments")
+    watch: list[SettingPath] = Field(
+        default_factory=list, description="folders with frames of several instruments"
+    )
     instruments: Instruments = Field(default_factory=dict)
     limits: LimitsSettings = Field(default_factory=LimitsSettings)
     ingest: IngestSettings = Field(default_factory=IngestSettings)

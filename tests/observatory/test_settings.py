@@ -132,6 +132,37 @@ def test_a_list_in_the_environment_that_is_no_json_is_said(monkeypatch: pytest.M
     assert load_settings().watch == [Path("/data/in")]
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("data_dir: ''", "data_dir"),
+        ("watch: [in, '']", r"watch\.1"),
+        ("instruments: {a: {kind: allsky, watch: ['']}}", r"instruments\.a\.watch\.0"),
+        ("alerts: {rules: ''}", r"alerts\.rules"),
+    ],
+)
+def test_an_empty_path_is_not_the_working_folder(text: str, name: str):
+    write(text)
+    with pytest.raises(SettingsError, match=f"^settings: {name}: is empty: write a path"):
+        load_settings()
+
+
+def test_an_empty_variable_is_no_data_folder(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HELIOWATCH_DATA_DIR", "")
+    with pytest.raises(SettingsError, match=r"^settings: data_dir: is empty"):
+        load_settings()
+
+
+def test_a_tilde_is_the_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    write("data_dir: ~/station\nwatch: [~/in, /data/~x]\n")
+    made = load_settings()
+    assert (made.data_dir, made.watch) == (tmp_path / "station", [tmp_path / "in", Path("/data/~x")])
+    write("data_dir: ~nobody-of-that-name/station")
+    with pytest.raises(SettingsError, match="data_dir: ~nobody-of-that-name/station: nothing tells whose"):
+        load_settings()
+
+
 def test_names_that_give_no_setting_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     given = "DATA_DIR LOG__LEVEL INSTRUMENTS__ROOF__KIND CONFIG SECRETS_DIR TEST_DATA"
     for name in given.split():
