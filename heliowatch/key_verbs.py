@@ -42,7 +42,7 @@ def add_to(app: typer.Typer, settings_of: Callable[..., Any]) -> None:
         keys.show(settings_of(), as_json=as_json)
 
     @app.command()
-    def revoke(key: Annotated[str, typer.Argument(help="name or prefix")]) -> None:
+    def revoke(key: Annotated[str, typer.Argument(help="name or prefix, or the key itself")]) -> None:
         """Revoke a key; a service that runs refuses it within seconds."""
         from heliowatch import keys
 

@@ -71,6 +71,16 @@ class Key:
         return "expired" if self.expires_at is not None and self.expires_at <= now else "live"
 
 
+class DeadKeyError(HeliowatchError):
+    """The key that is meant opens nothing any more."""
+
+    def __init__(self, key: Key, now: datetime) -> None:
+        since = key.revoked_at or key.expires_at
+        super().__init__(
+            f"the key {key.name} ({key.prefix}) is {key.state(now)} already, since {since:%Y-%m-%d %H:%M} UTC"
+        )
+
+
 def split(text: str) -> tuple[str, str] | None:
     """Prefix and secret of a key as it is shown; None when it has not the form of one."""
     found = _KEY.fullmatch(text)
@@ -129,10 +139,18 @@ def is_any(db: Database) -> bool:
 def revoke(db: Database, word: str, now: datetime) -> Key:
     """Revoke the key of a prefix, else the live key of a name.
 
+    Parameters
+    ----------
+    word : str
+        Prefix or name; or the whole key, which is what somebody has who finds it where it should not be.
+
     Raises
     ------
     NoSuchKeyError
+    DeadKeyError
+        When the keys of that name are all revoked or expired, or the one of that prefix is revoked.
     """
+    word, _ = split(word) or (word, "")
     by_prefix = and_(api_keys.c.prefix == word, api_keys.c.revoked_at.is_(None))
     by_name = and_(api_keys.c.name == word, _is_live(now))
     with db.write() as connection:
@@ -141,7 +159,12 @@ def revoke(db: Database, word: str, now: datetime) -> Key:
             row = connection.execute(change).first()
             if row is not None:
                 return _as_key(row)
-    raise NoSuchKeyError(word)
+        meant = or_(api_keys.c.prefix == word, api_keys.c.name == word)
+        newest = select(api_keys).where(meant).order_by(api_keys.c.id.desc()).limit(1)
+        dead = connection.execute(newest).first()
+    if dead is None:
+        raise NoSuchKeyError(word)
+    raise DeadKeyError(_as_key(dead), now)
 
 
 def note_use(db: Database, key_ids: Iterable[int], now: datetime) -> None:

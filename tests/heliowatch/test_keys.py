@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from heliowatch.cli import app
+from observatory.access import Scope
 from observatory.errors import HeliowatchError
 from observatory.settings import Settings
 from observatory.storage import audit, keys, marks
@@ -53,6 +54,26 @@ def test_a_key_is_printed_once_listed_and_revoked(shell: Shell, house: Database)
     noted = [entry["action"] for entry in audit.page(house, AuditFilter(), limit=9)]
     assert noted == ["keys revoke", "keys create"]
     assert secret not in repr(audit.page(house, AuditFilter(), limit=9))
+
+
+def test_a_key_that_opens_nothing_any_more_is_said_to_be_so(shell: Shell, house: Database) -> None:
+    shell("keys", "create", "camera", "--scope", "write")
+    (key,) = keys.listed(house)
+    assert shell("keys", "revoke", "camera").exit_code == 0
+    for word in ("camera", key.prefix):
+        again = str(shell("keys", "revoke", word).exception)
+        assert again.startswith(f"the key camera ({key.prefix}) is revoked already, since 20")
+    keys.create(house, "old", {Scope.READ}, key.created_at, key.created_at)
+    assert ") is expired already, since 20" in str(shell("keys", "revoke", "old").exception)
+    assert len(audit.page(house, AuditFilter(), limit=9)) == 2
+
+
+def test_who_finds_a_key_revokes_it_by_itself(shell: Shell, house: Database) -> None:
+    key = shell("keys", "create", "camera", "--scope", "write").stdout.strip()
+    done = shell("keys", "revoke", key)
+    assert done.exit_code == 0 and key not in done.output
+    (kept,) = keys.listed(house)
+    assert kept.revoked_at is not None
 
 
 @pytest.mark.parametrize(
