@@ -1,4 +1,4 @@
-"""Numbers of rows, as addresses bring them."""
+"""Numbers, as addresses and JSON bring them."""
 
 from __future__ import annotations
 
@@ -14,6 +14,13 @@ def _in_digits(word: Any) -> Any:
     if not (isinstance(word, str) and word.isascii() and word.isdigit()):
         raise ValueError("needs to be a whole number, in digits alone")
     return word
+
+
+def no_truth(given: Any) -> Any:
+    """Refuse JSON's true and false for a number: to pydantic they are 1 and 0."""
+    if isinstance(given, bool):
+        raise ValueError("needs to be a number")
+    return given
 
 
 RowNumber = Annotated[int, Field(ge=1, le=MAX_ID), BeforeValidator(_in_digits)]

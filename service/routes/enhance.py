@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Header, Path, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator
 from starlette.concurrency import run_in_threadpool
 
 from observatory.field_of_view import FieldOfView
@@ -24,7 +24,7 @@ from service.context import Context, Here
 from service.described import Answers, file_answers, one_answer, problems, refusals
 from service.filters import MAX_ID
 from service.gate import note
-from service.numbers import RowNumber
+from service.numbers import RowNumber, no_truth
 from service.paging import base_of
 from service.problems import NotFoundError, ParameterError, ProblemError
 from service.routes.products import bytes_of
@@ -55,6 +55,8 @@ class ArcsecField(BaseModel):
     width_arcsec: float = Field(gt=0, le=_FAR_ARCSEC, description="its width: arcsec, more than 0")
     height_arcsec: float = Field(gt=0, le=_FAR_ARCSEC, description="its height: arcsec, more than 0")
 
+    _are_numbers = field_validator("*", mode="before")(no_truth)
+
 
 class PixelField(BaseModel):
     """A field of view in pixels of the frame, rows as in the file."""
@@ -65,6 +67,8 @@ class PixelField(BaseModel):
     y_px: int = Field(ge=0, le=_FAR_PX, description="its first row, from 0")
     width_px: int = Field(ge=1, le=_FAR_PX, description="how many columns, 1 or more")
     height_px: int = Field(ge=1, le=_FAR_PX, description="how many rows, 1 or more")
+
+    _are_numbers = field_validator("*", mode="before")(no_truth)
 
 
 def _is_object(given: Any) -> Any:
@@ -97,6 +101,8 @@ class EnhanceRequest(BaseModel):
 
     frame: int = Field(ge=1, le=MAX_ID, description="number of a frame of HMI")
     field_of_view: _Field = Field(description=_FIELD_WORDS)
+
+    _is_number = field_validator("frame", mode="before")(no_truth)
 
     @property
     def field(self) -> FieldOfView:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from observatory import completeness
 from observatory.storage import provenance, reprocess_jobs, workers
@@ -18,7 +18,7 @@ from service.context import Context, Here
 from service.described import one_answer, refusals
 from service.filters import FrameFilters, words_of
 from service.gate import note
-from service.numbers import RowNumber
+from service.numbers import RowNumber, no_truth
 from service.paging import base_of
 from service.problems import NotFoundError, ParameterError, ProblemError
 from service.shapes import API, json_response
@@ -40,6 +40,8 @@ class ReprocessRequest(FrameFilters):
         None, min_length=1, max_length=64, description="name of the one model that is run again; all of them"
     )
     dry_run: bool = Field(False, description="count the frames, and do nothing")
+
+    _are_numbers = field_validator("quality_min", "quality_max", mode="before")(no_truth)
 
 
 class CountShape(BaseModel):

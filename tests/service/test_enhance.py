@@ -212,6 +212,8 @@ NO_FIELDS: list[tuple[Any, str]] = [
     (PIXELS | {"width_px": 0}, "width_px"),
     (PIXELS | {"x_px": -1}, "x_px"),
     (PIXELS | {"x_px": 1.5}, "x_px"),
+    (PIXELS | {"x_px": True}, "x_px"),
+    (ARCSEC | {"width_arcsec": True}, "width_arcsec"),
     (PIXELS | {"width_px": 100_000, "height_px": 100_000}, "field_of_view"),
     (ARCSEC | {"x_arcsec": 1e9}, "x_arcsec"),
     (ARCSEC | {"height_arcsec": 0}, "height_arcsec"),
@@ -242,6 +244,7 @@ def test_only_frames_of_hmi_that_can_be_read_are_enhanced(local: TestClient, tel
     assert "kso-halpha" in refused.json()["detail"]
     assert "hmi-continuum" in refused.json()["errors"][0]["allowed"]
     assert ask(local, 77).status_code == 404
+    assert "frame: needs to be a number" in ask(local, True).json()["detail"]
     facts = {"instrument": "hmi-continuum", "family": "hmi", "date_obs_source": DateSource.NONE}
     broken = telescope.receive(status=Status.REJECTED, reason="the file is empty", **facts)
     assert "the file is empty" in ask(local, broken).json()["detail"]

@@ -133,6 +133,7 @@ def test_an_instrument_that_nobody_knows_starts_no_job(local: TestClient, telesc
         ({"time": "2026-01-02/2026-01-01"}, "time"),
         ({"time": "2026"}, "time"),
         ({"quality_min": 2}, "quality_min"),
+        ({"quality_max": True}, "quality_max"),
         ({"wavelength": "193"}, "wavelength"),
         ({"wavelength": 193}, "wavelength"),
         ({"wavelength": 1e308}, "wavelength"),
