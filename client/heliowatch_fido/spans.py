@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import astropy.units as u
@@ -9,12 +10,33 @@ from astropy.time import Time
 from sunpy.time import TimeRange, parse_time
 
 _LEAST = 1 * u.us  # the server's clock ticks in microseconds
+_SAID = "time={!r}: write START/END, such as 2026-06-01/2026-06-02; .. leaves a side open"
 
 
 def moment(value: Any) -> str:
-    """A time as ISO 8601 in UTC."""
-    utc = Time(parse_time(value).utc, format="isot", precision=6)
+    """A time as ISO 8601 in UTC.
+
+    Raises
+    ------
+    ValueError
+        When it is none.
+    """
+    try:
+        utc = Time(parse_time(_with_offset(value) or value).utc, format="isot", precision=6)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(
+            f"{value!r} is no time: write it in ISO 8601, such as 2026-06-01T08:00Z or 2026-06-01T10:00+02:00"
+        ) from error
     return f"{utc.isot}Z"
+
+
+def _with_offset(value: Any) -> datetime | None:
+    """A text with an offset from UTC, which astropy does not read; None for anything else."""
+    try:
+        found = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return None if found.tzinfo is None else found
 
 
 def span(time: Any) -> str | None:
@@ -25,20 +47,26 @@ def span(time: Any) -> str | None:
     time : str, TimeRange, pair, or None
         ``"2026-06-01/2026-06-02"`` (``..`` leaves a side open), a `sunpy.time.TimeRange`, something with
         ``start`` and ``end`` (such as ``a.Time``), or a pair of times of any kind, None for an open side.
+
+    Raises
+    ------
+    ValueError
+        When it is none of these, or a side is no time.
     """
     if time is None:
         return None
     if isinstance(time, str):
         first, slash, second = time.partition("/")
         if not slash:
-            raise ValueError(
-                f"time={time!r}: write START/END, such as 2026-06-01/2026-06-02; .. leaves a side open"
-            )
+            raise ValueError(_SAID.format(time))
         sides: tuple[Any, Any] = (first.strip(), second.strip())
     elif isinstance(time, TimeRange) or (hasattr(time, "start") and hasattr(time, "end")):
         sides = (time.start, time.end)
     else:
-        first, second = time
+        try:
+            first, second = time
+        except (TypeError, ValueError) as error:
+            raise ValueError(_SAID.format(time)) from error
         sides = (first, second)
     return "/".join(".." if _is_open(side) else moment(side) for side in sides)
 

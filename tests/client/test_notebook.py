@@ -8,6 +8,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import astropy.units as u
@@ -16,6 +17,8 @@ import pytest
 from astropy.table import QTable
 from astropy.time import Time
 from heliowatch_fido import Client, RefusedError, UnreachableError
+from heliowatch_fido.spans import span
+from sunpy.time import TimeRange
 
 from tests.client.conftest import GONG, House
 
@@ -36,6 +39,36 @@ def test_frames_are_a_table_with_times_and_units(client: Client) -> None:
     assert table["size"].unit == u.byte
     assert np.all(table["score"] >= 0.8)
     assert table["date_obs"][0] > table["date_obs"][-1]
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("2026-06-01T01:00+02:00/2026-06-01", "2026-05-31T23:00:00.000000Z/2026-06-01T00:00:00.000000Z"),
+        ("2026-06-01T00:00:00.5-05/..", "2026-06-01T05:00:00.500000Z/.."),
+        ((None, "2026-06-01T12:00Z"), "../2026-06-01T12:00:00.000000Z"),
+        (TimeRange("2026-06-01", "2026-06-02"), "2026-06-01T00:00:00.000000Z/2026-06-02T00:00:00.000000Z"),
+    ],
+)
+def test_times_are_asked_for_in_utc(given: object, asked: str) -> None:
+    assert span(given) == asked
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("yesterday/2026-06-01", "'yesterday' is no time: write it in ISO 8601"),
+        ("2026-06-01/2026-06-02/2026-06-03", "'2026-06-02/2026-06-03' is no time"),
+        ("0001-01-01T00:00+02:00/..", "no time"),
+        ("2026-06-01", "write START/END"),
+        (datetime(2026, 6, 1, tzinfo=UTC), "write START/END"),
+        (("2026-06-01",), "write START/END"),
+    ],
+)
+def test_what_is_no_span_of_time_is_refused_in_one_line(given: object, words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        span(given)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_is_not_known_yet_is_masked(client: Client) -> None:
