@@ -127,10 +127,14 @@ def analyse(
 
     Products are named after their file; of several files of one name the later ones get -2, -3, …
     """
-    from heliowatch.files import Desk
+    from heliowatch.files import Desk, stems
+    from heliowatch.folders import refuse_among_frames
     from heliowatch.printing import exit_code, print_reports
 
-    reports = Desk(_settings()).analyse(files, out, instrument)
+    settings = _settings()
+    names = [f"{stem}.{product}" for stem in stems(files) for product in ("preview.jpg", "enhanced.fits")]
+    refuse_among_frames(settings, out, sources=[], names=names)
+    reports = Desk(settings).analyse(files, out, instrument)
     raise typer.Exit(exit_code(print_reports(reports, output.value)))
 
 

@@ -18,7 +18,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from heliowatch.folders import make_folder, write_whole
+from heliowatch.folders import make_folder, refuse_among_frames, write_whole
 from heliowatch.progress import progress_bars
 from heliowatch.series import Listed, Refused, list_frames, read_listed
 from observatory.errors import SettingsError, UnusableInputError
@@ -85,6 +85,8 @@ def run_composite(
     view = SunView.full(wanted.size)
     if wanted.crop is not None:
         view = view.cropped(Crop.parse(wanted.crop))
+    name = f"20260101T000000_{wanted.look}.jpg"
+    refuse_among_frames(settings, wanted.out, sources=sources, names=[name])
     make_folder(wanted.out)
     listed, refused = list_frames(settings, sources, instrument, without=wanted.out)
     reports = [Report(one.file, error=one.error) for one in refused]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from observatory.errors import SettingsError
+from observatory.settings import Settings
 
 
 def make_folder(path: Path) -> bool:
@@ -25,6 +27,39 @@ def make_folder(path: Path) -> bool:
     except OSError as error:
         raise SettingsError(f"the folder {path} cannot be made: {error.strerror}") from error
     return is_new
+
+
+def refuse_among_frames(
+    settings: Settings, out: Path, *, sources: Iterable[Path], names: Sequence[str]
+) -> None:
+    """Refuse a folder in which what is written would be taken for frames.
+
+    Parameters
+    ----------
+    sources : iterable of Path
+        Folders in which frames are looked for; files among them do not matter.
+    names : sequence of str
+        What the files are called, such as ``20260101T000000_aia.jpg``: a watched folder may take others alone.
+
+    Raises
+    ------
+    SettingsError
+        When the next call would look for frames there, or the settings have the folder watched.
+    """
+    from workers.watching import watch_folders
+
+    place, temporary = out.resolve(), settings.ingest.temporary
+    if place in [source.resolve() for source in sources]:
+        raise SettingsError(
+            f"--out {out}: the frames lie there, and the next call would take the pictures for frames: "
+            "name another folder"
+        )
+    for folder in watch_folders(settings):
+        if place.is_relative_to(folder.path) and any(folder.wants(name, temporary) for name in names):
+            raise SettingsError(
+                f"--out {out}: {folder.path} is watched, and what is written would be taken in as frames: "
+                "name another folder"
+            )
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from heliowatch.asked import check_instrument
-from heliowatch.folders import make_folder, write_whole
+from heliowatch.folders import make_folder, refuse_among_frames, write_whole
 from heliowatch.progress import progress_bars
 from heliowatch.series import Listed, list_frames
 from heliowatch.sources import open_database
@@ -83,11 +83,7 @@ def run_keogram(settings: Settings, files: Sequence[Path], request: Request, for
     """Make the pictures; 1 if a file could not be used or no night was found, else 0."""
     if not files and request.instrument is None and request.span == Span():
         raise SettingsError("say of what: name files, or --instrument or --time of what is stored")
-    if request.out.resolve() in [file.resolve() for file in files]:
-        raise SettingsError(
-            f"--out {request.out}: the frames lie there, and the next call would take the pictures for frames: "
-            "name another folder"
-        )
+    refuse_among_frames(settings, request.out, sources=files, names=["keogram-roof-2026-01-01.png"])
     make_folder(request.out)
     report = Report()
     found = _of_files(settings, files, request, report) if files else _stored(settings, request)
