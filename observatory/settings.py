@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from datetime import date
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -461,10 +462,17 @@ def _readable(error: Exception) -> str:
 
 
 def _complaint(line: Mapping[str, Any]) -> str:
-    if line["type"] == "extra_forbidden":
+    kind, given = line["type"], line["input"]
+    if kind == "extra_forbidden":
         return f"there is no such setting; {meant(Settings, line['loc'])}"
-    if line["type"] == "list_type" and isinstance(line["input"], str | int):
-        return f"write a list, such as {json.dumps([line['input']], ensure_ascii=False)}"
+    if given is None:
+        return "is empty: write something, or leave its name out, too"
+    if kind == "list_type" and isinstance(given, str | int):
+        return f"write a list, such as {json.dumps([given], ensure_ascii=False)}"
+    if kind in ("dict_type", "model_type", "model_attributes_type"):
+        return "write names and values under it"
+    if kind == "string_type" and isinstance(given, bool | int | float | date):
+        return "write it in quotes: YAML takes it for a number, a date, or yes or no"
     return str(line["msg"]).removeprefix("Value error, ")
 
 
