@@ -26,7 +26,7 @@ from models.simulate.hmi_fits import write_hmi_fits
 from models.simulate.kso_fits import write_kso_fits
 from observatory.analysis import Cause, SkyClass
 from observatory.coordinates import SunView, hpc_to_pixel, stonyhurst_to_hpc, to_stonyhurst
-from observatory.errors import SettingsError, UnusableInputError
+from observatory.errors import SettingsError
 from observatory.magnetometer import write_iaga2002
 
 log = structlog.get_logger(__name__)
@@ -392,7 +392,7 @@ def _moment(word: str | None) -> datetime:
         moment = datetime.fromisoformat(word)
         moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise UnusableInputError(f"--start {word!r} is not a time; write 2026-11-20T10:00:00Z") from error
+        raise SettingsError(f"--start {word!r} is not a time; write 2026-11-20T10:00:00Z") from error
     if moment.year < _FIRST_YEAR:
         raise SettingsError(
             f"--start {word!r}: simulated skies and Suns begin in {_FIRST_YEAR}; take a later time"
