@@ -19,7 +19,7 @@ import orjson
 from numpy.typing import NDArray
 
 from heliowatch.composite import look_named
-from heliowatch.folders import make_folder
+from heliowatch.folders import make_folder, refuse_among_frames
 from heliowatch.progress import progress_bars
 from heliowatch.shots import CompositeShots, FrameShots, Painted, Shot, Shots
 from heliowatch.sources import Request
@@ -69,6 +69,7 @@ def run_movie(
     _refuse_unused(request, are_files=bool(sources))
     find_ffmpeg(settings.films)
     form_of(wanted.out)
+    refuse_among_frames(settings, wanted.out.parent, sources=[], names=[wanted.out.name])
     make_folder(wanted.out.parent)
     crop = None if wanted.crop is None else Crop.parse(wanted.crop)
     made = _film(settings, _shots(settings, sources, request), wanted, crop)

@@ -12,7 +12,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from heliowatch.folders import make_folder, write_whole
+from heliowatch.folders import make_folder, refuse_among_frames, write_whole
 from heliowatch.progress import progress_bars
 from observatory.errors import SettingsError, UnusableInputError
 from observatory.fisheye import Fisheye
@@ -54,6 +54,7 @@ def run_hot_pixels(settings: Settings, files: Sequence[Path], instrument: str, o
     """
     if kind_of(settings.stations.get(instrument, instrument), settings.stations).family != "allsky":
         raise SettingsError(f"{instrument} is no all-sky camera: others need no map of hot pixels")
+    refuse_among_frames(settings, out.parent, sources=[], names=[out.name])
     found, limits, stations = _Found(), settings.limits.as_limits, settings.stations
     with progress_bars() as bars:
         for file in bars.track(files, description="frames"):

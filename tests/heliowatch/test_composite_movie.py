@@ -116,6 +116,14 @@ def test_composites_are_not_put_where_the_settings_have_them_taken_in(run: Run, 
     assert run(*words).code == 0
 
 
+@needs_ffmpeg
+def test_a_film_is_not_put_where_the_settings_have_it_taken_in(run: Run, folder: Path):
+    Path("heliowatch.yaml").write_text(f"watch: [{folder}]")
+    ended = run("movie", aia_file(folder, 193), "--out", folder / "day.mp4")
+    assert ended.code == 2 and f"{folder} is watched" in ended.err
+    assert not (folder / "day.mp4").exists()
+
+
 def test_each_set_can_have_levels_of_its_own(run: Run, folder: Path, out: Path):
     sets(folder, 2, cadence=1200)
     ended = run("composite", folder, "--out", out, "--size", 256, "--own-levels", "--format", "json")

@@ -92,6 +92,14 @@ def test_too_little_to_tell_is_said(tmp_path: Path, count: int, minutes: int, wo
     assert not (tmp_path / "hot.png").exists()
 
 
+def test_a_map_is_not_put_where_it_would_be_taken_for_a_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HELIOWATCH_WATCH", f'["{tmp_path}"]')
+    with pytest.raises(SettingsError, match="is watched"):
+        run([tmp_path / "a.png"], "--out", str(tmp_path / "hot.png"))
+
+
 def test_frames_without_a_time_of_their_own_are_taken_at_their_word(tmp_path: Path) -> None:
     files = archive(tmp_path / "nights")
     named = [file.rename(file.with_name(f"sky{number}.png")) for number, file in enumerate(files)]
