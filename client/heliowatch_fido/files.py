@@ -48,9 +48,17 @@ def distinct_names(names: Sequence[str], numbers: Sequence[int]) -> list[str]:
 
 
 def wavelength_word(wavelength: u.Quantity | str | None) -> str | None:
-    """A wavelength as the server takes it; energies and frequencies are turned into one."""
+    """A wavelength as the server takes it; energies and frequencies are turned into one.
+
+    Raises
+    ------
+    ValueError
+        When it has no unit, or is several.
+    """
     if wavelength is None or isinstance(wavelength, str):
         return wavelength
+    if not isinstance(wavelength, u.Quantity) or not wavelength.isscalar:
+        raise ValueError(f"wavelength={wavelength!r}: give one with its unit, such as 193 * u.AA or '193A'")
     return f"{wavelength.to_value(u.nm, equivalencies=u.spectral()):.4f}nm"
 
 

@@ -146,7 +146,15 @@ class Connection:
                 raise UnreachableError(answer.url, f"its answer is no whole JSON ({error})") from error
 
     def items(self, path: str, parameters: Mapping[str, Any], limit: int | None) -> Iterator[dict[str, Any]]:
-        """Items of a list, page after page, ``limit`` at most (None: all)."""
+        """Items of a list, page after page, ``limit`` at most (None: all).
+
+        Raises
+        ------
+        ValueError
+            When the limit is below 0.
+        """
+        if limit is not None and limit < 0:
+            raise ValueError(f"limit={limit}: give 0 or more, or None for all")
         left = limit
         page_size = 1000 if left is None else max(1, min(left, 1000))
         page = self.json(path, {**parameters, "limit": page_size})

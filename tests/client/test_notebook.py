@@ -90,6 +90,17 @@ def test_several_values_for_one_filter_are_refused_and_not_an_empty_answer(clien
         client.frames(instrument=["kso-halpha", "aia-193"])  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("given", [193, 19.3, [171, 193] * u.AA])
+def test_a_wavelength_without_its_unit_or_several_are_refused(client: Client, given: object) -> None:
+    with pytest.raises(ValueError, match="give one with its unit, such as"):
+        client.frames(wavelength=given)  # type: ignore[arg-type]
+
+
+def test_a_limit_below_zero_is_no_empty_answer(client: Client) -> None:
+    with pytest.raises(ValueError, match="limit=-1: give 0 or more, or None for all"):
+        client.frames(time=DAY, limit=-1)
+
+
 def test_a_limit_holds_and_none_reads_every_page(client: Client) -> None:
     assert len(client.frames(time=DAY, limit=5)) == 5
     assert len(client.frames(time=DAY, limit=None)) == 15
