@@ -36,19 +36,6 @@ def test_analyse_writes_what_is_promised(run: Run, tmp_path: Path):
         assert (region.size, region.mode) == ((256, 256), "L")
 
 
-@pytest.mark.parametrize(("patterns", "is_taken_in"), [("*", True), ("*.fits", True), ("*.pgm", False)])
-def test_products_are_not_put_where_the_settings_have_them_taken_in(
-    run: Run, tmp_path: Path, patterns: str, is_taken_in: bool
-):
-    path = kso_frame(tmp_path)
-    Path("heliowatch.yaml").write_text(
-        f"instruments: {{mine: {{kind: kso-halpha, watch: [{tmp_path}], patterns: ['{patterns}']}}}}"
-    )
-    ended = run("analyse", path, "--out", "made")
-    assert (ended.code == 2 and f"{tmp_path} is watched" in ended.err) is is_taken_in
-    assert (tmp_path / "made").exists() is not is_taken_in
-
-
 def test_analyse_of_frames_that_show_no_sky_writes_their_preview(run: Run, tmp_path: Path):
     pixels = np.random.default_rng(1).gamma(2, 100, (128, 128)).astype(np.float32)
     (tmp_path / "x.fits").write_bytes(fits_bytes(pixels))

@@ -94,36 +94,6 @@ def test_a_composite_film_is_named_by_its_telescope(channels: tuple[str, ...], t
     assert look_title(channels) == title
 
 
-def test_composites_are_not_put_among_the_frames(run: Run, folder: Path):
-    sets(folder, 1)
-    before = set(folder.iterdir())
-    ended = run("composite", folder, "--out", folder, "--size", 256)
-    assert ended.code == 2 and "the next call would take the pictures for frames" in ended.err
-    assert set(folder.iterdir()) == before
-
-
-def test_composites_are_not_put_where_the_settings_have_them_taken_in(run: Run, folder: Path, tmp_path: Path):
-    sets(folder, 1)
-    watched = tmp_path / "watched"
-    words = ("composite", folder, "--out", watched / "pictures", "--size", 256)
-    Path("heliowatch.yaml").write_text(f"watch: [{watched}]")
-    ended = run(*words)
-    assert ended.code == 2 and f"{watched} is watched, and what is written would be taken" in ended.err
-    assert not watched.exists()
-    Path("heliowatch.yaml").write_text(
-        f"instruments: {{sun: {{kind: aia-193, watch: [{watched}], patterns: ['*.fits']}}}}"
-    )
-    assert run(*words).code == 0
-
-
-@needs_ffmpeg
-def test_a_film_is_not_put_where_the_settings_have_it_taken_in(run: Run, folder: Path):
-    Path("heliowatch.yaml").write_text(f"watch: [{folder}]")
-    ended = run("movie", aia_file(folder, 193), "--out", folder / "day.mp4")
-    assert ended.code == 2 and f"{folder} is watched" in ended.err
-    assert not (folder / "day.mp4").exists()
-
-
 def test_each_set_can_have_levels_of_its_own(run: Run, folder: Path, out: Path):
     sets(folder, 2, cadence=1200)
     ended = run("composite", folder, "--out", out, "--size", 256, "--own-levels", "--format", "json")
