@@ -471,6 +471,10 @@ def _complaint(line: Mapping[str, Any]) -> str:
         return f"write a list, such as {json.dumps([given], ensure_ascii=False)}"
     if kind in ("dict_type", "model_type", "model_attributes_type"):
         return "write names and values under it"
+    if kind == "union_tag_not_found":
+        return f"lacks {line['ctx']['discriminator']}: docs/alerts.md shows one of each"
+    if kind == "union_tag_invalid":
+        return f"{line['ctx']['discriminator']} has to be one of {line['ctx']['expected_tags']}"
     if kind == "string_type" and isinstance(given, bool | int | float | date):
         return "write it in quotes: YAML takes it for a number, a date, or yes or no"
     return str(line["msg"]).removeprefix("Value error, ")

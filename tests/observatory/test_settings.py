@@ -90,6 +90,8 @@ def test_a_named_file_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch)
         ("instruments: kso-halpha", r"^settings: instruments: write names and values under it"),
         ("instruments: {no: {kind: halpha}}", r"^settings: instruments\..*: write it in quotes"),
         ("publisher: {title: 2026-01-01}", r"^settings: publisher\.title: write it in quotes"),
+        ("notifications: {channels: {a: {url: u}}}", r"channels\.a: lacks 'kind': docs/alerts\.md"),
+        ("notifications: {channels: {a: {kind: mail}}}", r"'kind' has to be one of 'apprise', 'webhook'"),
         ("films: {preset: slwo}", r"films\.preset: .*'ultrafast'.*'slow'"),
         ("instruments: {mine: {kind: hubble}}", "kso-halpha"),
         ("instruments: {aia-193: {kind: halpha}}", "known instrument of another kind"),
