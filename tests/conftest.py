@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 import structlog
 
@@ -17,6 +18,9 @@ from observatory.storage.session import Database
 from tests.embedded import lay_out
 from tests.environment import forget_settings
 from tests.servers import PostgresServer, RedisServer
+
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no defect
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

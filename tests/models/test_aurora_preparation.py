@@ -144,7 +144,7 @@ def test_a_circle_that_shows_no_sky_is_refused(circle: Fisheye, words: str) -> N
         prepare(frame(sky(CIRCLE)), circle)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 2**31),
     shape=st.tuples(st.integers(40, 300), st.integers(40, 300)),

@@ -159,7 +159,7 @@ def test_pixels_beyond_all_counts_make_a_bad_frame(model: HalphaQuality, clean, 
     assert all(np.isfinite(value) for value in quality.measures.values())
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(seed=st.integers(0, 10_000), quarter=st.integers(1, 3), mirrored=st.booleans())
 def test_turning_or_mirroring_a_picture_hardly_moves_its_score(
     model: HalphaQuality, seed: int, quarter: int, mirrored: bool
@@ -225,7 +225,7 @@ def test_real_frames_meet_the_promise(model: HalphaQuality):
     assert good["called_degraded"] == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 1 << 30),
     kind=st.sampled_from(["u1", "i2", "u2", ">i2", "i4", "f4", "f8", "?"]),

@@ -35,7 +35,7 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return (1 + 0.05 * random.standard_normal((height, width))).astype(np.float32)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     height=st.integers(16, 90),
     width=st.integers(16, 90),

@@ -396,7 +396,7 @@ def _plain(told: Iterable[Transition]) -> list[tuple[object, ...]]:
     ]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(_moments, st.integers(201, 1500))
 def test_it_says_the_same_however_often_it_is_asked_and_started_anew(
     drawn: list[tuple[int, str]], pause: int

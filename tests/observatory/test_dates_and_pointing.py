@@ -57,7 +57,7 @@ SINCE_2000 = (datetime.fromisoformat("2000-01-01"), datetime.fromisoformat("2026
 EPOCH = (datetime.fromisoformat("1970-01-02"), datetime.fromisoformat("2090-01-01"))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.datetimes(*SINCE_2000))
 def test_tai_is_turned_into_utc_as_astropy_turns_it(moment: datetime):
     ours = parse_time(f"{moment:%Y.%m.%d_%H:%M:%S}_TAI", "T_REC")
@@ -199,7 +199,7 @@ def helio_header(**values: float) -> dict:
     }
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     scale=st.floats(0.3, 5),
     x=st.floats(-100, 4000),

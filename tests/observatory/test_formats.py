@@ -91,7 +91,7 @@ def test_a_real_header_is_parsed_as_astropy_parses_it(real_frames: Path, name: s
 SMALL = st.integers(1, 12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     width=SMALL,
     height=SMALL,
@@ -122,13 +122,13 @@ def scaled_fits(dtype: str, **cards: float) -> bytes:
     return header.tostring().encode() + whole.getvalue()[2880:]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(scale=SCALES, zero=ZEROS, dtype=st.sampled_from(["i2", "i4"]))
 def test_scale_and_zero_are_applied_as_astropy_applies_them(scale: float, zero: float, dtype: str):
     assert_same_pixels(scaled_fits(dtype, BSCALE=scale, BZERO=zero))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(scale=SCALES, zero=ZEROS, blank=st.integers(-12, 12), dtype=st.sampled_from(["i2", "i4"]))
 def test_blank_counts_become_no_number_whatever_the_scale(scale: float, zero: float, blank: int, dtype: str):
     # astropy leaves BLANK unapplied where the scale is trivial; the standard (4.0, 4.4.2.5) does not.
@@ -278,7 +278,7 @@ def test_a_themis_film_is_twenty_frames_each_with_its_own_time(real_frames: Path
     assert all(2.5 < (b - a).total_seconds() < 3.5 for a, b in pairwise(times))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(count=st.integers(1, 4), width=SMALL, height=SMALL, dtype=st.sampled_from([np.uint8, np.uint16]))
 def test_a_film_comes_back_as_it_was_written(count: int, width: int, height: int, dtype: type):
     random = np.random.default_rng(5)

@@ -34,7 +34,7 @@ def test_a_clean_2048_disk_is_fitted_to_a_tenth_of_a_pixel():
     assert fit.fraction_accepted > 0.95
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(x=st.floats(230, 280), y=st.floats(230, 280), radius=st.floats(90, 220), kind=st.sampled_from("iuf"))
 def test_any_disk_inside_the_frame_is_found(x: float, y: float, radius: float, kind: str):
     dtype = {"i": np.int16, "u": np.uint16, "f": np.float32}[kind]

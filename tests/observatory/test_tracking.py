@@ -128,7 +128,7 @@ def test_over_five_days_of_rotation_every_region_keeps_its_id():
     st.lists(st.floats(0.2, 40), min_size=1, max_size=4),
     st.floats(-1.0, 1.0),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_ids_are_stable_for_any_gaps_and_a_rotation_law_that_is_a_little_wrong(places, gaps, error):
     book, hours, first = Book(), 0.0, None
     for gap in [0.0, *gaps]:
@@ -149,7 +149,7 @@ def test_ids_are_stable_for_any_gaps_and_a_rotation_law_that_is_a_little_wrong(p
 
 
 @given(st.permutations(range(6)))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_frames_in_any_order_give_the_same_regions_the_same_ids(order):
     book, ids = Book(), {}
     for k in order:

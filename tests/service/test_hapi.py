@@ -468,7 +468,7 @@ def test_every_kind_of_event_has_its_areas() -> None:
     assert {f"areas-{kind.value}" for kind in EventType} <= names
 
 
-@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.settings(max_examples=60)
 @given(
     st.sampled_from(["info", "data", "catalog", "about"]),
     st.dictionaries(

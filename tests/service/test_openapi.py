@@ -87,7 +87,6 @@ def _wrong_answers(operation: Any, mode: GenerationMode, address: str) -> list[s
     @settings(
         max_examples=_EXAMPLES,
         database=None,
-        deadline=None,
         phases=[Phase.explicit, Phase.generate],
         suppress_health_check=list(HealthCheck),
     )

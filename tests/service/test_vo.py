@@ -409,7 +409,7 @@ _words = st.one_of(
 )
 
 
-@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.settings(max_examples=60)
 @given(st.dictionaries(st.sampled_from(PARAMETERS), _words, max_size=3))
 def test_whatever_is_asked_is_answered_or_refused(station: Station, asked: dict[str, str]) -> None:
     answer = station.client.get("/vo/sia2", params=asked)

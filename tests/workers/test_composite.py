@@ -83,7 +83,7 @@ def test_a_channel_that_the_look_does_not_have_is_refused_by_name():
         levels_of([channel("aia-131", spot(64, 32, 32))], LOOK)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.floats(-180, 180),
     st.floats(-6, 6),

@@ -87,7 +87,7 @@ def test_a_preview_is_at_most_its_side_and_keeps_its_shape():
     assert (small.width, small.height) == (50, 30)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(width=st.integers(1, 3000), height=st.integers(1, 3000))
 def test_any_shape_can_be_shown(width: int, height: int):
     made = preview(frame(np.zeros((height, width), np.uint8)), side_px=64)
@@ -179,7 +179,7 @@ def test_what_is_spoilt_to_the_edge_is_shown_so_and_nothing_beyond_it(side: int)
     np.testing.assert_array_equal(part, expected)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     x=st.integers(10, 50),
     y=st.integers(10, 50),
