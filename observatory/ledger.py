@@ -43,7 +43,8 @@ class Came:
     usual_s : float or None
         Spacing of the frames before the span, for where the span's own tell nothing.
     undated : int
-        Frames in the span that do not know their time; those that came live stand where they came in.
+        Frames in the span that do not know their time; those that came live stand where they came in, as do those that
+        are dated later than that.
     """
 
     times_s: Seconds

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import (
     ColumnElement,
+    CompoundSelect,
     Connection,
     LargeBinary,
     Select,
@@ -28,16 +29,18 @@ from sqlalchemy import (
     or_,
     select,
     type_coerce,
+    union,
 )
 
 from observatory import cadence
 from observatory.errors import HeliowatchError
 from observatory.ledger import Came
 from observatory.observing import Window
-from observatory.storage import events
+from observatory.storage import events, standing
 from observatory.storage.frames import Priority, Status
 from observatory.storage.schema import arrivals, closures, frames, open_gaps
 from observatory.storage.session import Database
+from observatory.storage.standing import IS_AHEAD
 from observatory.storage.texts import plain_text
 
 MOST_FRAMES = 1_000_000
@@ -45,6 +48,7 @@ MOST_FRAMES = 1_000_000
 
 _PIECE = timedelta(days=1)
 _RECENT = 200
+_INSTANT = timedelta(microseconds=1)
 _TIME_BYTES = 26  # 2026-11-20 08:00:00.000000, as SQLAlchemy writes every time into SQLite
 _RECORD_BYTES = 2 * _TIME_BYTES + 2
 _LONGEST_REASON = 500
@@ -76,20 +80,21 @@ _worth: ColumnElement[str] = case(
 )
 """`Worth` of a frame; a human's word wins over the machine's."""
 
+_is_dated = frames.c.date_obs.is_not(None)
 _origin: ColumnElement[str] = case(
-    (frames.c.date_obs.is_(None) & (frames.c.priority != Priority.LIVE.value), literal("x")),
-    (frames.c.date_obs.is_(None), literal("u")),
-    (frames.c.priority == Priority.LIVE.value, literal("l")),
-    else_=literal("b"),
+    (frames.c.priority != Priority.LIVE.value, case((_is_dated & ~IS_AHEAD, "b"), else_="x")),
+    (IS_AHEAD, "a"),
+    (_is_dated, "l"),
+    else_="u",
 )
-"""l: dated and live; b: dated, of an archive; u: undated and live; x: undated, of an archive: nowhere in time."""
+"""Live: l, dated; a, dated ahead of its arrival; u, undated. Of an archive: b, dated; x, else: nowhere in time."""
 
 
 @dataclass(frozen=True)
 class _Rows:
     """Columns of frames."""
 
-    moment_s: NDArray[np.float64]
+    stands_s: NDArray[np.float64]
     received_s: NDArray[np.float64]
     worth: NDArray[np.int8]
     origin: NDArray[np.uint8]
@@ -98,7 +103,7 @@ class _Rows:
 def came(
     db: Database, instrument: str, start: datetime, end: datetime, *, most_frames: int = MOST_FRAMES
 ) -> Came:
-    """Frames of an instrument in a span of time, with the ones next to it.
+    """Frames of an instrument in a span of time, with the ones next to it, where they stand (`storage.standing`).
 
     Raises
     ------
@@ -106,21 +111,19 @@ def came(
     """
     with db.read() as connection:
         found = _joined(list(_pieces(db, connection, instrument, start, end, most_frames)))
-        before = _read(db, connection, _before(instrument, start))
-        after = _read(db, connection, _after(instrument, end))
-        first = connection.execute(
-            select(func.min(frames.c.moment)).where(frames.c.instrument == instrument)
-        ).scalar()
+        before = _read(db, connection, standing.newest(_placed, instrument, _RECENT, start))
+        after = _read(db, connection, standing.first(_placed, instrument, end))
+        first = connection.execute(standing.first(_stands, instrument)).scalar()
     return _as_came(found, before, after, None if first is None else first.timestamp())
 
 
 def recent(db: Database, instrument: str, until: datetime) -> tuple[Came, bool]:
     """The newest frames of an instrument before a moment, and whether the very newest came live."""
     with db.read() as connection:
-        found = _read(db, connection, _before(instrument, until))
+        found = _read(db, connection, standing.newest(_placed, instrument, _RECENT, until))
     none = _empty_rows()
-    whole = _as_came(found, none, none, float(found.moment_s[0]) if len(found.moment_s) else None)
-    is_live = bool(len(found.origin)) and chr(found.origin[-1]) in "lu"
+    whole = _as_came(found, none, none, float(found.stands_s[0]) if len(found.stands_s) else None)
+    is_live = bool(len(found.origin)) and chr(found.origin[-1]) in "lau"
     return whole, is_live
 
 
@@ -128,14 +131,14 @@ def _as_came(found: _Rows, before: _Rows, after: _Rows, first_s: float | None) -
     placed = found.origin != ord("x")
     live = found if (found.origin == ord("l")).sum() >= cadence.LEAST_LEARNED else before
     is_live = live.origin == ord("l")
-    times = [before.moment_s[-1:], found.moment_s[placed], after.moment_s[:1]]
+    times = [before.stands_s[-1:], found.stands_s[placed], after.stands_s[:1]]
     worth = [before.worth[-1:], found.worth[placed], after.worth[:1]]
     return Came(
         times_s=np.concatenate(times),
         worth=np.concatenate(worth),
-        lateness_s=(live.received_s - live.moment_s)[is_live],
+        lateness_s=(live.received_s - live.stands_s)[is_live],
         first_s=first_s,
-        usual_s=cadence.learn(before.moment_s),
+        usual_s=cadence.learn(before.stands_s),
         undated=int(((found.origin == ord("x")) | (found.origin == ord("u"))).sum()),
     )
 
@@ -143,43 +146,37 @@ def _as_came(found: _Rows, before: _Rows, after: _Rows, first_s: float | None) -
 def _pieces(
     db: Database, connection: Connection, instrument: str, start: datetime, end: datetime, limit: int
 ) -> Iterator[_Rows]:
-    mine = _columns().where(frames.c.instrument == instrument)
     left = limit
     while start < end:
         stop = min(start + _PIECE, end)
-        piece = mine.where(frames.c.moment >= start, frames.c.moment < stop)
-        rows = _read(db, connection, piece.order_by(frames.c.moment).limit(left + 1))
-        left -= len(rows.moment_s)
+        piece = standing.between(_columns, instrument, start, stop)
+        rows = _read(db, connection, piece.limit(left + 1))
+        left -= len(rows.stands_s)
         if left < 0:
             raise TooManyFramesError(limit)
         yield rows
         start = stop
 
 
-def _columns() -> Select[Any]:
-    return select(frames.c.moment, frames.c.received_at, _worth.label("worth"), _origin.label("origin"))
+def _stands(column: ColumnElement[datetime]) -> Select[Any]:
+    return select(column.label("stands"))
 
 
-def _before(instrument: str, moment: datetime) -> Select[Any]:
-    mine = _columns().where(
-        frames.c.instrument == instrument, frames.c.moment < moment, _origin != literal("x")
-    )
-    return mine.order_by(frames.c.moment.desc()).limit(_RECENT)
+def _columns(column: ColumnElement[datetime]) -> Select[Any]:
+    more = (frames.c.received_at, _worth.label("worth"), _origin.label("origin"))
+    return _stands(column).add_columns(*more)
 
 
-def _after(instrument: str, moment: datetime) -> Select[Any]:
-    mine = _columns().where(
-        frames.c.instrument == instrument, frames.c.moment >= moment, _origin != literal("x")
-    )
-    return mine.order_by(frames.c.moment).limit(1)
+def _placed(column: ColumnElement[datetime]) -> Select[Any]:
+    return _columns(column).where(_origin != literal("x"))
 
 
-def _read(db: Database, connection: Connection, query: Select[Any]) -> _Rows:
+def _read(db: Database, connection: Connection, query: Select[Any] | CompoundSelect[Any]) -> _Rows:
     """Run a question for columns and give them in order of time."""
     part = query.subquery()
     if db.is_sqlite:
         record = func.group_concat(
-            _text(part.c.moment).concat(_text(part.c.received_at)).concat(part.c.worth).concat(part.c.origin),
+            _text(part.c.stands).concat(_text(part.c.received_at)).concat(part.c.worth).concat(part.c.origin),
             "",
         )
         word = connection.execute(select(record)).scalar()
@@ -189,11 +186,11 @@ def _read(db: Database, connection: Connection, query: Select[Any]) -> _Rows:
         empty = cast(literal(b""), LargeBinary)
         times = [
             func.string_agg(func.float8send(func.date_part("epoch", part.c[name])), empty)
-            for name in ("moment", "received_at")
+            for name in ("stands", "received_at")
         ]
         row = connection.execute(select(*times, *letters)).one()
         found = _empty_rows() if row[0] is None else _from_columns(row)
-    order = np.argsort(found.moment_s, kind="stable")
+    order = np.argsort(found.stands_s, kind="stable")
     return _Rows(*(column[order] for column in vars(found).values()))
 
 
@@ -228,9 +225,9 @@ def _seconds(text: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _from_columns(row: Sequence[Any]) -> _Rows:
-    moment, received = (np.frombuffer(part, ">f8").astype(np.float64) for part in row[:2])
+    stands, received = (np.frombuffer(part, ">f8").astype(np.float64) for part in row[:2])
     worth, origin = (np.frombuffer(part.encode("ascii"), np.uint8) for part in row[2:])
-    return _Rows(moment, received, (worth - ord("0")).astype(np.int8), origin)
+    return _Rows(stands, received, (worth - ord("0")).astype(np.int8), origin)
 
 
 def _empty_rows() -> _Rows:
@@ -246,29 +243,28 @@ def _joined(parts: Sequence[_Rows]) -> _Rows:
 
 
 def sightings(db: Database, instrument: str, moments_s: Sequence[float]) -> dict[float, list[float]]:
-    """When the bytes of frames came, and came again: POSIX seconds by the frame's moment, in order.
+    """When the bytes of frames came, and came again: POSIX seconds by where the frame stands, in order.
 
     The newest ones alone, where there are very many.
     """
     found: dict[float, list[float]] = {}
     wanted = [_moment(seconds) for seconds in sorted(moments_s)[-_MOST_GAPS:]]
     left = _MOST_SIGHTINGS
+    seen = (
+        select(frames.c.moment, frames.c.received_at, arrivals.c.id, arrivals.c.seen_at)
+        .join(arrivals, arrivals.c.sha256 == frames.c.sha256)
+        .where(frames.c.instrument == instrument, frames.c.frame_index == 0)
+    )
     with db.read() as connection:
         for first in range(0, len(wanted), 500):
-            query = (
-                select(frames.c.moment, arrivals.c.seen_at)
-                .join(arrivals, arrivals.c.sha256 == frames.c.sha256)
-                .where(
-                    frames.c.instrument == instrument,
-                    frames.c.moment.in_(wanted[first : first + 500]),
-                    frames.c.frame_index == 0,
-                )
-                .limit(left)
-            )
-            rows = connection.execute(query).all()
+            some = wanted[first : first + 500]
+            either = (seen.where(column.in_(some)) for column in (frames.c.moment, frames.c.received_at))
+            rows = connection.execute(
+                union(*either).limit(left)
+            ).all()  # by an index each, as one `or` is not
             left -= len(rows)
-            for moment, seen_at in rows:
-                found.setdefault(moment.timestamp(), []).append(seen_at.timestamp())
+            for moment, received_at, _, seen_at in rows:
+                found.setdefault(min(moment, received_at).timestamp(), []).append(seen_at.timestamp())
     return {moment: sorted(times) for moment, times in found.items() if len(times) > 1}
 
 
@@ -388,11 +384,7 @@ def end_gap(db: Database, gap: OpenGap, payload: dict[str, Any]) -> bool:
 
 
 def first_after(db: Database, instrument: str, moment: datetime, until: datetime) -> datetime | None:
-    """Moment of the first frame after one moment and not after another."""
+    """Where the first frame stands after one moment and not after another."""
     with db.read() as connection:
-        return connection.execute(
-            select(frames.c.moment)
-            .where(frames.c.instrument == instrument, frames.c.moment > moment, frames.c.moment <= until)
-            .order_by(frames.c.moment)
-            .limit(1)
-        ).scalar()
+        found = connection.execute(standing.first(_stands, instrument, moment + _INSTANT)).scalar()
+    return found if found is not None and found <= until else None

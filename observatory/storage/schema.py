@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from observatory.storage.column_types import Json, Key, PathText, UtcDateTime, partial_index
 
-SCHEMA_REVISION = "0011"
+SCHEMA_REVISION = "0012"
 """Head of the migrations that this software needs; a test compares it with Alembic's head."""
 
 
@@ -77,6 +77,9 @@ frames = Table(
     Index("ix_frames_instrument_moment_id", "instrument", "moment", "id"),
     Index("ix_frames_instrument_processed_at", "instrument", "processed_at"),
     Index("ix_frames_instrument_received_at", "instrument", "received_at"),
+    partial_index(
+        "ix_frames_ahead", *("instrument", "received_at"), where="moment > received_at"
+    ),  # see `standing`
     Index("ix_frames_moment_id", "moment", "id"),
     Index("ix_frames_status_id", "status", "id"),
     # One for each filter of the lists, with the lists' order: see `key_sources`.

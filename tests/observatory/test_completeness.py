@@ -29,12 +29,15 @@ KANZELHOEHE = Site(46.6784, 13.9019, 1526.0)
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
-def put(db: Database, name: str, times_s: Sequence[float] | np.ndarray, **given: Any) -> None:
-    """Frames as the ingester and the workers leave them, many at once."""
+def put(
+    db: Database, name: str, times_s: Sequence[float] | np.ndarray, *, ahead_s: float = 0.0, **given: Any
+) -> None:
+    """Frames as the ingester and the workers leave them, many at once; dated ahead where a clock is."""
     rows = []
     for seconds in times_s:
         moment = datetime.fromtimestamp(round(float(seconds), 3), UTC)
         received = moment + timedelta(seconds=4 + seconds % 3)
+        moment += timedelta(seconds=ahead_s)
         rows.append(
             {
                 "sha256": hashlib.sha256(f"{name} {seconds}".encode()).hexdigest(),
@@ -183,6 +186,59 @@ def test_the_same_bytes_again_are_received_but_not_usable(db: Database, settings
     one = write(db, settings, "kso-halpha", JUNE, JUNE + DAY, now=JUNE + timedelta(hours=9))
     assert (one.total.frozen, one.total.missing) == (10, 0)
     assert (one.total.received, one.total.usable) == (60, 50)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=26_700)])
+def test_a_camera_whose_clock_is_ahead_is_seen_when_its_frames_come(
+    db: Database, settings: Settings, ahead: timedelta
+) -> None:
+    start, now = JUNE + timedelta(hours=8), JUNE + timedelta(hours=10)
+    times = start.timestamp() + np.arange(0.0, 3600.0, 60.0)
+    put(db, "roof", np.delete(times, [30, 31, 32]), ahead_s=ahead.total_seconds())
+    one = write(db, settings, "roof", JUNE, JUNE + DAY, now=now, bin_s=3600.0)
+    hours = [
+        (hour.start.hour, hour.received, hour.missing) for hour in one.bins if hour.frames or hour.missing
+    ]
+    assert hours == [(8, 57, 3), (9, 0, pytest.approx(60, abs=1))]
+    assert (one.lateness_s, one.undated) == ({}, 0)
+    gap, last = completeness.current_gap(db, settings, "roof", now, first_due_s=0.0)
+    assert gap is not None and gap.frames_lost == pytest.approx(60, abs=1)
+    assert last is not None and times[-1] < last.timestamp() < times[-1] + 7
+    assert storage.first_after(db, "roof", last, now) is None
+    put(db, "roof", [now.timestamp() - 20.0], ahead_s=ahead.total_seconds())
+    assert completeness.current_gap(db, settings, "roof", now, first_due_s=0.0)[0] is None
+    assert storage.first_after(db, "roof", last, now) is not None
+
+
+def test_a_clock_that_was_put_right_leaves_no_frame_out(db: Database, settings: Settings) -> None:
+    times = JUNE.timestamp() + 8 * 3600 + np.arange(0.0, 7200.0, 10.0)
+    put(db, "roof", times[:400], ahead_s=3600.0)
+    put(db, "roof", times[400:])
+    one = write(db, settings, "roof", JUNE, JUNE + DAY, now=JUNE + timedelta(hours=10, seconds=5))
+    assert (one.total.received, one.total.missing, one.total.frames) == (720, 0, 720)
+    known, _ = storage.recent(db, "roof", datetime.fromtimestamp(float(times[450]), UTC))
+    assert len(known.times_s) == 200 and np.abs(known.times_s - times[250:450]).max() < 7
+
+
+def test_a_frame_of_an_archive_that_is_dated_ahead_stands_nowhere(db: Database, settings: Settings) -> None:
+    times = JUNE.timestamp() + 8 * 3600 + np.arange(0.0, 600.0, 60.0)
+    put(db, "roof", times)
+    put(db, "roof", times + 1.0, ahead_s=1e9, priority="backfill")
+    one = write(db, settings, "roof", JUNE, JUNE + DAY, now=JUNE + timedelta(hours=8, minutes=10))
+    assert (one.total.received, one.total.missing, one.undated) == (10, 0, 10)
+
+
+def test_a_frozen_camera_whose_clock_is_ahead_is_found_out(db: Database, settings: Settings) -> None:
+    times = JUNE.timestamp() + 8 * 3600 + np.arange(0.0, 1200.0, 60.0)
+    put(db, "roof", times, ahead_s=7200.0)
+    digest = hashlib.sha256(f"roof {times[-1]}".encode()).hexdigest()
+    with db.write() as connection:
+        for number in range(11):
+            seen_at = datetime.fromtimestamp(float(times[-1]) + 4 + 60 * number, UTC)
+            row = {"sha256": digest, "path": f"/{number}", "bytes": 1, "mtime_ns": number, "seen_at": seen_at}
+            connection.execute(insert(schema.arrivals), [row])
+    one = write(db, settings, "roof", JUNE, JUNE + DAY, now=JUNE + timedelta(hours=8, minutes=30))
+    assert (one.total.received, one.total.frozen, one.total.missing) == (30, 10, 0)
 
 
 @on_sqlite

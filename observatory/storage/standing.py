@@ -1,0 +1,71 @@
+"""Where frames stand in time for whoever watches a camera: when they say, at the latest when they came.
+
+No frame is observed after it came; one that says so is of a camera whose clock is ahead. Lists of what was
+observed go by the time that frames tell (`moment`), whatever it is; whether a camera is alive, and which of its
+frames is the newest, go by this one.
+
+Each question is put twice, to the frames that are ahead and to the others, so that an index answers either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, CompoundSelect, Select, func, literal, select, union_all
+
+from observatory.storage.column_types import UtcDateTime
+from observatory.storage.schema import frames
+
+Ask = Callable[[ColumnElement[datetime]], Select[Any]]
+"""Makes a question about frames; given the column that says where they stand, to be labelled ``stands``."""
+
+IS_AHEAD = frames.c.moment > frames.c.received_at  # word by word as the index of such frames has it
+_EVER = literal(datetime.min.replace(tzinfo=UTC), UtcDateTime())
+
+
+def between(ask: Ask, instrument: str, start: datetime, end: datetime) -> CompoundSelect[Any]:
+    """An instrument's frames that stand in a half-open span, in no order."""
+    moment, received = frames.c.moment, frames.c.received_at
+    known, ahead = _both(ask, instrument)
+    return union_all(
+        known.where(moment >= start, moment < end), ahead.where(received >= start, received < end)
+    )
+
+
+def newest(ask: Ask, instrument: str, limit: int, until: datetime | None = None) -> Select[Any]:
+    """An instrument's newest frames that stand before a moment, newest first."""
+    moment, received = frames.c.moment, frames.c.received_at
+    known, ahead = _both(ask, instrument)
+    if until is not None:
+        known, ahead = known.where(moment < until), ahead.where(received < until)
+    ahead = ahead.order_by(received.desc())
+    # Older than those: a camera that is always ahead has no others, and would be gone through to its first frame.
+    floor = ahead.with_only_columns(received).offset(limit - 1).limit(1).scalar_subquery()
+    known = known.where(moment >= func.coalesce(floor, _EVER)).order_by(moment.desc())
+    both = _together(known.limit(limit), ahead.limit(limit))
+    return both.order_by(both.selected_columns.stands.desc()).limit(limit)
+
+
+def first(ask: Ask, instrument: str, since: datetime | None = None) -> Select[Any]:
+    """An instrument's first frame that stands at a moment or later."""
+    moment, received = frames.c.moment, frames.c.received_at
+    known, ahead = _both(ask, instrument)
+    if since is not None:
+        known, ahead = known.where(moment >= since), ahead.where(received >= since)
+    ahead = ahead.order_by(received)
+    # Later than that, or than all that came, none is looked for: see `newest`.
+    last = select(func.max(received)).where(frames.c.instrument == instrument).scalar_subquery()
+    ceiling = func.coalesce(ahead.with_only_columns(received).limit(1).scalar_subquery(), last)
+    both = _together(known.where(moment <= ceiling).order_by(moment).limit(1), ahead.limit(1))
+    return both.order_by(both.selected_columns.stands).limit(1)
+
+
+def _both(ask: Ask, instrument: str) -> tuple[Select[Any], Select[Any]]:
+    is_its = frames.c.instrument == instrument
+    return ask(frames.c.moment).where(is_its, ~IS_AHEAD), ask(frames.c.received_at).where(is_its, IS_AHEAD)
+
+
+def _together(*parts: Select[Any]) -> Select[Any]:
+    return select(union_all(*(select(part.subquery()) for part in parts)).subquery())
