@@ -96,7 +96,7 @@ class DatabaseCollector(Collector):
     def _last_frame(self) -> Metric:
         metric = GaugeMetricFamily(
             "heliowatch_last_frame_timestamp_seconds",
-            "Time of the newest frame that is not dated ahead of the clock",
+            "Time of the newest frame; when it came where it is dated later than that",
             labels=["instrument"],
         )
         names = [name for name, _ in catalogue.instruments_seen(self._db)]

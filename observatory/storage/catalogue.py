@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, func, select, true
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
+from observatory.storage import standing
 from observatory.storage.bins import bin_columns, newest_bins
 from observatory.storage.frame_keys import FrameFilter, Key, Page, among, find_keys
 from observatory.storage.frames import Status
@@ -157,10 +158,49 @@ def get(db: Database, frame_id: int) -> dict[str, Any] | None:
         return frame
 
 
-def latest(db: Database, instrument: str) -> dict[str, Any] | None:
-    """Newest finished frame of an instrument."""
-    found = find(db, FrameFilter(instrument=instrument, status=Status.DONE), limit=1)
-    return found[0] if found else None
+def newest(
+    db: Database,
+    instrument: str,
+    *,
+    limit: int,
+    status: Status | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+) -> list[dict[str, Any]]:
+    """Newest frames of an instrument by where they stand (`storage.standing`), newest first, each with its causes.
+
+    Of a camera whose clock is ahead those are the newest that came last, whatever time they tell.
+
+    Parameters
+    ----------
+    since, until : datetime or None
+        Half-open span that they stand in.
+    """
+
+    def whole(stands: ColumnElement[datetime]) -> Select[Any]:
+        query = select(stands.label("stands"))
+        return query if status is None else query.where(frames.c.status == status)
+
+    with db.read() as connection:
+        keys = connection.execute(standing.newest(whole, instrument, limit, until, since=since))
+        ids = [key.id for key in keys]
+        query = select(*frames.c).where(among(db, frames.c.id, ids))
+        rows = {row["id"]: dict(row) for row in connection.execute(query).mappings()}
+        return _with_causes(connection, [rows[number] for number in ids if number in rows])
+
+
+def newest_scores(
+    db: Database, instrument: str, since: datetime, until: datetime, *, limit: int
+) -> list[dict[str, Any]]:
+    """Scores of the newest frames as `newest` finds them, oldest first; without those that tell no time."""
+
+    def scored(stands: ColumnElement[datetime]) -> Select[Any]:
+        more = (frames.c.quality_score.label("score"), frames.c.is_degraded)
+        return select(stands.label("stands"), *more).where(*_scored(None, None))
+
+    with db.read() as connection:
+        rows = connection.execute(standing.newest(scored, instrument, limit, until, since=since)).mappings()
+        return [dict(row) for row in rows][::-1]
 
 
 def quality_series(
@@ -275,21 +315,18 @@ def _instruments(connection: Connection) -> list[tuple[str, str | None]]:
 def newest_moments(
     db: Database, instruments: Sequence[str], until: datetime | None = None
 ) -> dict[str, datetime]:
-    """Time of the newest frame of each of some instruments, whatever became of it.
+    """Where the newest frame of each of some instruments stands (`storage.standing`), whatever became of it.
 
     Parameters
     ----------
     until : datetime or None
-        Frames of later are passed over, such as one that a wrong clock dated years ahead.
+        Only frames that stand before it.
     """
     found = {}
     with db.read() as connection:
         for name in instruments:
             moment = connection.execute(
-                select(frames.c.moment)
-                .where(frames.c.instrument == name, true() if until is None else frames.c.moment <= until)
-                .order_by(frames.c.moment.desc(), frames.c.id.desc())
-                .limit(1)
+                standing.newest(lambda stands: select(stands.label("stands")), name, 1, until)
             ).scalar()
             if moment is not None:
                 found[name] = moment
@@ -317,9 +354,10 @@ __all__ = [
     "find",
     "get",
     "instruments_seen",
-    "latest",
+    "newest",
     "newest_moments",
     "newest_refusals",
+    "newest_scores",
     "overview",
     "quality_series",
     "scores",

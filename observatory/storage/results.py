@@ -342,6 +342,7 @@ def _tell(
         "file_name": row.file_name,
         "frame": row.frame_index,
         "date_obs": row.date_obs,
+        "received_at": row.received_at,
         **more,
         "quality": None if run.quality is None else _short(run.quality),
     }

@@ -34,18 +34,23 @@ def between(ask: Ask, instrument: str, start: datetime, end: datetime) -> Compou
     )
 
 
-def newest(ask: Ask, instrument: str, limit: int, until: datetime | None = None) -> Select[Any]:
+def newest(
+    ask: Ask, instrument: str, limit: int, until: datetime | None = None, *, since: datetime | None = None
+) -> Select[Any]:
     """An instrument's newest frames that stand before a moment, newest first."""
     moment, received = frames.c.moment, frames.c.received_at
-    known, ahead = _both(ask, instrument)
+    known, ahead = (question.add_columns(frames.c.id) for question in _both(ask, instrument))
     if until is not None:
         known, ahead = known.where(moment < until), ahead.where(received < until)
-    ahead = ahead.order_by(received.desc())
+    if since is not None:
+        known, ahead = known.where(moment >= since), ahead.where(received >= since)
+    ahead = ahead.order_by(received.desc(), frames.c.id.desc())
     # Older than those: a camera that is always ahead has no others, and would be gone through to its first frame.
     floor = ahead.with_only_columns(received).offset(limit - 1).limit(1).scalar_subquery()
-    known = known.where(moment >= func.coalesce(floor, _EVER)).order_by(moment.desc())
-    both = _together(known.limit(limit), ahead.limit(limit))
-    return both.order_by(both.selected_columns.stands.desc()).limit(limit)
+    known = known.where(moment >= func.coalesce(floor, _EVER))
+    both = _together(known.order_by(moment.desc(), frames.c.id.desc()).limit(limit), ahead.limit(limit))
+    columns = both.selected_columns
+    return both.order_by(columns.stands.desc(), columns.id.desc()).limit(limit)
 
 
 def first(ask: Ask, instrument: str, since: datetime | None = None) -> Select[Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Boolean, Connection, Row, delete, func, insert, literal_column, select
 
+from observatory.storage import standing
 from observatory.storage.frames import Priority, Status
 from observatory.storage.schema import frames, tallies
 from observatory.storage.session import Database
@@ -74,12 +75,9 @@ def _add(total: dict[str, Any], row: Row[Any]) -> None:
 
 def _newest(connection: Connection, name: str) -> dict[str, Any]:
     mine = select(frames).where(frames.c.instrument == name)
-    lately = (
-        mine.with_only_columns(frames.c.date_obs)
-        .order_by(frames.c.moment.desc(), frames.c.id.desc())
-        .limit(_LOOK_BACK)
-        .subquery()
-    )
+    lately = standing.newest(
+        lambda stands: select(stands.label("stands"), frames.c.date_obs), name, _LOOK_BACK
+    ).subquery()
     dated = select(lately.c.date_obs).where(lately.c.date_obs.is_not(None)).limit(1)
     received = mine.with_only_columns(frames.c.received_at).order_by(frames.c.received_at.desc()).limit(1)
     return {

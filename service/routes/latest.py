@@ -11,7 +11,6 @@ from observatory.storage import catalogue, products
 from observatory.storage.frames import Status
 from service.context import Context, Here
 from service.described import redirect_answers
-from service.newest import newest
 from service.problems import NotFoundError
 from service.shapes import API
 
@@ -42,7 +41,7 @@ def latest_frame(request: Request, here: Here, instrument: Instrument) -> Respon
 
 
 def _newest(here: Context, instrument: str, limit: int) -> list[dict[str, Any]]:
-    found = newest(here, instrument, limit, status=Status.DONE)
+    found = catalogue.newest(here.db, instrument, limit=limit, status=Status.DONE)
     if not found:
         known = ", ".join(name for name, _ in catalogue.instruments_seen(here.db)) or "none yet"
         raise NotFoundError(f"finished frame of {instrument}", f"instruments with frames: {known}")

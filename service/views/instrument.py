@@ -17,7 +17,6 @@ from observatory.storage.instrument_facts import STEPS, Stage
 from observatory.words import counted
 from service.context import Context, Here
 from service.metrics import utc_now
-from service.newest import newest
 from service.paging import base_of
 from service.problems import NotFoundError
 from service.views import days
@@ -164,7 +163,7 @@ def _page(here: Context, name: str, day: dt.date | None, span: str, base: str) -
 
 
 def _newest_day(here: Context, name: str) -> dt.date | None:
-    found = newest(here, name, 1)
+    found = catalogue.newest(here.db, name, limit=1)
     return found[0]["moment"].astimezone(UTC).date() if found else None
 
 

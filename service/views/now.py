@@ -13,12 +13,10 @@ from typing import Any
 from observatory.cadence import SHORTEST_LEARNED_S
 from observatory.observing import Habit, State, timeline
 from observatory.storage import catalogue, coverage, events, frames, products, results, workers
-from observatory.storage.catalogue import FrameFilter
 from observatory.storage.coverage import Closure
 from observatory.storage.frames import Priority, Status
 from service.context import Context
 from service.metrics import utc_now
-from service.newest import newest as newest_frames
 from service.shapes import frames_as_json
 from service.views.corona import Areas, CompositeTile, Overlay, areas, composite_tile, overlay
 from service.views.enhanced import Enhanced, enhanced
@@ -35,6 +33,8 @@ _JITTER_S = 60.0  # a clock that nothing keeps right is worth no word yet
 _SKETCHED = 300
 _FEW = 3  # steps between frames that tell a cadence
 _MOMENT = timedelta(seconds=1)
+_INSTANT = timedelta(microseconds=1)
+_CALENDAR_ENDS = datetime.max.replace(tzinfo=UTC)
 
 Frame = dict[str, Any]
 
@@ -195,7 +195,7 @@ def whole(here: Context, wish: Wish, base: str) -> Now:
     shown = None
     instrument = chosen["instrument"] if chosen else _instrument(wish, all_tiles)
     if instrument is not None:
-        on = chosen["moment"].astimezone(UTC).date() if chosen else wish.day
+        on = _day_of(chosen) if chosen else wish.day
         shown = day(here, instrument, on, base)
     if chosen is None and shown is not None:
         chosen = _newest_of(here, shown)
@@ -229,8 +229,8 @@ def tile(here: Context, name: str, base: str) -> Tile:
 
 def _tiles(here: Context, names: Sequence[str], base: str) -> list[Tile]:
     """Tiles of instruments; what is asked of single frames is asked once for all of them."""
-    arrived = {name: newest_frames(here, name, 1) for name in names}
-    done = {name: newest_frames(here, name, _STRIP, status=Status.DONE) for name in names}
+    arrived = {name: catalogue.newest(here.db, name, limit=1) for name in names}
+    done = {name: catalogue.newest(here.db, name, limit=_STRIP, status=Status.DONE) for name in names}
     rows = [row for name in names for row in done[name] or arrived[name]]
     shaped = {frame["id"]: frame for frame in frames_as_json(here.db, rows, base)}
     waits = _waits(here, [row for rows in arrived.values() for row in rows])
@@ -328,27 +328,23 @@ def _waits(here: Context, rows: Sequence[Mapping[str, Any]]) -> dict[int, Wait]:
 
 def day(here: Context, instrument: str, on: dt.date | None, base: str) -> Day | None:
     """One day of an instrument; without a day, today, or the newest day that has frames."""
-    newest = newest_frames(here, instrument, 1)
+    newest = catalogue.newest(here.db, instrument, limit=1)
     if not newest and on is None:
         return None
-    shown = on or newest[0]["moment"].astimezone(UTC).date()
+    shown = on or _day_of(newest[0])
     start, end = _start(shown), _end(shown)
-    rows = catalogue.find(
-        here.db, FrameFilter(instrument=instrument, time_from=start, time_to=end), limit=_LISTED + 1
-    )
-    series = catalogue.quality_series(here.db, instrument, start, end, bin_s=None, limit=_PLOTTED)
+    rows = catalogue.newest(here.db, instrument, limit=_LISTED + 1, since=start, until=end)
+    series = catalogue.newest_scores(here.db, instrument, start, end, limit=_PLOTTED)
+    before = catalogue.newest(here.db, instrument, limit=1, until=start)
+    after = coverage.first_after(here.db, instrument, end - _INSTANT, _CALENDAR_ENDS)
     return Day(
         instrument=instrument,
         date=shown,
         listed=frames_as_json(here.db, rows[:_LISTED], base),
         is_more=len(rows) > _LISTED,
         points=_points(series),
-        previous=_day_of(catalogue.find(here.db, FrameFilter(instrument=instrument, time_to=start), limit=1)),
-        following=_day_of(
-            catalogue.find(
-                here.db, FrameFilter(instrument=instrument, time_from=end), limit=1, is_ascending=True
-            )
-        ),
+        previous=_day_of(before[0]) if before else None,
+        following=None if after is None else after.astimezone(UTC).date(),
         is_pinned=on is not None,
         areas=areas(here, instrument, start, end),
     )
@@ -356,7 +352,7 @@ def day(here: Context, instrument: str, on: dt.date | None, base: str) -> Day | 
 
 def _points(series: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     return {
-        "t": [round(row["time"].timestamp(), 3) for row in series],
+        "t": [round(row["stands"].timestamp(), 3) for row in series],
         "score": [round(row["score"], 4) for row in series],
         "bad": [int(row["is_degraded"]) for row in series],
         "id": [row["id"] for row in series],
@@ -369,12 +365,12 @@ def _start(on: dt.date) -> datetime:
 
 def _end(on: dt.date) -> datetime:
     """First moment of the next day; the calendar's last day, which a broken header may name, has none."""
-    last = datetime.max.replace(tzinfo=UTC)
-    return last if on == last.date() else _start(on) + timedelta(days=1)
+    return _CALENDAR_ENDS if on == _CALENDAR_ENDS.date() else _start(on) + timedelta(days=1)
 
 
-def _day_of(rows: Sequence[Mapping[str, Any]]) -> dt.date | None:
-    return rows[0]["moment"].astimezone(UTC).date() if rows else None
+def _day_of(row: Mapping[str, Any]) -> dt.date:
+    """The day that a frame was observed on, at the latest the one on which it came."""
+    return min(row["moment"], row["received_at"]).astimezone(UTC).date()
 
 
 def _newest_of(here: Context, shown: Day) -> dict[str, Any] | None:

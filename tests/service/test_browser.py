@@ -93,6 +93,24 @@ def test_frames_appear_without_a_reload(telescope: Telescope, open_page: Callabl
     assert page.evaluate("window.wasNotReloaded")
 
 
+def test_frames_are_followed_after_a_clock_that_was_ahead_was_put_right(
+    telescope: Telescope, open_page: Callable[..., Any]
+) -> None:
+    now = datetime.now(UTC)
+
+    def observe(second: int, ahead: timedelta = timedelta()) -> int:
+        came = now + timedelta(seconds=second)
+        return telescope.observe(0.9, date_obs=came + ahead, received_at=came, with_picture=True)
+
+    observe(0)
+    page = open_page()
+    page.wait_for_selector("#live[data-state=live]")
+    for second, ahead in ((6, timedelta(hours=2)), (12, timedelta()), (18, timedelta())):
+        newest = observe(second, ahead)
+        page.wait_for_selector(f"#frame[data-frame='{newest}']")
+    page.wait_for_selector(f"#listed tr:first-child a[data-select='{newest}']", state="attached")
+
+
 def test_a_first_frame_fills_an_empty_page(telescope: Telescope, open_page: Callable[..., Any]) -> None:
     page = open_page()
     page.wait_for_selector("#live[data-state=live]")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, date, datetime, timedelta
 
@@ -134,6 +135,32 @@ def test_a_camera_whose_clock_is_ahead_grows_old_and_late_from_when_its_frames_c
     assert "late:" in page and f"dated {word} after it came" in page
     assert re.search(rf'datetime="{came:%Y-%m-%dT%H:%M:%S}[^"]*" data-age>5 min', page)
     assert f"{came + ahead:%Y-%m-%d %H:%M:%S}" in page
+
+
+def test_frames_of_a_clock_that_was_ahead_hide_none_that_came_after_it_was_put_right(
+    client: TestClient, telescope: Telescope
+) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    for age, ahead in ((9, timedelta(hours=2)), (8, timedelta(hours=2)), (7, timedelta(days=26_700))):
+        came = now - timedelta(minutes=age)
+        telescope.observe(
+            date_obs=came + ahead, received_at=came, file_name=f"ahead {age}", with_picture=True
+        )
+    right = telescope.observe(
+        date_obs=now - timedelta(minutes=1), received_at=now, file_name="right", with_picture=True
+    )
+    page = client.get("/").text
+    assert f'data-frame="{right}"' in page
+    assert re.findall(r'data-select="(\d+)"', page)[0] == str(right)
+    points = json.loads(re.findall(r'id="points">(.*?)</script>', page)[0])
+    assert points["id"][-1] == right and points["t"] == sorted(points["t"])
+    assert points["t"][-1] <= now.timestamp()
+    assert "Later day with frames" not in page
+    assert client.get("/api/v1/latest/kso-halpha.json").json()["id"] == right
+    picture = client.get(f"/api/v1/frames/{right}").json()["links"]["preview"]
+    assert client.get("/api/v1/latest/kso-halpha.jpg").url.path == picture
+    (camera,) = client.get("/api/v1/instruments").json()["items"]
+    assert datetime.fromisoformat(camera["last_date_obs"]) == now - timedelta(minutes=1)
 
 
 def test_addresses_keep_the_path_a_proxy_serves_below(

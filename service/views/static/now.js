@@ -172,8 +172,12 @@
     room.setAttribute("aria-valuetext", `${time} UTC, ${points.bad[i] ? "degraded" : room.dataset.good} ${points.score[i].toFixed(2)}`);
   }
 
+  /** When a frame was observed, at the latest when it came: a camera's clock may be ahead. */
+  const observed = (result) =>
+    result.date_obs ? Math.min(seconds(result.date_obs), seconds(result.received_at || result.date_obs)) : null;
+
   function addPoint(result) {
-    const t = seconds(result.date_obs);
+    const t = observed(result);
     const old = points.id.indexOf(result.id);
     if (old >= 0) for (const column of Object.values(points)) column.splice(old, 1);
     let i = points.t.length;
@@ -206,7 +210,7 @@
     if (!page.instrument) return page.pinned ? undefined : wholePage();
     if (result.instrument !== page.instrument) return;
     if (!result.is_reprocessed) announce(result); // an old frame seen anew is no news of the sky
-    const t = result.date_obs ? seconds(result.date_obs) : null;
+    const t = observed(result);
     const isToday = t !== null && t >= page.start && t < page.end;
     if (!page.pinned && t !== null && t >= page.end) return wholePage(); // a new day has begun
     if (isToday && result.quality) {
