@@ -28,11 +28,11 @@ ALERT: dict[str, Any] = {
     "inhibited_by": None,
     "silenced_by": None,
     "acknowledged": _ACKNOWLEDGED,
+    "acknowledgements": [_ACKNOWLEDGED],
     "links": {"self": "/api/v1/alerts/12", "ack": "/api/v1/alerts/12/ack"},
 }
 ALERTS = {"items": [ALERT], "next": None}
 ALERT_DETAILS = ALERT | {
-    "acknowledgements": [_ACKNOWLEDGED],
     "notifications": [
         {
             "idempotency_key": "6f2c0e9bd41a4788a1c3b5d7e9f00112",

@@ -79,18 +79,12 @@ def put(db: Database, alert_id: int, note: str | None, author: str, now: datetim
     return Acknowledgement(id=number, **row)
 
 
-def newest(connection: Connection, alert_ids: Sequence[int]) -> dict[int, Acknowledgement]:
-    """The newest acknowledgement of each alert that has one."""
-    found: dict[int, Acknowledgement] = {}
+def of_alerts(connection: Connection, alert_ids: Sequence[int]) -> dict[int, list[Acknowledgement]]:
+    """Acknowledgements of each alert that has some, newest first."""
+    found: dict[int, list[Acknowledgement]] = {}
     for part in in_parts(alert_ids):
         query = select(acknowledgements).where(acknowledgements.c.alert_id.in_(part))
-        for row in connection.execute(query.order_by(acknowledgements.c.id)).mappings():
-            found[row["alert_id"]] = Acknowledgement(**{str(name): row[name] for name in row})
+        for row in connection.execute(query.order_by(acknowledgements.c.id.desc())).mappings():
+            given = Acknowledgement(**{str(name): row[name] for name in row})
+            found.setdefault(given.alert_id, []).append(given)
     return found
-
-
-def of_alert(connection: Connection, alert_id: int, limit: int = 100) -> list[Acknowledgement]:
-    """The newest acknowledgements of an alert, newest first."""
-    query = select(acknowledgements).where(acknowledgements.c.alert_id == alert_id)
-    rows = connection.execute(query.order_by(acknowledgements.c.id.desc()).limit(limit)).mappings()
-    return [Acknowledgement(**{str(name): row[name] for name in row}) for row in rows]

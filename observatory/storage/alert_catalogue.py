@@ -75,9 +75,6 @@ def get(db: Database, alert_id: int, now: datetime) -> dict[str, Any] | None:
         if found is None:
             return None
         (row,) = _completed(connection, [_plain(found)], now)
-        row["acknowledgements"] = [
-            dict(vars(item)) for item in acknowledgements.of_alert(connection, alert_id)
-        ]
         row["notifications"] = notifications.of_alert(connection, alert_id)
     return row
 
@@ -88,14 +85,15 @@ def _plain(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 def _completed(connection: Connection, rows: list[dict[str, Any]], now: datetime) -> list[dict[str, Any]]:
     """Rows with their state, who acknowledged them, and the silence that holds them back."""
-    known = acknowledgements.newest(connection, [row["id"] for row in rows])
+    known = acknowledgements.of_alerts(connection, [row["id"] for row in rows])
     active = silences.active(connection, now)
     for row in rows:
         is_open = row["resolved_at"] is None
-        found = known.get(row["id"])
+        given = [dict(vars(item)) for item in known.get(row["id"], ())]
         silence: Silence | None = silences.covering(active, _labels(row)) if is_open else None
         row["state"] = "firing" if is_open else "resolved"
-        row["acknowledged"] = None if found is None else dict(vars(found))
+        row["acknowledged"] = given[0] if given else None
+        row["acknowledgements"] = given
         row["silenced_by"] = None if silence is None else silence.id
     return rows
 

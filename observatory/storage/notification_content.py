@@ -104,7 +104,7 @@ def _fates(found: Sequence[Member], facts: _Facts) -> _Fates:
 
 def acknowledged(connection: Connection, alert_ids: Sequence[int]) -> frozenset[int]:
     """Those alerts that somebody has acknowledged."""
-    return frozenset(acknowledgements.newest(connection, alert_ids))
+    return frozenset(acknowledgements.of_alerts(connection, alert_ids))
 
 
 def _facts(connection: Connection, found: Sequence[Member], now: datetime, *, is_planned: bool) -> _Facts:

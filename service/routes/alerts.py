@@ -89,6 +89,7 @@ class AlertShape(BaseModel):
     inhibited_by: str | None
     silenced_by: int | None
     acknowledged: AcknowledgementShape | None
+    acknowledgements: list[AcknowledgementShape]
     links: dict[str, str]
 
 
@@ -107,9 +108,8 @@ class NotificationShape(BaseModel):
 
 
 class AlertDetails(AlertShape):
-    """An alert with everything that was said and told of it."""
+    """An alert with everything that was told of it."""
 
-    acknowledgements: list[AcknowledgementShape]
     notifications: list[NotificationShape]
 
 
@@ -202,7 +202,8 @@ def acknowledge(
 ) -> Response:
     """Say that somebody knows of an alert: it is not repeated or escalated any more.
 
-    People still hear of its end. Everybody who acknowledges is kept; the alert shows the newest.
+    People still hear of its end. Everybody who acknowledges is kept: `acknowledged` is the newest,
+    `acknowledgements` all of them, newest first.
     """
     note(request, alert=alert_id)
     words = body.note if body is not None else None

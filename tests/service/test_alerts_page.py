@@ -123,6 +123,24 @@ def test_what_cannot_be_done_is_said_on_the_page(client: TestClient, alarms: Ala
     assert client.post("/alerts/silences", data={"hours": "0", "instrument": "*"}).status_code == 422
 
 
+def test_all_who_acknowledged_are_named_the_first_before_the_others(
+    client: TestClient, alarms: Alarms, db: Database
+) -> None:
+    (number,) = alarms.fire()
+    for author, words in (("anna", "on my way"), ("bert", None), ("anna", "mended")):
+        acknowledgements.put(db, number, words, author, datetime.now(UTC))
+    text = client.get("/alerts").text
+    said = re.findall(r"acknowledged</span> by (\w+), .*?</time> ago(?:: ([\w ]+))?<", text)
+    assert said == [("anna", "on my way"), ("bert", ""), ("anna", "mended")]
+    (listed,) = client.get("/api/v1/alerts").json()["items"]
+    assert [item["author"] for item in listed["acknowledgements"]] == ["anna", "bert", "anna"]
+    assert (
+        listed["acknowledged"] == listed["acknowledgements"][0] and listed["acknowledged"]["note"] == "mended"
+    )
+    alarms.resolve(number)
+    assert "<td>anna, bert</td>" in client.get("/alerts").text
+
+
 def test_a_silence_is_begun_and_ended_by_forms(client: TestClient, alarms: Alarms, db: Database) -> None:
     client.headers.update(bearer(make_key(db, Scope.WRITE, name="observer")))
     alarms.fire()
