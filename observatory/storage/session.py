@@ -54,6 +54,9 @@ def hurried(patience_s: float) -> Iterator[None]:
         _patience_s.reset(token)
 
 
+_snapshot: ContextVar[tuple[Database, Connection] | None] = ContextVar("snapshot", default=None)
+
+
 class Database:
     """Engine of one process; made again after a fork.
 
@@ -114,6 +117,10 @@ class Database:
         What is asked in two statements (which rows, then what they say) would otherwise not fit
         together on Postgres, where each statement sees what was committed before it.
         """
+        held = _snapshot.get()
+        if held is not None and held[0] is self:
+            yield held[1]
+            return
         options: dict[str, Any] = {"heliowatch_read": True}
         if not self.is_sqlite:  # SQLite's transactions are like that anyway
             options["isolation_level"] = "REPEATABLE READ"
@@ -121,6 +128,19 @@ class Database:
             connection = connection.execution_options(**options)
             with connection.begin():
                 yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all that is read inside, in this thread or task, see one state of the database.
+
+        For what several questions put together, each of which opens a transaction of its own else.
+        """
+        with self.read() as connection:
+            token = _snapshot.set((self, connection))
+            try:
+                yield
+            finally:
+                _snapshot.reset(token)
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

@@ -49,16 +49,17 @@ def list_frames(request: Request, here: Here, query: Annotated[FrameQuery, Query
             raise ParameterError("as_of", f"{form} goes by the newest results", "format=json")
         return _table(request, here, query, form)
     limit = query.limit or _PAGE
-    rows = catalogue.find(
-        here.db,
-        query.as_filter,
-        limit=limit + 1,
-        after=query.after,
-        is_ascending=query.order == "asc",
-    )
-    rows, last = listing.page_of(rows, limit, lambda row: (row["moment"], row["id"]))
+    with here.db.snapshot():
+        rows = catalogue.find(
+            here.db,
+            query.as_filter,
+            limit=limit + 1,
+            after=query.after,
+            is_ascending=query.order == "asc",
+        )
+        rows, last = listing.page_of(rows, limit, lambda row: (row["moment"], row["id"]))
+        items = frames_as_json(here.db, rows, base_of(request), known_by)
     following = listing.following(request, "frames", last, query.order)
-    items = frames_as_json(here.db, rows, base_of(request), known_by)
     body = {"items": items, "next": following}
     return list_response(request, body, following)
 
@@ -84,8 +85,9 @@ def get_frame(
     request: Request, here: Here, frame_id: FrameId, query: Annotated[AsOfQuery, Query()]
 ) -> Response:
     """One frame; with `as_of` its quality and sky are those known then."""
-    row = _existing(here, frame_id)
-    shape = frames_as_json(here.db, [row], base_of(request), query.as_of)[0]
+    with here.db.snapshot():
+        row = _existing(here, frame_id)
+        shape = frames_as_json(here.db, [row], base_of(request), query.as_of)[0]
     return json_response(shape | {"arrivals": len(row["paths"]), "attempts": row["attempts"]})
 
 

@@ -93,7 +93,8 @@ class Header:
 @router.get("/frame/{frame_id}")
 def page(request: Request, here: Here, frame_id: Number) -> Response:
     """The page of one frame."""
-    shown = _page(request, here, frame_id)
+    with here.db.snapshot():
+        shown = _page(request, here, frame_id)
     base = base_of(request)
 
     def address(path: str = "/", **query: Any) -> str:

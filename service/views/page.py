@@ -29,7 +29,8 @@ _FRESH = {"Cache-Control": "no-store"}
 @router.get("/")
 def page(request: Request, here: Here, instrument: str = "", day: str = "", frame: str = "") -> Response:
     """The page. An address that makes no sense shows the newest instead of an error."""
-    shown = now.whole(here, _wish(request, instrument, day, frame), base_of(request))
+    with here.db.snapshot():
+        shown = now.whole(here, _wish(request, instrument, day, frame), base_of(request))
     return _render(request, "now.html", page=shown)
 
 
@@ -39,7 +40,8 @@ def tile(request: Request, here: Here, instrument: str) -> Response:
     wish = _wish(request, instrument)
     if wish.instrument is None:
         raise NotFoundError("instrument of that name")
-    shown = now.tile(here, wish.instrument, base_of(request))
+    with here.db.snapshot():
+        shown = now.tile(here, wish.instrument, base_of(request))
     return _render(request, "tile.html", tile=shown, current=None)
 
 
@@ -59,12 +61,13 @@ def composite(request: Request, here: Here) -> Response:
 def frame(request: Request, here: Here, frame_id: str, pinned: str = "1") -> Response:
     """The panel of one frame."""
     wish = _wish(request, frame_id=frame_id)
-    row = None if wish.frame_id is None else catalogue.get(here.db, wish.frame_id)
-    if row is None:
-        raise NotFoundError(f"frame {frame_id[:20]}")
-    if pinned != "1":
-        wish = replace(wish, frame_id=None)
-    selected = now.selected(here, row, base_of(request), wish)
+    with here.db.snapshot():
+        row = None if wish.frame_id is None else catalogue.get(here.db, wish.frame_id)
+        if row is None:
+            raise NotFoundError(f"frame {frame_id[:20]}")
+        if pinned != "1":
+            wish = replace(wish, frame_id=None)
+        selected = now.selected(here, row, base_of(request), wish)
     return _render(request, "frame.html", selected=selected)
 
 

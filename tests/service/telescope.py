@@ -155,7 +155,7 @@ class Telescope:
             self.db,
             frame_id,
             "worker-2",
-            quality=None,
+            quality=given.get("quality"),
             made=list(given.get("made", ())),
             pictures=[],
             software_version="0.1.0",

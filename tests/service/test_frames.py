@@ -5,16 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import re
+from dataclasses import replace
 from datetime import timedelta
+from threading import Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import event
 
 from observatory.analysis import Cause
 from observatory.frame import DateSource
-from tests.service.telescope import DAY, Telescope, on_sqlite
+from observatory.storage.results import NewResult, quality_payload
+from observatory.storage.session import Database
+from tests.service.telescope import DAY, MODEL, Telescope, on_sqlite, quality
 
 FRAMES = "/api/v1/frames"
 PROMISED = set(
@@ -55,6 +60,34 @@ def test_one_frame_tells_how_often_its_bytes_arrived_but_not_where(
     assert answer.json()["arrivals"] == 2
     assert "secret" not in answer.text
     assert client.get(f"{FRAMES}/{first}/results").json()["items"][0]["model"]["sha256"] == "ab" * 32
+
+
+@pytest.mark.parametrize("address", [f"{FRAMES}/{{}}", FRAMES, "/", "/frame/{}"])
+def test_a_frame_that_is_worked_on_again_meanwhile_is_told_as_it_was(
+    client: TestClient, telescope: Telescope, db: Database, address: str
+) -> None:
+    """Never the score of one run with the model of another."""
+    frame_id = telescope.observe(0.93)
+    newer = replace(quality(0.12), model=replace(MODEL, version="2.0.0", sha256="cd" * 32))
+    begun: list[str] = []
+
+    def work_again() -> None:
+        telescope.again(
+            frame_id, quality=newer, made=[NewResult("quality", newer.model, quality_payload(newer))]
+        )
+
+    def listen(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "frames.quality_score" in statement and not begun:
+            begun.append(statement)
+            worker = Thread(target=work_again)
+            worker.start()
+            worker.join()
+
+    event.listen(db.engine, "after_cursor_execute", listen)
+    told = [client.get(address.format(frame_id)).text for _ in range(2)]
+    assert begun and "2.0.0" not in told[0]
+    for text, score, model in zip(told, ("0.93", "0.12"), ("1.0.0", "2.0.0"), strict=True):
+        assert score in text and f"halpha-quality {model}" in text
 
 
 def test_filters_narrow_the_list(client: TestClient, telescope: Telescope) -> None:
