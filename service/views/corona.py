@@ -184,6 +184,8 @@ class CompositeTile:
     id: int
     look: str
     date_obs: datetime
+    seen_at: datetime
+    """When its frames were observed, as they say; at the latest when they came together."""
     age_s: float
     is_complete: bool
     instruments: Sequence[str]
@@ -197,11 +199,13 @@ def composite_tile(here: Context, base: str) -> CompositeTile | None:
     if row is None:
         return None
     has_picture = bool(row["pictures"])
+    seen_at = min(row["date_obs"], row["created_at"])
     return CompositeTile(
         id=row["id"],
         look=row["look"],
         date_obs=row["date_obs"],
-        age_s=(utc_now() - row["date_obs"]).total_seconds(),
+        seen_at=seen_at,
+        age_s=(utc_now() - seen_at).total_seconds(),
         is_complete=row["is_complete"],
         instruments=[one["instrument"] for one in row["frames"]],
         thumb=base + picture_path(nearest_picture(row, _THUMB_PX)) if has_picture else None,

@@ -137,6 +137,17 @@ def test_a_camera_whose_clock_is_ahead_grows_old_and_late_from_when_its_frames_c
     assert f"{came + ahead:%Y-%m-%d %H:%M:%S}" in page
 
 
+def test_a_composite_of_frames_that_are_dated_ahead_grows_old_from_when_they_came(
+    client: TestClient, telescope: Telescope
+) -> None:
+    dated = datetime.now(UTC) + timedelta(hours=2)
+    telescope.compose(dated)
+    tile = client.get("/now/composite").text
+    (seen,) = re.findall(r'datetime="([^"]*)" data-age', tile)
+    assert datetime.fromisoformat(seen) < datetime.now(UTC)
+    assert f"{dated:%Y-%m-%d %H:%M:%S}" in tile
+
+
 def test_frames_of_a_clock_that_was_ahead_hide_none_that_came_after_it_was_put_right(
     client: TestClient, telescope: Telescope
 ) -> None:
