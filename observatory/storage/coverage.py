@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import (
     ColumnElement,
-    CompoundSelect,
     Connection,
     LargeBinary,
     Select,
@@ -146,16 +145,20 @@ def _as_came(found: _Rows, before: _Rows, after: _Rows, first_s: float | None) -
 def _pieces(
     db: Database, connection: Connection, instrument: str, start: datetime, end: datetime, limit: int
 ) -> Iterator[_Rows]:
-    left = limit
+    known, ahead = standing.both(_columns, instrument)
+    moment, received = frames.c.moment, frames.c.received_at
+    pieces = [ahead.where(received >= start, received < end)]  # few, if there are any
     while start < end:
         stop = min(start + _PIECE, end)
-        piece = standing.between(_columns, instrument, start, stop)
+        pieces.append(known.where(moment >= start, moment < stop))
+        start = stop
+    left = limit
+    for piece in pieces:
         rows = _read(db, connection, piece.limit(left + 1))
         left -= len(rows.stands_s)
         if left < 0:
             raise TooManyFramesError(limit)
         yield rows
-        start = stop
 
 
 def _stands(column: ColumnElement[datetime]) -> Select[Any]:
@@ -171,7 +174,7 @@ def _placed(column: ColumnElement[datetime]) -> Select[Any]:
     return _columns(column).where(_origin != literal("x"))
 
 
-def _read(db: Database, connection: Connection, query: Select[Any] | CompoundSelect[Any]) -> _Rows:
+def _read(db: Database, connection: Connection, query: Select[Any]) -> _Rows:
     """Run a question for columns and give them in order of time."""
     part = query.subquery()
     if db.is_sqlite:
@@ -190,6 +193,10 @@ def _read(db: Database, connection: Connection, query: Select[Any] | CompoundSel
         ]
         row = connection.execute(select(*times, *letters)).one()
         found = _empty_rows() if row[0] is None else _from_columns(row)
+    return _in_order(found)
+
+
+def _in_order(found: _Rows) -> _Rows:
     order = np.argsort(found.stands_s, kind="stable")
     return _Rows(*(column[order] for column in vars(found).values()))
 
@@ -235,11 +242,8 @@ def _empty_rows() -> _Rows:
 
 
 def _joined(parts: Sequence[_Rows]) -> _Rows:
-    if not parts:
-        return _empty_rows()
-    return _Rows(
-        *(np.concatenate(columns) for columns in zip(*(vars(part).values() for part in parts), strict=True))
-    )
+    columns = zip(*(vars(part).values() for part in parts), strict=True)
+    return _in_order(_Rows(*map(np.concatenate, columns)))
 
 
 def sightings(db: Database, instrument: str, moments_s: Sequence[float]) -> dict[float, list[float]]:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, CompoundSelect, Select, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Select, func, literal, select, union_all
 
 from observatory.storage.column_types import UtcDateTime
 from observatory.storage.schema import frames
@@ -25,13 +25,10 @@ IS_AHEAD = frames.c.moment > frames.c.received_at  # word by word as the index o
 _EVER = literal(datetime.min.replace(tzinfo=UTC), UtcDateTime())
 
 
-def between(ask: Ask, instrument: str, start: datetime, end: datetime) -> CompoundSelect[Any]:
-    """An instrument's frames that stand in a half-open span, in no order."""
-    moment, received = frames.c.moment, frames.c.received_at
-    known, ahead = _both(ask, instrument)
-    return union_all(
-        known.where(moment >= start, moment < end), ahead.where(received >= start, received < end)
-    )
+def both(ask: Ask, instrument: str) -> tuple[Select[Any], Select[Any]]:
+    """The question put to an instrument's frames that stand at their `moment`, and to those at their `received_at`."""
+    is_its = frames.c.instrument == instrument
+    return ask(frames.c.moment).where(is_its, ~IS_AHEAD), ask(frames.c.received_at).where(is_its, IS_AHEAD)
 
 
 def newest(
@@ -39,7 +36,7 @@ def newest(
 ) -> Select[Any]:
     """An instrument's newest frames that stand before a moment, newest first."""
     moment, received = frames.c.moment, frames.c.received_at
-    known, ahead = (question.add_columns(frames.c.id) for question in _both(ask, instrument))
+    known, ahead = (question.add_columns(frames.c.id) for question in both(ask, instrument))
     if until is not None:
         known, ahead = known.where(moment < until), ahead.where(received < until)
     if since is not None:
@@ -48,28 +45,23 @@ def newest(
     # Older than those: a camera that is always ahead has no others, and would be gone through to its first frame.
     floor = ahead.with_only_columns(received).offset(limit - 1).limit(1).scalar_subquery()
     known = known.where(moment >= func.coalesce(floor, _EVER))
-    both = _together(known.order_by(moment.desc(), frames.c.id.desc()).limit(limit), ahead.limit(limit))
-    columns = both.selected_columns
-    return both.order_by(columns.stands.desc(), columns.id.desc()).limit(limit)
+    found = _together(known.order_by(moment.desc(), frames.c.id.desc()).limit(limit), ahead.limit(limit))
+    columns = found.selected_columns
+    return found.order_by(columns.stands.desc(), columns.id.desc()).limit(limit)
 
 
 def first(ask: Ask, instrument: str, since: datetime | None = None) -> Select[Any]:
     """An instrument's first frame that stands at a moment or later."""
     moment, received = frames.c.moment, frames.c.received_at
-    known, ahead = _both(ask, instrument)
+    known, ahead = both(ask, instrument)
     if since is not None:
         known, ahead = known.where(moment >= since), ahead.where(received >= since)
     ahead = ahead.order_by(received)
     # Later than that, or than all that came, none is looked for: see `newest`.
     last = select(func.max(received)).where(frames.c.instrument == instrument).scalar_subquery()
     ceiling = func.coalesce(ahead.with_only_columns(received).limit(1).scalar_subquery(), last)
-    both = _together(known.where(moment <= ceiling).order_by(moment).limit(1), ahead.limit(1))
-    return both.order_by(both.selected_columns.stands).limit(1)
-
-
-def _both(ask: Ask, instrument: str) -> tuple[Select[Any], Select[Any]]:
-    is_its = frames.c.instrument == instrument
-    return ask(frames.c.moment).where(is_its, ~IS_AHEAD), ask(frames.c.received_at).where(is_its, IS_AHEAD)
+    found = _together(known.where(moment <= ceiling).order_by(moment).limit(1), ahead.limit(1))
+    return found.order_by(found.selected_columns.stands).limit(1)
 
 
 def _together(*parts: Select[Any]) -> Select[Any]:
