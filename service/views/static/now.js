@@ -8,6 +8,7 @@
   let points = { t: [], score: [], bad: [], id: [] };
   let plot = null;
   let chosen = null; // id of the frame in the panel
+  let newest = null; // id of the one that it is to show next: a piece that settles meanwhile sets `chosen` back
 
   // ---- pieces of the page, fetched again ----
 
@@ -221,8 +222,8 @@
     if (isToday && result.regions) areas();
     const isNewest = isToday && points.id[points.id.length - 1] === result.id;
     if (!page.pinned && (isNewest || t === null)) {
-      chosen = result.id;
-      soon("panel", 600, () => page.pinned || panel(chosen, false));
+      chosen = newest = result.id;
+      soon("panel", 600, () => page.pinned || panel(newest, false));
     }
   }
 
