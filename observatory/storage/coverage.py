@@ -262,10 +262,9 @@ def sightings(db: Database, instrument: str, moments_s: Sequence[float]) -> dict
     with db.read() as connection:
         for first in range(0, len(wanted), 500):
             some = wanted[first : first + 500]
+            # Each by an index of its own, as one condition with `or` would not be.
             either = (seen.where(column.in_(some)) for column in (frames.c.moment, frames.c.received_at))
-            rows = connection.execute(
-                union(*either).limit(left)
-            ).all()  # by an index each, as one `or` is not
+            rows = connection.execute(union(*either).limit(left)).all()
             left -= len(rows)
             for moment, received_at, _, seen_at in rows:
                 found.setdefault(min(moment, received_at).timestamp(), []).append(seen_at.timestamp())
