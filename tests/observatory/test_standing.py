@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from observatory.storage import catalogue, frames
-from observatory.storage.frames import NewFrame
 from observatory.storage.session import Database
-
-NOON = datetime(2024, 5, 8, 12, tzinfo=UTC)
+from tests.observatory.test_storage import NOON, new_frame
 
 
 def test_the_newest_frames_of_a_clock_that_is_ahead_are_those_that_came_last(db: Database):
     def put(number: int, second: int, ahead_s: int = 0) -> int:
         came = NOON + timedelta(seconds=second)
         dated = came + timedelta(seconds=ahead_s)
-        frame = NewFrame(
-            sha256=f"{number:064x}",
-            file_name=f"{number}.fits",
-            path=f"/in/{number}.fits",
-            bytes=10,
-            received_at=came,
-            instrument="kso-halpha",
-            family="halpha",
-            date_obs=dated,
-            wavelength_nm=656.28,
-        )
-        (task,) = frames.register(db, [frame], [])
+        (task,) = frames.register(db, [new_frame(number, date_obs=dated, received_at=came)], [])
         return task.frame_id
 
     ahead = [put(number, number, 7200) for number in range(5)]
