@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.aurora.data import Skies, decode, map_targets
+from models.aurora.data import CLASSES, Skies, decode, map_targets
 from models.aurora.preparation import CHANNELS, GRID, SIDE, STOPS
 
 FloatArray = NDArray[np.float32]
@@ -17,6 +17,7 @@ _NAMES = {name: number for number, name in enumerate(CHANNELS)}
 _LIGHT = (_NAMES["brightness"], _NAMES["stretched"])
 _COLOURS = (_NAMES["green"], _NAMES["red"])
 _POINTS, _CONTRAST, _VALID = _NAMES["points"], _NAMES["contrast"], _NAMES["valid"]
+_SMOOTHING = 0.04  # of the labels: classes pass into one another
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,26 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Batch:
-    """Arrays of one step; maps are shares 0 to 1, weights 0 where nothing is known."""
+    """Arrays of one step.
+
+    Attributes
+    ----------
+    image : ndarray, shape (n, 7, 128, 128)
+    classes : ndarray, shape (n, 6)
+        Shares of the classes, sum 1; 0 where nothing is known of a sky's class.
+    maps : ndarray, shape (n, 2, 16, 16)
+        Shares of cloud and aurora, 0 to 1.
+    weight : ndarray, shape (n, 16, 16)
+        0 where nothing is known of the maps.
+    features : ndarray, shape (n, f), or None
+        A teacher's.
+    """
 
     image: FloatArray
-    classes: NDArray[np.int64]
+    classes: FloatArray
     maps: FloatArray
     weight: FloatArray
+    features: FloatArray | None = None
 
 
 def batch_of(
@@ -76,24 +91,23 @@ def batch_of(
     image, maps, weight = (
         np.stack(group).astype(np.float32, copy=False) for group in zip(*parts, strict=True)
     )
-    return Batch(image, skies.classes[drawn].astype(np.int64), maps, weight)
+    return Batch(image, class_shares(skies.classes[drawn]), maps, weight)
 
 
-def plain_batch(skies: Skies, first: int, last: int) -> Batch:
-    """Skies as they are."""
-    return Batch(
-        decode(skies.squares[first:last]),
-        skies.classes[first:last].astype(np.int64),
-        map_targets(skies.maps[first:last]),
-        skies.is_known[first:last].astype(np.float32),
-    )
+def class_shares(classes: NDArray[np.int8]) -> FloatArray:
+    """What the network should say of skies of known classes (n, 6); 0 where a class is not known."""
+    is_known = classes >= 0
+    found = np.zeros((len(classes), len(CLASSES)), np.float32)
+    found[is_known] = _SMOOTHING / len(CLASSES)
+    found[is_known, classes[is_known]] += np.float32(1.0 - _SMOOTHING)
+    return found
 
 
-def shares_of(skies: Skies) -> NDArray[np.float64]:
+def shares_of(classes: NDArray[np.int8]) -> NDArray[np.float64]:
     """Chance of each sky to be drawn: rarer classes oftener, by the square root of their number."""
-    counts = np.bincount(skies.classes + 1, minlength=2)
-    chance = 1.0 / np.sqrt(np.maximum(counts, 1))[skies.classes + 1]
-    chance[skies.classes < 0] *= 0.5  # they teach the maps alone
+    counts = np.bincount(classes + 1, minlength=2)
+    chance = 1.0 / np.sqrt(np.maximum(counts, 1))[classes + 1]
+    chance[classes < 0] *= 0.5  # they teach the maps alone
     return np.asarray(chance / chance.sum())
 
 

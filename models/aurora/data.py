@@ -7,10 +7,10 @@ how much of each cell of the map is covered by cloud and by aurora.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -39,6 +39,7 @@ _MISJUDGED, _TOO_WIDE = 0.3, (-0.02, 0.06)  # share of the circles that are not 
 _EVIDENT, _EVIDENT_BEHIND_CLOUD = 0.7, 1.5  # light of the aurora over the rest, in the best places
 _HAZE, _THICK = 0.1, 0.5  # share of the light that cloud stops
 _LEAST_VALID = 0.3  # of a cell: less, and nothing is asked of it
+_WORN = 2  # begins the seed of what makes pictures worse
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,9 @@ def map_of(
     return cells(laid, laid.pixels)
 
 
-def simulated_shard(number: int, count: int, seed: int, size: int, *, is_testing: bool) -> Skies:
+def simulated_shard(
+    number: int, count: int, seed: int, size: int, *, is_testing: bool, is_worn: bool = False
+) -> Skies:
     """Simulated skies of one file of the cache; the same seed and number give the same ones.
 
     Parameters
@@ -131,12 +134,16 @@ def simulated_shard(number: int, count: int, seed: int, size: int, *, is_testing
         Pixels across the largest of them; the smallest have five eighths.
     is_testing : bool
         Frames of nights at cameras and sites that are kept from training, instead of those for it.
+    is_worn : bool
+        The same skies in pictures made worse; see `models.simulate.allsky_wear`.
     """
     from models.simulate.allsky_cameras import TESTING_KINDS, TRAINING_KINDS
     from models.simulate.allsky_night import sample_of_nights
     from models.simulate.allsky_sites import TESTING_SITES, TRAINING_SITES
+    from models.simulate.allsky_wear import worn
 
     random = np.random.default_rng([seed, number, int(is_testing)])
+    wearing = np.random.default_rng([seed, number, _WORN])
     kinds = TESTING_KINDS if is_testing else TRAINING_KINDS
     sites = TESTING_SITES if is_testing else TRAINING_SITES
     squares, classes, maps, known, cameras = [], np.full(count, UNKNOWN, np.int8), [], [], []
@@ -150,7 +157,8 @@ def simulated_shard(number: int, count: int, seed: int, size: int, *, is_testing
         if not is_testing and random.random() < _MISJUDGED:
             # Circles that are found in pictures take some of the dark rim, seldom too little of the sky.
             circle = replace(circle, radius_px=circle.radius_px * (1 + random.uniform(*_TOO_WIDE)))
-        squares.append(encode(channels(lay_out(pixels, circle))))
+        shown = worn(pixels, circle, wearing) if is_worn else pixels
+        squares.append(encode(channels(lay_out(shown, circle))))
         cloud, is_seen = map_of(truth.cloud_map, circle, truth.is_sky)
         aurora, _ = map_of(np.minimum(truth.aurora_map, 1.0), circle, truth.is_sky)
         maps.append(np.clip(np.round(255 * np.stack([cloud, aurora])), 0, 255).astype(np.uint8))
@@ -207,11 +215,25 @@ def cached(folder: Path, count: int, seed: int, *, size: int = 256, is_testing: 
     UnusableInputError
         When the folder holds skies of another seed or size.
     """
+    filled(folder, count, seed, size=size, is_testing=is_testing)
+    return _read(folder, count)
+
+
+def filled(
+    folder: Path, count: int, seed: int, *, size: int, is_testing: bool = False, is_worn: bool = False
+) -> list[Path]:
+    """Files of a folder that hold so many simulated skies, whole shards; what is missing is made.
+
+    Raises
+    ------
+    UnusableInputError
+        When the folder holds skies of another seed or size.
+    """
     from rich.console import Console
     from rich.progress import track
 
     folder.mkdir(parents=True, exist_ok=True)
-    stated = {"seed": seed, "size": size, "is_testing": is_testing}
+    stated = {"seed": seed, "size": size, "is_testing": is_testing} | ({"is_worn": True} if is_worn else {})
     note = folder / "skies.json"
     is_other = note.exists() and json.loads(note.read_text()) != stated
     if is_other and any(folder.glob("*.npz")):
@@ -219,12 +241,13 @@ def cached(folder: Path, count: int, seed: int, *, size: int = 256, is_testing: 
             f"{folder} holds skies of {note.read_text()}, not {stated}: give another folder"
         )
     note.write_text(json.dumps(stated))
-    shards = range(-(-count // SHARD))
-    missing = [number for number in shards if not (folder / f"{number:04d}.npz").exists()]
-    for number in track(missing, "simulating skies", console=Console(stderr=True)) if missing else ():
+    files = [folder / f"{number:04d}.npz" for number in range(-(-count // SHARD))]
+    missing = [path for path in files if not path.exists()]
+    for path in track(missing, "simulating skies", console=Console(stderr=True)) if missing else ():
         # Always whole shards: a later call may ask for more.
-        save(folder / f"{number:04d}.npz", simulated_shard(number, SHARD, seed, size, is_testing=is_testing))
-    return _read(folder, count)
+        number = int(path.stem)
+        save(path, simulated_shard(number, SHARD, seed, size, is_testing=is_testing, is_worn=is_worn))
+    return files
 
 
 def _read(folder: Path, count: int) -> Skies:
@@ -246,9 +269,14 @@ def _read(folder: Path, count: int) -> Skies:
 
 def save(path: Path, skies: Skies) -> None:
     """Write skies whole or not at all."""
+    write(path, vars(skies))
+
+
+def write(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write named arrays whole or not at all."""
     temporary = path.with_suffix(".part")
     with temporary.open("wb") as file:
-        np.savez(file, **vars(skies))
+        np.savez(file, **arrays)
     temporary.replace(path)
 
 

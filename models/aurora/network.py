@@ -35,6 +35,8 @@ class NetworkConfig:
     map_widths : tuple of int
         Channels, at 1/4 and 1/8 of the square, of the branch that the maps have for themselves beside the small
         trunk; empty for none.
+    map_channels : int
+        In which the levels and the features are joined for the maps.
     """
 
     backbone: str = "small"
@@ -43,6 +45,7 @@ class NetworkConfig:
     features: int = 128
     dropout: float = 0.2
     map_widths: tuple[int, ...] = ()
+    map_channels: int = 48
 
     def to_dict(self) -> dict[str, Any]:
         return {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(self).items()}
@@ -55,7 +58,8 @@ class NetworkConfig:
 
 PRESETS = {
     "tiny": NetworkConfig(widths=(8, 12, 16, 24), features=32),
-    "small": NetworkConfig(map_widths=(32, 48)),
+    "small": NetworkConfig(widths=(16, 32, 64, 96), map_widths=(24, 32), map_channels=32),
+    "medium": NetworkConfig(map_widths=(32, 48)),
     "full": NetworkConfig(widths=(48, 96, 160, 256), blocks=(3, 3), features=256),
     **{name: NetworkConfig(backbone=name) for name in backbones.BACKBONES},
 }
@@ -152,18 +156,19 @@ class SkyNetwork(nn.Module):
         self.embed = nn.Linear(2 * coarse, config.features)
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(config.features, len(CLASSES))
-        self.map_context = nn.Linear(config.features, 48)
-        self.map_fine = nn.Conv2d(fine, 48, 1)
-        self.map_coarse = nn.Conv2d(coarse, 48, 1)
+        joined = config.map_channels
+        self.map_context = nn.Linear(config.features, joined)
+        self.map_fine = nn.Conv2d(fine, joined, 1)
+        self.map_coarse = nn.Conv2d(coarse, joined, 1)
         self.map_own: nn.Module | None = None
         self.map_around: nn.Module | None = None
         if config.map_widths:
             finer, finest = config.map_widths[1], config.map_widths[0]
             self.map_own = nn.Sequential(
-                _unit(config.widths[0], finest, 2), _unit(finest, finer, 2), nn.Conv2d(finer, 48, 1)
+                _unit(config.widths[0], finest, 2), _unit(finest, finer, 2), nn.Conv2d(finer, joined, 1)
             )
-            self.map_around = _unit(48, 48, dilation=2)
-        self.map_out = nn.Sequential(_unit(48, 32), nn.Conv2d(32, len(MAPS), 1))
+            self.map_around = _unit(joined, joined, dilation=2)
+        self.map_out = nn.Sequential(_unit(joined, 32), nn.Conv2d(32, len(MAPS), 1))
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         early, fine, coarse = self.trunk(image)

@@ -30,12 +30,19 @@ class TrainOptions:
     preset: str = field(
         default="small",
         metadata={
-            "help": "tiny, small (ships), full, or a published backbone: "
+            "help": "tiny, small (ships), medium (shipped until 1.3.0), full, or a published backbone: "
             "shufflenet_v2_x1_0, resnet18, mobilenet_v3_small"
         },
     )
     weights: Path | None = field(
         default=None, metadata={"help": "file of the backbone's weights (torchvision's or timm's .pth)"}
+    )
+    teacher: Path | None = field(
+        default=None,
+        metadata={
+            "help": "folder of an aurora network (its manifest.toml): begin from its weights without the channels that "
+            "matter least, and learn what it says beside the truth"
+        },
     )
     steps: int = field(default=15500, metadata={"help": "training steps"})
     batch: int = field(default=48, metadata={"help": "skies in a step"})
@@ -102,7 +109,7 @@ class ExportOptions:
         default=Path("runs/aurora/small/checkpoint.pt"), metadata={"help": "what training wrote"}
     )
     output: Path = field(default=_HERE, metadata={"help": "folder for aurora.onnx and manifest.toml"})
-    version: str = field(default="1.3.0", metadata={"help": "version to write into the manifest"})
+    version: str = field(default="1.4.0", metadata={"help": "version to write into the manifest"})
     skies: Path | None = field(
         default=None,
         metadata={

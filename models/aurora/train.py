@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,10 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.aurora import data, measures
-from models.aurora.augment import Augmentation, Batch, batch_of, plain_batch, shares_of
-from models.aurora.data import Skies
+from models.aurora.augment import Augmentation, Batch, batch_of, shares_of
+from models.aurora.data import Skies, decode
 from models.aurora.network import PRESETS, NetworkConfig, SkyNetwork
 from models.aurora.options import ExportOptions, TrainOptions
+from models.aurora.pruning import pruned, require_smaller, teacher_of
+from models.aurora.teaching import cached_lessons, lesson_batch
 from models.journal import Journal
 from models.training import (
     CHECKPOINT,
@@ -38,9 +41,10 @@ from observatory.errors import UnusableInputError
 
 _OF_MAPS = "map_"  # beginning of the names of what gives the maps alone
 _AVERAGE = 0.995  # of the running mean of the weights, which is what is exported
-_SMOOTHING = 0.04  # of the labels: classes pass into one another
 _MAP_WEIGHTS = (1.0, 0.5)  # of cloud and aurora, against 1 for the classes
+_FEATURES_WEIGHT = 0.5  # of a teacher's features
 _OWN_SHARE = 0.3  # of a batch that own pictures have, however few
+_PRUNING = 200  # skies that show which of a teacher's channels matter
 
 
 class Trainer:
@@ -77,8 +81,8 @@ class Trainer:
             group["lr"] = self.options.learning_rate * rate_factor(self.step, self.options.steps)
         image = torch.from_numpy(batch.image).to(self.device, memory_format=torch.channels_last)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.half):
-            _, logits, maps = self.network(image)
-        classes = np.full_like(batch.classes, -1) if self.options.maps_only else batch.classes
+            features, logits, maps = self.network(image)
+        classes = np.zeros_like(batch.classes) if self.options.maps_only else batch.classes
         loss = sky_loss(
             logits.float(),
             maps.float(),
@@ -86,6 +90,10 @@ class Trainer:
             torch.from_numpy(batch.maps).to(self.device),
             torch.from_numpy(batch.weight).to(self.device),
         )
+        if batch.features is not None:
+            taught = torch.from_numpy(batch.features).to(self.device)
+            apart = (features.float() - taught).square().mean() / taught.var(dim=0).mean()
+            loss = loss + _FEATURES_WEIGHT * apart
         descend(loss, self.network, self.optimiser, most=2.0)
         self.step += 1
         follow(self.averaged, self.network, _AVERAGE, self.step)
@@ -94,6 +102,11 @@ class Trainer:
     def logits(self, skies: Skies) -> tuple[np.ndarray, np.ndarray]:
         """Logits of classes (n, 6) and of maps (n, 2, 16, 16) by the averaged network."""
         return logits_of(self.averaged, skies, self.device)
+
+    def begin_from(self, network: SkyNetwork) -> None:
+        """Take the weights of a network of the same shape."""
+        for ours in (self.network, self.averaged):
+            ours.load_state_dict(network.state_dict())
 
     def save(self, path: Path) -> None:
         """Write a checkpoint whole or not at all."""
@@ -132,7 +145,7 @@ def logits_of(network: SkyNetwork, skies: Skies, device: torch.device) -> tuple[
     found: list[tuple[np.ndarray, np.ndarray]] = []
     with torch.no_grad():
         for first in range(0, len(skies), 64):
-            image = torch.from_numpy(plain_batch(skies, first, first + 64).image).to(device)
+            image = torch.from_numpy(decode(skies.squares[first : first + 64])).to(device)
             _, logits, maps = network(image)
             found.append((logits.cpu().numpy(), maps.cpu().numpy()))
     return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
@@ -144,13 +157,11 @@ def rate_factor(step: int, steps: int) -> float:
 
 
 def sky_loss(logits: Tensor, maps: Tensor, classes: Tensor, covered: Tensor, weight: Tensor) -> Tensor:
-    """Cross-entropy of classes and of cells, each only where something is known."""
-    is_known = classes >= 0
+    """Cross-entropy of shares of classes and of cells, each only where something is known."""
+    is_known = classes.sum(dim=1) > 0
     loss = maps.sum() * 0.0
     if bool(is_known.any()):
-        loss = loss + functional.cross_entropy(
-            logits[is_known], classes[is_known], label_smoothing=_SMOOTHING
-        )
+        loss = loss + functional.cross_entropy(logits[is_known], classes[is_known])
     crossed = functional.binary_cross_entropy_with_logits(maps, covered, reduction="none")
     per_map = (crossed * weight[:, None]).sum(dim=(0, 2, 3)) / weight.sum().clamp(min=1.0)
     return loss + sum(share * part for share, part in zip(_MAP_WEIGHTS, per_map, strict=True))
@@ -173,14 +184,15 @@ def train(options: TrainOptions) -> Path:
         torch.set_num_threads(options.threads)
     _check(options)
     options.output.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(options, PRESETS[options.preset])
+    trainer = Trainer(options, _config(options))
     checkpoint = options.output / CHECKPOINT
-    if options.resume and checkpoint.exists():
+    is_begun = options.resume and checkpoint.exists()
+    if is_begun:
         trainer.resume(checkpoint)
     else:
         begin_anew(options.output)
-    training, validation, own = load_skies(options)
-    _loop(trainer, training, validation, own)
+    validation = data.cached(options.cache, options.validation, options.seed, size=options.size)
+    _loop(trainer, _teaching(trainer, is_begun=is_begun) if options.teacher else _making(options), validation)
     fitted = calibrate(trainer, validation)
     trainer.calibration |= {"map_temperature": fitted["map_temperature"]} if options.maps_only else fitted
     trainer.save(checkpoint)
@@ -203,6 +215,8 @@ def _check(options: TrainOptions) -> None:
     check_device(options.device)
     if (options.images is None) != (options.labels is None):
         raise UnusableInputError("own pictures need both --images DIR and --labels CSV")
+    if options.teacher is not None and (options.images is not None or options.maps_only or options.weights):
+        raise UnusableInputError("--teacher goes without --images, --maps-only and --weights")
     if options.maps_only and not (options.resume and (options.output / CHECKPOINT).exists()):
         raise UnusableInputError(
             f"--maps-only goes on from a trained network: put its {CHECKPOINT} into {options.output}"
@@ -211,31 +225,57 @@ def _check(options: TrainOptions) -> None:
     check_split(0.0, options.seed)
 
 
-def load_skies(options: TrainOptions) -> tuple[Skies, Skies, Skies | None]:
-    """Training and validation skies, and those of own pictures.
+def _config(options: TrainOptions) -> NetworkConfig:
+    """Of the preset; what is taught says what its teacher says, and needs no dropout."""
+    config = PRESETS[options.preset]
+    return config if options.teacher is None else replace(config, dropout=0.0)
+
+
+def _making(options: TrainOptions) -> Callable[[int], Batch]:
+    """Batch of each step from simulated skies and own pictures.
 
     Validation is the first of the simulated: more samples later leave it as it is.
     """
-    count = options.validation + options.samples
-    skies = data.cached(options.cache, count, options.seed, size=options.size)
-    own = None
+    skies = data.cached(options.cache, options.validation + options.samples, options.seed, size=options.size)
+    training, own, how = skies.span(options.validation, len(skies)), None, Augmentation()
     if options.images is not None and options.labels is not None:
         from models.aurora.labelled import own_skies
 
         own = own_skies(options.images, options.labels)
-    split = options.validation
-    return skies.span(split, count), skies.span(0, split), own
-
-
-def _loop(trainer: Trainer, training: Skies, validation: Skies, own: Skies | None) -> None:
-    options, how = trainer.options, Augmentation()
     # Where maps alone are trained, all skies teach as much.
-    shares = np.full(len(training), 1.0 / len(training)) if options.maps_only else shares_of(training)
+    shares = shares_of(training.classes)
+    if options.maps_only:
+        shares = np.full(len(training), 1.0 / len(training))
+    return lambda step: _mixed(training, own, shares, how, options, step)
+
+
+def _teaching(trainer: Trainer, *, is_begun: bool) -> Callable[[int], Batch]:
+    """Batch of each step from a teacher's lessons; a network not yet begun takes the teacher's weights."""
+    options = trainer.options
+    assert options.teacher is not None
+    teacher = None if is_begun else teacher_of(options.teacher)
+    if teacher is not None:
+        require_smaller(trainer.config, teacher.config)  # before hours of simulation
+    count = options.validation + options.samples
+    given = cached_lessons(
+        options.cache,
+        options.teacher,
+        options.validation,
+        count,
+        options.seed,
+        size=options.size,
+        how=Augmentation(),
+    )
+    if teacher is not None:
+        few = torch.from_numpy(decode(given.squares[:_PRUNING]))
+        trainer.begin_from(pruned(teacher, trainer.config, few))
+    shares = shares_of(given.classes)
+    return lambda step: lesson_batch(given, options.batch, shares, (options.seed, step))
+
+
+def _loop(trainer: Trainer, make: Callable[[int], Batch], validation: Skies) -> None:
+    options = trainer.options
     recent: list[float] = []
-
-    def make(step: int) -> Batch:
-        return _mixed(training, own, shares, how, options, step)
-
     with Journal(options.output, options.steps, trainer.step) as journal:
         for batch in prefetch(make, trainer.step, options.steps):
             recent.append(trainer.train_step(batch))
@@ -261,7 +301,7 @@ def _mixed(
         return batch_of(training, options.batch, shares, how, (options.seed, step))
     count = max(1, round(_OWN_SHARE * options.batch))
     first = batch_of(training, max(1, options.batch - count), shares, how, (options.seed, step))
-    second = batch_of(own, count, shares_of(own), how, (options.seed + 1, step))
+    second = batch_of(own, count, shares_of(own.classes), how, (options.seed + 1, step))
     names = ("image", "classes", "maps", "weight")
     return Batch(*(np.concatenate([getattr(first, name), getattr(second, name)]) for name in names))
 

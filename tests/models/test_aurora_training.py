@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: training ca
 from models.aurora import backbones, data, head, measures  # noqa: E402
 from models.aurora import export as exporting  # noqa: E402
 from models.aurora.agreement import Agreement, agreement  # noqa: E402
-from models.aurora.augment import Augmentation, augmented, batch_of, shares_of  # noqa: E402
+from models.aurora.augment import Augmentation, augmented, batch_of, class_shares, shares_of  # noqa: E402
 from models.aurora.data import CLASSES, Skies, decode, encode  # noqa: E402
 from models.aurora.evaluate import evaluate  # noqa: E402
 from models.aurora.export import export, load_network  # noqa: E402
@@ -156,7 +156,7 @@ def test_a_network_in_eight_bits_says_nearly_the_same_in_half_of_the_bytes(
     plain = export(ExportOptions(checkpoint=run / "checkpoint.pt", output=tmp_path, real=True))
     small, images = tmp_path / "small.onnx", decode(skies.squares)
     write_eight_bits(plain, small, "image", images[:20])
-    near = agreement(plain, small, images[20:], unsure=0.0)
+    near = agreement(plain, small, images[20:], sure=0.0)
     assert near.classes == near.all_classes >= 0.9
     assert near.cells >= 0.98
     assert 0.0 < near.probability < 0.01
@@ -236,8 +236,8 @@ def test_augmentation_by_nothing_changes_nothing_and_by_something_all_three_toge
     image, maps, _ = augmented(skies, 3, Augmentation(False, *[0.0] * 11), random)
     np.testing.assert_allclose(image, decode(skies.squares[3]), atol=1e-5)
     np.testing.assert_allclose(maps, data.map_targets(skies.maps[3]), atol=1e-5)
-    one = batch_of(skies, 6, shares_of(skies), Augmentation(), (1, 2))
-    two = batch_of(skies, 6, shares_of(skies), Augmentation(), (1, 2))
+    one = batch_of(skies, 6, shares_of(skies.classes), Augmentation(), (1, 2))
+    two = batch_of(skies, 6, shares_of(skies.classes), Augmentation(), (1, 2))
     np.testing.assert_array_equal(one.image, two.image)
     assert one.image.shape == (6, len(CHANNELS), SIDE, SIDE)
     assert np.isfinite(one.image).all()
@@ -247,7 +247,8 @@ def test_augmentation_by_nothing_changes_nothing_and_by_something_all_three_toge
 def test_skies_without_a_class_teach_the_maps_alone() -> None:
     logits = torch.randn(3, 6, requires_grad=True)
     maps = torch.randn(3, 2, 16, 16, requires_grad=True)
-    loss = sky_loss(logits, maps, torch.full((3,), -1), torch.zeros(3, 2, 16, 16), torch.ones(3, 16, 16))
+    unknown = torch.from_numpy(class_shares(np.full(3, data.UNKNOWN, np.int8)))
+    loss = sky_loss(logits, maps, unknown, torch.zeros(3, 2, 16, 16), torch.ones(3, 16, 16))
     loss.backward()
     assert logits.grad is None or not logits.grad.any()
     assert maps.grad is not None and maps.grad.any()
