@@ -42,11 +42,11 @@ class Agreement:
         return self.classes >= 0.995 and self.cells >= 0.99 and self.probability <= 0.01
 
 
-def agreement(one: Path, other: Path, images: FloatArray, unsure: float) -> Agreement:
-    """Compare what two networks say of skies; a likeliest class below `unsure` is none to rely on."""
+def agreement(one: Path, other: Path, images: FloatArray, sure: float) -> Agreement:
+    """Compare what two networks say of skies; a likeliest class below `sure` is none to rely on."""
     first, second = (_said(path, images) for path in (one, other))
     is_same = first["probabilities"].argmax(axis=1) == second["probabilities"].argmax(axis=1)
-    is_sure = first["probabilities"].max(axis=1) >= unsure
+    is_sure = first["probabilities"].max(axis=1) >= sure
     cells = (first["cloud"] >= 0.5) == (second["cloud"] >= 0.5)
     apart = np.abs(first["probabilities"] - second["probabilities"])
     of_sure = float(is_same[is_sure].mean()) if is_sure.any() else 1.0

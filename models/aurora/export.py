@@ -27,8 +27,8 @@ from observatory.errors import ModelError
 OUTPUTS = ("features", "probabilities", "cloud", "aurora")
 _ALWAYS_WRITTEN = ("samples", "preset", "steps", "batch", "learning_rate", "seed")
 _WITHOUT_EFFECT = ("threads", "device", "output", "resume", "install", "validate_every", "cache")
-_PATHS = ("images", "labels", "weights")
-_UNSURE = 0.6  # likeliest class below it: the sky is looked at again, turned; set on the validation's skies
+_PATHS = ("images", "labels", "weights", "teacher")
+_SURE = 0.6  # likeliest class from which whole numbers must say what real ones do
 _CALIBRATING = 500  # skies that set the range of whole numbers, and check them
 _PARITY = 1e-4  # largest difference of an output; float32 sums in another order
 
@@ -65,7 +65,7 @@ def _in_eight_bits(plain: Path, target: Path, images: NDArray[np.float32]) -> Ag
     middle = len(images) * 3 // 5
     smaller = plain.with_name("eight_bits.onnx")
     write_eight_bits(plain, smaller, "image", images[:middle])
-    near = agreement(plain, smaller, images[middle:], _UNSURE)
+    near = agreement(plain, smaller, images[middle:], _SURE)
     if not near.is_close:
         return None
     shutil.copyfile(smaller, target)
@@ -160,7 +160,7 @@ def _manifest(
         "[training.calibration]",
         *(f"{name} = {value:.6g}" for name, value in state["calibration"].items()),
         "",
-        *exporting.table("parameters", {"side": SIDE, "grid": GRID, "classes": classes, "unsure": _UNSURE}),
+        *exporting.table("parameters", {"side": SIDE, "grid": GRID, "classes": classes}),
     ]
     return "\n".join(lines)
 

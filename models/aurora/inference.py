@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from models.aurora import dome
 from models.aurora.preparation import channels, geometry_of, lay_out
-from models.aurora.stars import StarLook
 from models.registry import ModelDescription, load
 from models.runtime import Runtime, Session
 from observatory.analysis import AURORAL, ModelIdentity, Sky, SkyClass, SkyFacts
@@ -31,8 +30,6 @@ _LEAST_VISIBLE = 0.3  # share of a sector that must be seen for it to be judged
 _MOON_DOWN_DEG = -1.0  # its radius, refraction, and the error of a site that is known to a degree
 _FINE = 64  # cells along a side that sectors are summed over: the cloud map's own are as wide as a sector
 _LEAST_SUM = 1e-6
-_SETTLED = 0.5  # more likely than all other classes together
-_QUARTER_TURNS = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_90_COUNTERCLOCKWISE)
 
 NO_CIRCLE = "the circle of the sky was not found in the picture: give the camera's geometry in its settings"
 
@@ -87,9 +84,6 @@ class AuroraModel:
         self._runtime = runtime
         self.description = description or load(self.name)
         self._dome = dome.load(self.description.sha256)
-        self._unsure = float(self.description.parameters.get("unsure", 0.0))
-        stated = self.description.parameters.get("stars")
-        self._stars = None if stated is None else StarLook.from_dict(stated)
 
     @property
     def identity(self) -> ModelIdentity:
@@ -142,8 +136,6 @@ class AuroraModel:
             return self._not_judged(facts, str(error))
         found = self._run(channels(square)[None])
         cloud = found.cloud[0]
-        if self._stars is not None:
-            cloud = self._stars.refined(cloud, frame, circle, square.visible)
         seen = as_seen(circle, frame.row_order)
         sky, covered = self._interpreted(frame, square.visible, seen, facts, found, cloud)
         if not has_map:
@@ -155,35 +147,7 @@ class AuroraModel:
         return vars(self._run(given))
 
     def _run(self, given: FloatArray) -> _Found:
-        found = self.session.run({"image": given}, ("probabilities", "cloud", "features"))
-        unsure = np.flatnonzero(found["probabilities"].max(axis=1) < self._unsure)
-        if unsure.size:
-            found["probabilities"][unsure] = self._looked_again(given[unsure], found["probabilities"][unsure])
-        return _Found(found["probabilities"], found["cloud"], found["features"])
-
-    def _looked_again(self, given: FloatArray, first: FloatArray) -> FloatArray:
-        """Geometric mean of what is said of a sky and of its turns, which show the same.
-
-        The half turn first; the quarter turns only where no class has more than half of the mean of the two.
-        A sky is looked at again for its own sake alone, so that no frame depends on those beside it.
-        """
-        total = np.log(np.maximum(first, _LEAST_SUM))
-        total += self._logarithms(given, cv2.ROTATE_180)
-        found = _mean_of(total, 2)
-        rest = np.flatnonzero(found.max(axis=1) <= _SETTLED)
-        if rest.size:
-            quarters = sum(self._logarithms(given[rest], turn) for turn in _QUARTER_TURNS)
-            found[rest] = _mean_of(total[rest] + quarters, 4)
-        return found
-
-    def _logarithms(self, given: FloatArray, turn: int) -> FloatArray:
-        """Of what is said of turned squares."""
-        turned = np.empty_like(given)
-        for planes, into in zip(given, turned, strict=True):
-            for plane, place in zip(planes, into, strict=True):
-                cv2.rotate(plane, turn, dst=place)
-        said = self.session.run({"image": turned}, ("probabilities",))["probabilities"]
-        return np.asarray(np.log(np.maximum(said, _LEAST_SUM)))
+        return _Found(**self.session.run({"image": given}, ("probabilities", "cloud", "features")))
 
     def _interpreted(
         self,
@@ -227,12 +191,6 @@ class AuroraModel:
             reason=reason,
         )
         return Look(sky)
-
-
-def _mean_of(total: FloatArray, count: int) -> NDArray[np.float32]:
-    """Geometric mean of `count` looks, from the sum of their logarithms."""
-    mean = np.exp(total / count)
-    return np.asarray(mean / mean.sum(axis=1, keepdims=True), np.float32)
 
 
 def too_bright(facts: SkyFacts) -> str | None:

@@ -124,19 +124,6 @@ def random_stars(random: np.random.Generator, count: int = 900) -> Stars:
     return Stars(directions.astype(np.float32), magnitudes.astype(np.float32), warmth.astype(np.float32))
 
 
-def with_fainter_stars(stars: Stars, random: np.random.Generator, faintest_mag: float) -> Stars:
-    """Stars down to a magnitude that only deep pictures show, by the same law; those that are there stay."""
-    count = round(900 * (10 ** (0.5 * (faintest_mag - _FAINTEST_MAG)) - 1.0))
-    more = random_stars(random, max(count, 0))
-    share = 10 ** (0.5 * (_FAINTEST_MAG - faintest_mag))
-    magnitudes = faintest_mag + np.log10(random.uniform(share, 1, max(count, 0))) / 0.5
-    return Stars(
-        np.concatenate([stars.directions, more.directions]),
-        np.concatenate([stars.magnitudes, magnitudes.astype(np.float32)]),
-        np.concatenate([stars.warmth, more.warmth]),
-    )
-
-
 def _forms(random: np.random.Generator, wanted: SkyClass) -> tuple[Curtain | Glow, ...]:
     """Forms of one kind, and fainter company."""
     turned = 1 if random.random() < 0.85 else -1

@@ -123,36 +123,3 @@ def test_turning_a_sky_changes_little_of_what_is_said(model: AuroraModel, skies:
     turned = np.ascontiguousarray(np.rot90(image, axes=(2, 3)))
     again = model.session.run({"image": turned}, ("probabilities",))["probabilities"]
     assert np.median(np.abs(said - again).max(axis=1)) < 0.1
-
-
-def test_a_sky_that_it_is_unsure_of_is_looked_at_again_for_its_own_sake_alone(skies: data.Skies) -> None:
-    image = decode(skies.squares)
-    once, again = AuroraModel(Runtime()), AuroraModel(Runtime())
-    once._unsure = 0.0
-    first, second = once.said_of(image)["probabilities"], again.said_of(image)["probabilities"]
-    unsure = first.max(axis=1) < 0.6
-    assert 0 < unsure.sum() < len(image) / 4
-    np.testing.assert_array_equal(first[~unsure], second[~unsure])
-    number = int(np.flatnonzero(unsure)[0])
-    alone = again.said_of(image[number : number + 1])["probabilities"][0]
-    np.testing.assert_allclose(alone, second[number], atol=2e-6)
-    assert alone.sum() == pytest.approx(1.0, abs=1e-5)
-
-
-def test_where_half_a_turn_settles_it_the_quarter_turns_are_not_asked(skies: data.Skies) -> None:
-    model = AuroraModel(Runtime())
-    image = decode(skies.squares)
-    turned = [np.ascontiguousarray(np.rot90(image, turns, axes=(2, 3))) for turns in range(4)]
-    first, quarter, half, other = (
-        model.session.run({"image": one}, ("probabilities",))["probabilities"].astype(float) for one in turned
-    )
-    two, four = _geometric_mean(first, half), _geometric_mean(first, quarter, half, other)
-    unsure, settled = first.max(axis=1) < 0.6, two.max(axis=1) > 0.5
-    expected = np.where(unsure[:, None], np.where(settled[:, None], two, four), first)
-    assert (unsure & settled).any() and (unsure & ~settled).any()
-    np.testing.assert_allclose(model.said_of(image)["probabilities"], expected, atol=2e-6)
-
-
-def _geometric_mean(*said: np.ndarray) -> np.ndarray:
-    mean = np.exp(np.mean(np.log(np.maximum(said, 1e-6)), axis=0))
-    return np.asarray(mean / mean.sum(axis=1, keepdims=True))
