@@ -190,7 +190,7 @@ def lay_out(pixels: np.ndarray, circle: Fisheye, sky_mask: BoolArray | None = No
             f"the sky's circle around ({circle.center_x_px:.0f}, {circle.center_y_px:.0f}) lies outside the "
             f"frame of {width} by {height} pixels: correct the camera's geometry"
         )
-    window = without_hot_pixels(as_plain(pixels[top:bottom, left:right]))
+    window = without_hot_pixels(_as_plain(pixels[top:bottom, left:right]))
     columns, rows = _reduced(right - left, radius_x), _reduced(bottom - top, radius_y)
     seen = None if sky_mask is None else sky_mask[top:bottom, left:right].astype(np.uint8)
     if (columns, rows) != (right - left, bottom - top):
@@ -366,7 +366,7 @@ def _reduced(size: int, radius: float) -> int:
     return size if factor <= _SPARE else max(1, round(size / factor))
 
 
-def as_plain(window: np.ndarray) -> np.ndarray:
+def _as_plain(window: np.ndarray) -> np.ndarray:
     """Pixels in a type and layout that OpenCV takes: (h, w) or (h, w, 3)."""
     if window.ndim == 3:
         window = window[..., 0] if window.shape[2] < 3 else window[..., :3]
